@@ -1,0 +1,119 @@
+/**
+ * Where a store runs: a process of its own, so that memory, bytes written and background threads are its
+ * alone. While another store has its turn the process is stopped (SIGSTOP): background work of a store
+ * costs that store's time and nobody else's. Windows has no such signal: there, it runs on.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import type { StoreBench } from "./store-bench.ts";
+import type { StoreName } from "./stores/catalog.ts";
+import type { Budget } from "./stores/store.ts";
+
+/** What a store's process needs to begin with. */
+export interface HostSetup {
+  readonly store: StoreName;
+  /** Folder of the database. */
+  readonly path: string;
+  /** Folder of the data set. */
+  readonly dataFolder: string;
+  readonly budget: Budget;
+}
+
+/** A call of a method of `StoreBench`, as a message to its process. */
+export interface Call {
+  readonly id: number;
+  readonly method: keyof StoreBench;
+  readonly args: readonly unknown[];
+}
+
+/** The answer to a call; call 0 is the start of the process. */
+export type Reply =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: string };
+
+type Result<M extends keyof StoreBench> = Awaited<ReturnType<StoreBench[M]>>;
+
+/** A bench of one store, elsewhere. */
+export interface BenchHost {
+  call<M extends keyof StoreBench>(
+    method: M,
+    ...args: Parameters<StoreBench[M]>
+  ): Promise<Result<M>>;
+  /** Lets the store work, or stops all of its threads. */
+  resume(): void;
+  pause(): void;
+  /** Ends the process at once. */
+  kill(): Promise<void>;
+}
+
+/** Starts a process; it is ready when it has read the data. */
+export async function forkHost(setup: HostSetup): Promise<BenchHost> {
+  const host = new ForkedHost(setup);
+  await host.started;
+  return host;
+}
+
+interface Pending {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+class ForkedHost implements BenchHost {
+  readonly started: Promise<unknown>;
+  readonly #child: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  readonly #exited: Promise<void>;
+  #lastId = 0;
+  #failure: Error | undefined;
+
+  constructor(setup: HostSetup) {
+    this.#child = fork(new URL("./worker.js", import.meta.url), [JSON.stringify(setup)], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    this.#child.on("message", (reply: Reply) => this.#settle(reply));
+    this.#exited = new Promise((resolve) => {
+      this.#child.on("exit", (code, signal) => {
+        this.#failure = new Error(`the process of ${setup.store} ended: ${signal ?? code}`);
+        for (const { reject } of this.#pending.values()) reject(this.#failure);
+        this.#pending.clear();
+        resolve();
+      });
+    });
+    this.started = new Promise((resolve, reject) => {
+      this.#pending.set(0, { resolve, reject });
+    });
+  }
+
+  call<M extends keyof StoreBench>(
+    method: M,
+    ...args: Parameters<StoreBench[M]>
+  ): Promise<Result<M>> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = ++this.#lastId;
+    return new Promise<unknown>((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      const call: Call = { id, method, args };
+      this.#child.send(call);
+    }) as Promise<Result<M>>;
+  }
+
+  resume(): void {
+    if (process.platform !== "win32") this.#child.kill("SIGCONT");
+  }
+
+  pause(): void {
+    if (process.platform !== "win32") this.#child.kill("SIGSTOP");
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  #settle(reply: Reply): void {
+    const pending = this.#pending.get(reply.id);
+    if (pending === undefined) return;
+    this.#pending.delete(reply.id);
+    if ("error" in reply) pending.reject(new Error(reply.error));
+    else pending.resolve(reply.result);
+  }
+}

@@ -1,0 +1,37 @@
+/** The process of one store: answers calls of `StoreBench` until its parent goes away. */
+import type { Call, HostSetup, Reply } from "./bench-host.ts";
+import { resetPeak } from "./counters.ts";
+import { readDataSet } from "./data-set.ts";
+import { StoreBench } from "./store-bench.ts";
+import { loadStore } from "./stores/catalog.ts";
+
+const setup = JSON.parse(process.argv[2] ?? "null") as HostSetup;
+
+// Ctrl-C reaches the whole group: the parent decides what becomes of this process.
+process.on("SIGINT", () => {});
+process.on("disconnect", () => process.exit());
+
+function reply(message: Reply): void {
+  process.send?.(message);
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+async function serve(): Promise<void> {
+  const kind = await loadStore(setup.store);
+  const bench = new StoreBench(kind, setup.path, setup.budget, await readDataSet(setup.dataFolder));
+  resetPeak();
+  const calls = bench as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
+  process.on("message", async ({ id, method, args }: Call) => {
+    try {
+      reply({ id, result: await calls[method]!(...args) });
+    } catch (error) {
+      reply({ id, error: `${setup.store}: ${method}: ${textOf(error)}` });
+    }
+  });
+  reply({ id: 0, result: undefined });
+}
+
+serve().catch((error: unknown) => reply({ id: 0, error: `${setup.store}: ${textOf(error)}` }));

@@ -1,0 +1,79 @@
+/**
+ * How large levels are, and how large they should be.
+ *
+ * Static sizes: level 1 has `baseLevelBytes`, each further one `fanout` times as much.
+ *
+ * Dynamic sizes start from the largest level: it stands for the last one, each level above is
+ * `fanout` times smaller, and the first whose size is at most `baseLevelBytes` is the base level,
+ * where level 0 is merged to; levels above the base are empty. The base never lies below a level
+ * that has tables. No target is smaller than `baseLevelBytes`, or a nearly empty level would be
+ * emptied again and again. The last level is never over its target.
+ */
+import { filledRuns } from "./overlap.ts";
+import type { LevelView, TreeView } from "./policy.ts";
+import type { LeveledShape } from "./settings.ts";
+
+/** Target sizes of a tree. */
+export interface LevelTargets {
+  /** The level that level 0 is merged to. */
+  readonly base: number;
+  /** Where data ends up; nothing is merged below it. */
+  readonly last: number;
+  /** Target bytes by level; 0 for level 0, which is measured in runs, and above the base. */
+  readonly bytes: readonly number[];
+}
+
+/** Returns the bytes of a level, busy tables included. */
+export function levelBytes(level: LevelView | undefined): number {
+  let bytes = 0;
+  for (const run of level?.runs ?? []) {
+    for (const table of run.tables) bytes += table.bytes;
+  }
+  return bytes;
+}
+
+/** Returns the target sizes for the tree as it is. */
+export function levelTargets(view: TreeView, shape: LeveledShape): LevelTargets {
+  const last = Math.max(shape.levelCount, view.levels.length) - 1;
+  const sizes = Array.from({ length: last + 1 }, (_, level) => levelBytes(view.levels[level]));
+  const { base, baseBytes } = shape.dynamicLevelBytes
+    ? dynamicBase(view, sizes, shape)
+    : { base: 1, baseBytes: shape.baseLevelBytes };
+  const bytes = sizes.map(() => 0);
+  let target = baseBytes;
+  for (let level = base; level <= last; level++) {
+    bytes[level] = Math.max(target, shape.baseLevelBytes);
+    target *= shape.fanout;
+  }
+  bytes[last] = Math.max(bytes[last]!, sizes[last]!);
+  return { base, last, bytes };
+}
+
+function dynamicBase(
+  view: TreeView,
+  sizes: readonly number[],
+  shape: LeveledShape,
+): { base: number; baseBytes: number } {
+  const last = sizes.length - 1;
+  const firstFilled = sizes.findIndex((_, level) => {
+    return level > 0 && filledRuns(view.levels[level]).length > 0;
+  });
+  if (firstFilled < 0) return { base: last, baseBytes: shape.baseLevelBytes };
+  let size = Math.max(...sizes.slice(1));
+  let base = last;
+  while (base > firstFilled) {
+    size /= shape.fanout;
+    base--;
+  }
+  while (base > 1 && size > shape.baseLevelBytes) {
+    size /= shape.fanout;
+    base--;
+  }
+  return { base, baseBytes: Math.min(size, shape.baseLevelBytes) };
+}
+
+/** Returns where output tables of a level are cut: about 32 tables fill it, within the bounds. */
+export function tableBytesFor(targetBytes: number, shape: LeveledShape): number {
+  const bytes = Math.floor(targetBytes / 32);
+  return Math.min(shape.tableBytesMax, Math.max(shape.tableBytesMin, bytes));
+}

@@ -1,0 +1,402 @@
+/**
+ * The database: its public operations, each of which delegates. Writes go to commit.ts, reads to
+ * lookup.ts and scan.ts, background work to flush.ts and compaction.ts. Nothing here touches a file.
+ */
+import type { Buffer } from "node:buffer";
+import { AuraError } from "@aura/base";
+import { WriteBatch } from "./batch.ts";
+import type { Bytes } from "./bytes-in.ts";
+import { keyBytes, valueBytes } from "./bytes-in.ts";
+import type { Components } from "./components.ts";
+import { resolveComponents } from "./components.ts";
+import type { DbCursor } from "./db-cursor.ts";
+import type { DatabaseEmitter } from "./events.ts";
+import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
+import { Lookup } from "./lookup.ts";
+import { type CompactionRange, type CompactOptions, compactRange } from "./manual-compaction.ts";
+import type { DatabaseParts } from "./open-parts.ts";
+import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
+import type { RangeOptions } from "./range.ts";
+import type { Durability, Settings } from "./settings.ts";
+import { resolveSettings } from "./settings.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { Stats } from "./stats.ts";
+import { collectStats } from "./stats.ts";
+import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
+
+/** Options of a write. */
+export interface WriteOptions {
+  /** True: as `durability: "sync"`. False: as `"os"`. */
+  readonly sync?: boolean;
+  /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
+  readonly durability?: Durability;
+  /** Refuses the write when it has fired before the call. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of a point read. */
+export interface ReadOptions {
+  /** Reads the state that the snapshot holds. */
+  readonly snapshot?: Snapshot;
+}
+
+/** Polling step while waiting for background work, ms. */
+const WAIT_STEP_MS = 1;
+
+/** An open database. One handle per directory and process. */
+export class AuraDB {
+  readonly #parts: DatabaseParts;
+  readonly #lookup: Lookup;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: DatabaseParts) {
+    this.#parts = parts;
+    this.#lookup = new Lookup(parts);
+  }
+
+  /**
+   * Opens the database in the directory `path`; creates it when absent. Recovers what an earlier
+   * process left. Throws AURA_INVALID_ARGUMENT (settings), AURA_LOCKED (names the holder),
+   * AURA_CORRUPTION (file and offset; nothing was changed), AURA_UNSUPPORTED, AURA_NOT_FOUND
+   * (`createIfMissing: false`), AURA_IO.
+   */
+  static async open(
+    path: string,
+    settings: Settings = {},
+    components: Partial<Components> = {},
+  ): Promise<AuraDB> {
+    const parts = await openParts(path, settings, components);
+    const { cut } = parts.recovered;
+    if (cut !== undefined) {
+      // Listeners can only be added once the caller has the database.
+      parts.runtime.scheduler.nextTurn(() => parts.events.emit("recoveryCut", cut));
+    }
+    return new AuraDB(parts);
+  }
+
+  /** Removes a closed database. Throws AURA_LOCKED when it is open, AURA_NOT_FOUND. */
+  static async destroy(path: string, components: Partial<Components> = {}): Promise<void> {
+    const { fs } = resolveComponents(components);
+    const directory = directoryOf(path);
+    if (!fs.existsSync(directory))
+      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
+    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.destroy");
+    try {
+      destroyDirectory(fs, directory, [CURRENT_NAME, CURRENT_TMP_NAME, BALLAST_NAME]);
+    } finally {
+      lock.releaseSync();
+    }
+  }
+
+  /** Reads a closed database whole and reports what is wrong with it. Changes nothing. */
+  static async verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
+    const { fs, runtime } = resolveComponents(components);
+    const directory = directoryOf(path);
+    if (!fs.existsSync(directory))
+      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
+    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.verify");
+    try {
+      const settings = resolveSettings();
+      return verifyDirectory(fs, directory, (lastSeq) => makeMemtables(settings, runtime, lastSeq));
+    } finally {
+      lock.releaseSync();
+    }
+  }
+
+  /** Events of the background work. */
+  get events(): DatabaseEmitter {
+    return this.#parts.events;
+  }
+
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Writes one key. Resolves at the level that was asked for. Bytes are copied before it returns. */
+  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      const level = this.#levelOf(options);
+      return this.#parts.committer.writeOne(keyBytes(key), valueBytes(value), level);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `put`, on this thread. */
+  putSync(key: Bytes, value: Bytes, options?: WriteOptions): void {
+    const level = this.#levelOf(options);
+    this.#parts.committer.writeOneSync(keyBytes(key), valueBytes(value), level);
+  }
+
+  /** Deletes one key, whether it is there or not. */
+  delete(key: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      return this.#parts.committer.writeOne(keyBytes(key), undefined, this.#levelOf(options));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `delete`, on this thread. */
+  deleteSync(key: Bytes, options?: WriteOptions): void {
+    this.#parts.committer.writeOneSync(keyBytes(key), undefined, this.#levelOf(options));
+  }
+
+  /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
+  write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
+    try {
+      return this.#parts.committer.writeBatch(batchOf(batch), this.#levelOf(options));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `write`, on this thread. */
+  writeSync(batch: WriteBatch, options?: WriteOptions): void {
+    this.#parts.committer.writeBatchSync(batchOf(batch), this.#levelOf(options));
+  }
+
+  /** Returns the value of a key, the caller's own bytes, or undefined. */
+  get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
+    try {
+      return this.#lookup.find(this.#readKey(key), this.#seqOf(options));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `get`; blocks this thread while the disk is read. */
+  getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
+    return this.#lookup.findSync(this.#readKey(key), this.#seqOf(options));
+  }
+
+  /** Returns the values of several keys, as one state of the database has them. */
+  async getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
+    if (!Array.isArray(keys)) {
+      throw new AuraError("AURA_INVALID_ARGUMENT", "keys: expected an array");
+    }
+    // The caller may reuse its buffers before the last of them is read.
+    const own = keys.map((key) => new Uint8Array(this.#readKey(key)));
+    return this.#lookup.findMany(own, this.#seqOf(options));
+  }
+
+  /** Returns whether a key is there. Reads no value. */
+  has(key: Bytes, options?: ReadOptions): Promise<boolean> {
+    try {
+      return this.#lookup.has(this.#readKey(key), this.#seqOf(options));
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `has`, on this thread. */
+  hasSync(key: Bytes, options?: ReadOptions): boolean {
+    return this.#lookup.hasSync(this.#readKey(key), this.#seqOf(options));
+  }
+
+  /** As `put`, of strings. */
+  putString(key: string, value: string, options?: WriteOptions): Promise<void> {
+    return this.put(key, value, options);
+  }
+
+  /** As `get`, decoded as UTF-8. */
+  async getString(key: string, options?: ReadOptions): Promise<string | undefined> {
+    return (await this.get(key, options))?.toString("utf8");
+  }
+
+  /** Returns the present state, readable until it is released. Works with `using`. */
+  snapshot(): Snapshot {
+    this.#assertOpen();
+    return this.#parts.snapshots.create(this.#parts.visibleSeq());
+  }
+
+  /** Makes everything that was written so far survive power loss. */
+  async sync(): Promise<void> {
+    this.#assertOpen();
+    this.#parts.health.assertWritable();
+    await this.#parts.committer.sync();
+  }
+
+  /** As `sync`, on this thread. */
+  syncSync(): void {
+    this.#assertOpen();
+    this.#parts.health.assertWritable();
+    this.#parts.committer.syncSync();
+  }
+
+  /** Brings everything that was written so far from memory into tables. */
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    const { committer, memtables, journal, health } = this.#parts;
+    health.assertWritable();
+    committer.settleSync();
+    const { lastSeq } = committer;
+    journal.seal("vlog");
+    await this.#until(() => memtables.maySeal || memtables.active.table.entryCount === 0);
+    committer.sealMemtable();
+    await this.#until(() => this.#parts.versions.current.flushedSeq >= lastSeq || isFlushed());
+    await this.#until(() => this.#parts.tree.durable);
+
+    function isFlushed(): boolean {
+      return memtables.sealed.length === 0 && memtables.active.afterSeq >= lastSeq;
+    }
+  }
+
+  /**
+   * Compacts a range of keys (all of them by default) down to the deepest level: overwritten
+   * versions, deletes and the values they named go, but for what snapshots see. What is in memory
+   * is flushed first.
+   */
+  async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
+    this.#assertOpen();
+    const { tree, compactor, settings } = this.#parts;
+    const bounds = compactionRange(range);
+    await this.flush();
+    compactor.hold();
+    try {
+      await this.#until(() => !compactor.busy);
+      await compactRange(tree, compactor, bounds, options, settings.table.maxSize);
+    } finally {
+      compactor.release();
+    }
+  }
+
+  /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
+  async idle(): Promise<void> {
+    this.#assertOpen();
+    const { committer, memtables, flusher, compactor, queue, health, tree } = this.#parts;
+    await this.#until(
+      () =>
+        health.failure !== undefined ||
+        (!committer.unsettled &&
+          memtables.sealed.length === 0 &&
+          !flusher.busy &&
+          compactor.settled &&
+          tree.durable &&
+          queue.outstanding === 0),
+    );
+  }
+
+  /** Statistics, as of now. */
+  stats(): Stats {
+    this.#assertOpen();
+    return collectStats(this.#parts);
+  }
+
+  /**
+   * Closes the database: what was admitted is written, everything is made durable and marked as
+   * closed cleanly, background work ends. Idempotent. Throws when the last sync failed; the
+   * directory is released all the same.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const parts = this.#parts;
+    const { committer, compactor, health, queue, cursors, events } = parts;
+    if (cursors.size > 0) events.emit("cursorLeft", { count: cursors.size });
+    for (const cursor of [...cursors]) cursor.close();
+    parts.snapshots.releaseAll();
+    let failure: unknown;
+    try {
+      await committer.quiesce();
+    } catch (error) {
+      failure = error;
+    }
+    health.close();
+    compactor.cancel();
+    try {
+      await this.#until(() => queue.outstanding === 0);
+      if (health.failure === undefined && failure === undefined) await closeCleanly(parts);
+    } catch (error) {
+      failure ??= error;
+    } finally {
+      await releaseParts(parts);
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Waits until `condition` holds, letting background work go on. */
+  async #until(condition: () => boolean): Promise<void> {
+    const { queue, runtime, turns, health } = this.#parts;
+    for (;;) {
+      queue.poll();
+      if (condition()) return;
+      if (health.failure !== undefined && !health.closed) health.assertWritable();
+      if (queue.outstanding > 0 && !this.#inline) {
+        await new Promise<void>((resolve) => runtime.scheduler.after(WAIT_STEP_MS, resolve));
+      } else await turns.turn();
+    }
+  }
+
+  get #inline(): boolean {
+    return this.#parts.inline;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new AuraError("AURA_CLOSED", "the database is closed");
+  }
+
+  #levelOf(options: WriteOptions | undefined): Durability {
+    this.#assertOpen();
+    if (options === undefined) return this.#parts.settings.wal.syncPolicy;
+    const { signal, sync, durability } = options;
+    if (signal?.aborted) {
+      throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
+    }
+    if (durability !== undefined) return checkedLevel(durability);
+    if (sync === undefined) return this.#parts.settings.wal.syncPolicy;
+    return sync ? "sync" : "os";
+  }
+
+  #readKey(key: Bytes): Uint8Array {
+    this.#assertOpen();
+    return keyBytes(key);
+  }
+
+  #seqOf(options: ReadOptions | undefined): number {
+    const { visibleSeq, snapshots } = this.#parts;
+    const seq = visibleSeq();
+    return options?.snapshot === undefined ? seq : snapshots.seqOf(options.snapshot);
+  }
+}
+
+/** A range of keys to compact. */
+export interface KeyRangeOptions {
+  readonly gte?: Bytes;
+  readonly lte?: Bytes;
+}
+
+function compactionRange(range: KeyRangeOptions): CompactionRange {
+  for (const name of Object.keys(range)) {
+    if (name !== "gte" && name !== "lte") {
+      throw new AuraError("AURA_INVALID_ARGUMENT", `range.${name}: unknown; known: gte, lte`);
+    }
+  }
+  return {
+    ...(range.gte === undefined ? {} : { smallest: new Uint8Array(keyBytes(range.gte)) }),
+    ...(range.lte === undefined ? {} : { largest: new Uint8Array(keyBytes(range.lte)) }),
+  };
+}
+
+function checkedLevel(durability: Durability): Durability {
+  if (durability !== "buffered" && durability !== "os" && durability !== "sync") {
+    throw new AuraError(
+      "AURA_INVALID_ARGUMENT",
+      `durability: expected buffered, os or sync, got ${String(durability)}`,
+    );
+  }
+  return durability;
+}
+
+function batchOf(batch: WriteBatch): WriteBatch {
+  if (batch instanceof WriteBatch) return batch;
+  throw new AuraError("AURA_INVALID_ARGUMENT", "batch: expected a WriteBatch");
+}

@@ -1,0 +1,56 @@
+/**
+ * A batch: operations that take effect together or not at all. Bytes are copied when they are added;
+ * the caller may reuse its buffers at once. A batch may be written many times, and cleared.
+ */
+
+import { ByteBuffer } from "./byte-buffer.ts";
+import type { Bytes } from "./bytes-in.ts";
+import { keyBytes, valueBytes } from "./bytes-in.ts";
+import { encodeDelete, encodePut } from "./operations.ts";
+
+/** Most bytes one batch may hold, keys and values together: 1 GiB. */
+export const BATCH_BYTES_MAX: number = 2 ** 30;
+
+/** Collects puts and deletes for `db.write`. */
+export class WriteBatch {
+  readonly #operations = new ByteBuffer(256);
+  #count = 0;
+
+  /** Adds a put. Throws AURA_INVALID_ARGUMENT, AURA_KEY_TOO_LONG or AURA_VALUE_TOO_LONG. */
+  put(key: Bytes, value: Bytes): this {
+    const k = keyBytes(key);
+    encodePut(this.#operations, k, 0, k.length, valueBytes(value));
+    this.#count++;
+    return this;
+  }
+
+  /** Adds a delete. Throws AURA_INVALID_ARGUMENT or AURA_KEY_TOO_LONG. */
+  delete(key: Bytes): this {
+    const k = keyBytes(key);
+    encodeDelete(this.#operations, k, 0, k.length);
+    this.#count++;
+    return this;
+  }
+
+  /** Empties the batch. */
+  clear(): this {
+    this.#operations.length = 0;
+    this.#count = 0;
+    return this;
+  }
+
+  /** Number of operations. */
+  get length(): number {
+    return this.#count;
+  }
+
+  /** Bytes that the operations take in encoded form. */
+  get bytes(): number {
+    return this.#operations.length;
+  }
+
+  /** @internal The encoded operations: borrowed until the batch changes. */
+  get encoded(): Uint8Array {
+    return this.#operations.bytes.subarray(0, this.#operations.length);
+  }
+}

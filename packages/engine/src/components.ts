@@ -1,0 +1,41 @@
+/**
+ * Components: the parts of the world that a database is given. Everything else is settings, which
+ * are plain data.
+ */
+import type { Executor, FileSystem, Runtime } from "@aura/base";
+import { nodeFileSystem, systemRuntime } from "@aura/base";
+import type { CompactionPolicy } from "@aura/compaction-rl";
+import { simulatedJobs, threadJobs } from "./job-lanes.ts";
+import { workerEntryUrl } from "./worker-entry.ts";
+
+/** What a database works with. Each has a default. */
+export interface Components {
+  readonly fs: FileSystem;
+  readonly runtime: Runtime;
+  /** Where background jobs run. Default: worker threads shared by the process. */
+  readonly executor: Executor;
+  /** URL of the worker entry, for hosts that moved it. Default: beside the engine's module. */
+  readonly workerUrl: URL;
+  /** Decides about compactions. Default: leveled, as `settings.compaction` says. */
+  readonly policy: CompactionPolicy;
+}
+
+/** Components with their defaults, but for the policy, which needs the settings. */
+export type ResolvedComponents = Omit<Components, "workerUrl" | "policy"> & {
+  readonly policy: CompactionPolicy | undefined;
+};
+
+/**
+ * Fills in defaults. Worker threads read the real disk through Node: a database on another file
+ * system runs its jobs inline.
+ */
+export function resolveComponents(components: Partial<Components>): ResolvedComponents {
+  const fs = components.fs ?? nodeFileSystem;
+  const runtime = components.runtime ?? systemRuntime;
+  const executor =
+    components.executor ??
+    (fs === nodeFileSystem
+      ? threadJobs(components.workerUrl ?? workerEntryUrl())
+      : simulatedJobs(fs, runtime));
+  return { fs, runtime, executor, policy: components.policy };
+}

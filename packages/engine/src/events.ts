@@ -1,0 +1,41 @@
+/** Events of a database: what happened in the background. Listeners run on the owner's thread. */
+import { EventEmitter } from "node:events";
+
+/** A failure of background work. */
+export interface BackgroundErrorEvent {
+  /**
+   * `soft`: work pauses and is tried again; writes go on. `hard`: writes are refused until the
+   * database is opened again.
+   */
+  readonly severity: "soft" | "hard";
+  readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log";
+  readonly error: Error;
+}
+
+/** Names of events and what they carry. */
+export interface DatabaseEvents {
+  flush: [{ readonly tables: number; readonly entries: number; readonly bytesWritten: number }];
+  compaction: [
+    {
+      readonly reason: string;
+      readonly fromLevel: number;
+      readonly toLevel: number;
+      readonly tablesRead: number;
+      readonly tablesWritten: number;
+      readonly bytesRead: number;
+      readonly bytesWritten: number;
+      readonly bytesRelocated: number;
+    },
+  ];
+  segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
+  /** The history was cut at open: groups that were never durable were torn or lost. */
+  recoveryCut: [{ readonly reason: string; readonly lostSeqs: number }];
+  stall: [{ readonly reason: "memtables" }];
+  /** The worker entry could not be loaded: background work runs inline, in slices. */
+  workersUnavailable: [{ readonly error: Error }];
+  cursorLeft: [{ readonly count: number }];
+  backgroundError: [BackgroundErrorEvent];
+}
+
+/** The emitter behind `db.events`. */
+export class DatabaseEmitter extends EventEmitter<DatabaseEvents> {}

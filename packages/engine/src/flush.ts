@@ -1,0 +1,152 @@
+/**
+ * Flush scheduling: sealed memtables become tables of level 0, one after the other, in order.
+ *
+ * A flush that fails is tried again after a pause (out of space: once there is room); its memtable
+ * and logs stay. What it read is released when its edit is published: the entries are in tables and
+ * in the logs, which go only when the edit is durable.
+ */
+import type { JobQueue, Scheduler } from "@aura/base";
+import { hasCode } from "@aura/base";
+import type { SegmentSeal } from "./edit.ts";
+import type { DatabaseEmitter } from "./events.ts";
+import type { Health } from "./health.ts";
+import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
+import type { Journal, LogFile } from "./journal.ts";
+import type { MemtableEntry, Memtables } from "./memtables.ts";
+import type { OutputPlanner } from "./output-planner.ts";
+import type { OldLog } from "./replay.ts";
+import type { Reserve } from "./reserve.ts";
+import type { SnapshotList } from "./snapshot.ts";
+import type { Tree } from "./tree.ts";
+
+/** Pause before a failed flush is tried again, ms. */
+export const FLUSH_RETRY_MS = 1000;
+
+/** What flushing works with. */
+export interface FlushParts {
+  readonly queue: JobQueue;
+  readonly memtables: Memtables;
+  readonly journal: Journal;
+  readonly tree: Tree;
+  readonly planner: OutputPlanner;
+  readonly snapshots: SnapshotList;
+  readonly scheduler: Scheduler;
+  readonly health: Health;
+  readonly events: DatabaseEmitter;
+  readonly reserve: Reserve;
+  /** Logs of earlier processes that hold values and are not sealed in the manifest yet. */
+  readonly oldLogs: readonly OldLog[];
+  /** A memtable was released and its tables are visible. */
+  readonly onFlushed: () => void;
+}
+
+/** Flushes sealed memtables. */
+export class Flusher {
+  readonly #parts: FlushParts;
+  #running = false;
+  #waiting = false;
+  /** Counters for stats. */
+  flushes = 0;
+  bytesWritten = 0;
+  failures = 0;
+
+  constructor(parts: FlushParts) {
+    this.#parts = parts;
+  }
+
+  /** True while a flush runs or one is to be tried again. */
+  get busy(): boolean {
+    return this.#running || this.#waiting;
+  }
+
+  /** Begins to flush the oldest sealed memtable, unless a flush runs already. */
+  start(): void {
+    const { memtables, health } = this.#parts;
+    const memtable = memtables.sealed[0];
+    if (memtable === undefined || this.busy || health.closed || health.failure !== undefined)
+      return;
+    const { queue, journal, planner, snapshots } = this.#parts;
+    const logs = journal.unsyncedValueLogs(memtable.lastSeq);
+    const marks = logs.map((log) => log.lastSeq);
+    const input: FlushInput = {
+      memtable: memtable.share(),
+      output: planner.plan(memtable.table.usedBytes, planner.tableBytesMax),
+      snapshots: snapshots.seqs(),
+      syncTokens: logs.map((log) => log.writer.token),
+    };
+    this.#running = true;
+    memtable.flushing = true;
+    queue.submit(
+      "flush",
+      "flush",
+      input,
+      (output: FlushOutput) => this.#done(memtable, logs, marks, output),
+      (error) => this.#failed(memtable, error),
+    );
+  }
+
+  #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
+    const { tree, memtables, events, reserve, onFlushed } = this.#parts;
+    this.#running = false;
+    logs.forEach((log, i) => {
+      log.syncedSeq = Math.max(log.syncedSeq, marks[i]!);
+      log.nameDurable = true;
+    });
+    const run = output.tables[0]?.number ?? 0;
+    try {
+      tree.install({
+        flushedSeq: memtable.lastSeq,
+        added: output.tables.map((table) => ({ level: 0, run, table })),
+        segmentChanges: output.segmentChanges,
+        segmentSeals: this.sealsUpTo(memtable.lastSeq),
+      });
+    } catch {
+      // The tree could not be described: health knows, and the memtable stays readable.
+      return;
+    }
+    this.flushes++;
+    this.bytesWritten += output.bytesWritten;
+    memtables.dropOldest(memtable);
+    reserve.fill();
+    events.emit("flush", {
+      tables: output.tables.length,
+      entries: output.entriesWritten,
+      bytesWritten: output.bytesWritten,
+    });
+    this.start();
+    onFlushed();
+  }
+
+  /** Seals of logs with values whose operations are all in tables once `seq` is flushed. */
+  sealsUpTo(seq: number): SegmentSeal[] {
+    const { journal, tree, oldLogs } = this.#parts;
+    const { segments } = tree.version;
+    const seals: SegmentSeal[] = [];
+    for (const log of journal.files) {
+      if (log.kind !== "vlog" || !log.sealed || log.lastSeq > seq) continue;
+      if ((segments.get(log.number)?.fileBytes ?? 0) > 0) continue;
+      seals.push({ number: log.number, fileBytes: log.writer.bytes, lastSeq: log.lastSeq });
+    }
+    for (const log of oldLogs) {
+      if (log.kind !== "vlog" || log.lastSeq > seq) continue;
+      if ((segments.get(log.number)?.fileBytes ?? 0) > 0) continue;
+      seals.push({ number: log.number, fileBytes: log.validBytes, lastSeq: log.lastSeq });
+    }
+    return seals;
+  }
+
+  #failed(memtable: MemtableEntry, error: Error): void {
+    this.#running = false;
+    memtable.flushing = false;
+    const { health, events, reserve, scheduler } = this.#parts;
+    if (health.closed || hasCode(error, "AURA_ABORTED")) return;
+    this.failures++;
+    if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
+    events.emit("backgroundError", { severity: "soft", activity: "flush", error });
+    this.#waiting = true;
+    scheduler.after(FLUSH_RETRY_MS, () => {
+      this.#waiting = false;
+      this.start();
+    });
+  }
+}

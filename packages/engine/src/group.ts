@@ -1,0 +1,107 @@
+/**
+ * A commit group: operations that leave as one frame of one log. It has its first sequence number
+ * from the start; the place of its separated values is known when the frame's place is.
+ *
+ * Small values stand in the covered part. A separated value stands in the attached part behind its
+ * record head; the head is finished by `place`. The value itself is never copied here: the caller
+ * hands in bytes that stay as they are until the group is written.
+ */
+import type { Codec, Uid } from "@aura/base";
+import { assert, Kind } from "@aura/base";
+import { encodeRecordHead, putRecordChecksum, recordBytes } from "@aura/vlog";
+import { ByteBuffer } from "./byte-buffer.ts";
+import { encodeDelete, encodePointerPut, encodePut, KEYSPACE } from "./operations.ts";
+
+/** How one value is stored apart: its stored bytes and how they decode. */
+export interface SeparatedValue {
+  readonly stored: Uint8Array;
+  readonly raw: number;
+  readonly codec: Codec;
+}
+
+/** Collects operations for one append. Reusable after `begin`. */
+export class Group {
+  /** Encoded operations; valid up to `covered.length`. */
+  readonly covered: ByteBuffer = new ByteBuffer(1024);
+  /** Record heads and values in turn, in file order. */
+  attached: Uint8Array[] = [];
+  attachedBytes = 0;
+  firstSeq = 0;
+  count = 0;
+  /** Upper bound of what the operations need in a memtable, bytes. */
+  memtableBytes = 0;
+  readonly #entryBytesMax: (keyBytes: number, valueBytes: number) => number;
+  readonly #pointerBytes: number;
+
+  constructor(
+    entryBytesMax: (keyBytes: number, valueBytes: number) => number,
+    pointerBytes: number,
+  ) {
+    this.#entryBytesMax = entryBytesMax;
+    this.#pointerBytes = pointerBytes;
+  }
+
+  /** Empties the group; its first operation will have `firstSeq`. */
+  begin(firstSeq: number): void {
+    this.covered.length = 0;
+    if (this.attached.length > 0) this.attached = [];
+    this.attachedBytes = 0;
+    this.firstSeq = firstSeq;
+    this.count = 0;
+    this.memtableBytes = 0;
+  }
+
+  /** Sequence number of the last operation. */
+  get lastSeq(): number {
+    return this.firstSeq + this.count - 1;
+  }
+
+  /** Bytes that the group will take in a log, without the frame header. */
+  get bytes(): number {
+    return this.covered.length + this.attachedBytes;
+  }
+
+  delete(key: Uint8Array, start: number, end: number): void {
+    encodeDelete(this.covered, key, start, end);
+    this.#counted(end - start, 0);
+  }
+
+  put(key: Uint8Array, start: number, end: number, value: Uint8Array): void {
+    encodePut(this.covered, key, start, end, value);
+    this.#counted(end - start, value.length);
+  }
+
+  putSeparated(key: Uint8Array, start: number, end: number, value: SeparatedValue): void {
+    const { stored, raw, codec } = value;
+    const seq = this.firstSeq + this.count;
+    const head = new Uint8Array(recordBytes(end - start, 0));
+    encodeRecordHead(head, 0, KEYSPACE, key, start, end, seq, Kind.value, stored, raw, codec);
+    encodePointerPut(this.covered, key, start, end, {
+      attachedOffset: this.attachedBytes,
+      stored: stored.length,
+      raw,
+      codec,
+    });
+    this.attached.push(head, stored);
+    this.attachedBytes += head.length + stored.length;
+    this.#counted(end - start, this.#pointerBytes);
+  }
+
+  /**
+   * Binds the record heads to the file and to `attachedOffset`, where the attached part will stand.
+   * May be called again for another place, if the first one failed.
+   */
+  place(uid: Uid, attachedOffset: number): void {
+    let offset = attachedOffset;
+    for (let i = 0; i < this.attached.length; i += 2) {
+      putRecordChecksum(this.attached[i]!, 0, uid, offset);
+      offset += this.attached[i]!.length + this.attached[i + 1]!.length;
+    }
+    assert(offset === attachedOffset + this.attachedBytes, "attached parts add up");
+  }
+
+  #counted(keyLength: number, valueLength: number): void {
+    this.count++;
+    this.memtableBytes += this.#entryBytesMax(keyLength, valueLength);
+  }
+}

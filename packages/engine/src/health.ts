@@ -1,0 +1,48 @@
+/**
+ * Health: what the database may still do after a failure.
+ *
+ * writable -> read-only (a failed sync, or no new log or manifest could be written) until reopened;
+ * out of space is left by itself once new files can be written again.
+ */
+import { AuraError } from "@aura/base";
+
+/** Remembers the failure that ended writing. */
+export class Health {
+  #failure: Error | undefined;
+  #closed = false;
+
+  /** The failure that made the database read-only. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Refuses writes from now on. The first failure is the one that is kept. */
+  fail(failure: Error): void {
+    this.#failure ??= failure;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Throws AURA_CLOSED. */
+  assertOpen(): void {
+    if (this.#closed) throw new AuraError("AURA_CLOSED", "the database is closed");
+  }
+
+  /** Throws AURA_CLOSED or AURA_READ_ONLY. */
+  assertWritable(): void {
+    this.assertOpen();
+    if (this.#failure !== undefined) {
+      throw new AuraError(
+        "AURA_READ_ONLY",
+        `writes are refused after a failure: ${this.#failure.message}; reopen the database`,
+        { cause: this.#failure },
+      );
+    }
+  }
+}

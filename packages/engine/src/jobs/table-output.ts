@@ -1,0 +1,172 @@
+/**
+ * The tables that a job writes: splits them at their target size, never inside one user key, and
+ * describes them. Every file is complete and durable, its name too, when `finishSync` returns; after
+ * `discardSync` none is left.
+ */
+import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
+import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
+import { learnedIndex } from "@aura/learned-index";
+import { TableWriter } from "@aura/sst";
+import { filePath } from "../file-names.ts";
+import { KEYSPACE } from "../operations.ts";
+import type { TableMeta } from "../version.ts";
+
+/** How a job writes tables. Structured-cloneable. */
+export interface TableOutputSettings {
+  readonly directory: string;
+  readonly databaseUuid: Uint8Array;
+  readonly hashSeed: number;
+  readonly blockBytes: number;
+  readonly codec: Codec;
+  readonly bloomBitsPerKey: number;
+  readonly learnedIndex: boolean;
+  readonly tableBytesMax: number;
+  /** Numbers this job may use: firstNumber, firstNumber + 1, ... */
+  readonly firstNumber: number;
+  readonly numberCount: number;
+  /** Seeds the uids of the files. */
+  readonly uidSeed: number;
+}
+
+/** Hands out the numbers and uids of a job's files. */
+export class OutputNumbers {
+  readonly #settings: TableOutputSettings;
+  readonly #random: SeededRandom;
+  #used = 0;
+
+  constructor(settings: TableOutputSettings) {
+    this.#settings = settings;
+    this.#random = new SeededRandom(settings.uidSeed);
+  }
+
+  take(): { number: number; uid: Uid } {
+    if (this.#used >= this.#settings.numberCount) {
+      throw new AuraError("AURA_WORKER", "a job wrote more files than it has numbers for");
+    }
+    const number = this.#settings.firstNumber + this.#used++;
+    return { number, uid: { lo: this.#random.uint32(), hi: this.#random.uint32() } };
+  }
+}
+
+/** Writes the sorted entries of a job into tables. */
+export class TableOutput {
+  readonly #fs: FileSystem;
+  readonly #settings: TableOutputSettings;
+  readonly #numbers: OutputNumbers;
+  readonly #tables: TableMeta[] = [];
+  readonly #paths: string[] = [];
+  #writer: TableWriter | undefined;
+  #file: FileHandle | undefined;
+  #identity: { number: number; uid: Uid } | undefined;
+  readonly #lastKey = new Uint8Array(65536);
+  #lastKeyBytes = -1;
+  entryCount = 0;
+
+  constructor(fs: FileSystem, settings: TableOutputSettings, numbers: OutputNumbers) {
+    this.#fs = fs;
+    this.#settings = settings;
+    this.#numbers = numbers;
+  }
+
+  /** Adds an entry; entries come in internal order. */
+  add(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    seq: number,
+    tag: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    let writer = this.#writer;
+    if (writer !== undefined && writer.estimatedBytes >= this.#settings.tableBytesMax) {
+      const last = this.#lastKey;
+      if (compareBytes(last, 0, this.#lastKeyBytes, key, keyStart, keyEnd) !== 0) {
+        this.#finishTable();
+        writer = undefined;
+      }
+    }
+    writer ??= this.#begin();
+    writer.add(key, keyStart, keyEnd, seq, tag, value, valueStart, valueEnd);
+    this.entryCount++;
+    if (writer.estimatedBytes >= this.#settings.tableBytesMax) {
+      for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
+      this.#lastKeyBytes = keyEnd - keyStart;
+    }
+  }
+
+  /** Notes that the entry added last refers to a record of `bytes` in `segment`. */
+  noteReference(segment: number, bytes: number): void {
+    this.#writer!.noteReference(segment, bytes);
+  }
+
+  /** Completes the last table and makes all names durable. Returns the tables in key order. */
+  finishSync(): TableMeta[] {
+    if (this.#writer !== undefined) this.#finishTable();
+    if (this.#tables.length > 0) this.#fs.syncDirSync(this.#settings.directory);
+    return this.#tables;
+  }
+
+  /** Removes what was written; a file that cannot be removed now is an orphan for the next open. */
+  discardSync(): void {
+    this.#file?.closeSync();
+    for (const path of this.#paths) {
+      try {
+        this.#fs.unlinkSync(path);
+      } catch {
+        // The orphan sweep at the next open removes it.
+      }
+    }
+  }
+
+  #begin(): TableWriter {
+    const settings = this.#settings;
+    this.#identity = this.#numbers.take();
+    const { number, uid } = this.#identity;
+    const path = filePath(settings.directory, number, "sst");
+    this.#file = this.#fs.openSync(path, "create");
+    this.#paths.push(path);
+    this.#writer = new TableWriter(this.#file, {
+      databaseUuid: settings.databaseUuid,
+      uid,
+      number,
+      keyspace: KEYSPACE,
+      settings: {
+        blockBytes: settings.blockBytes,
+        codec: settings.codec,
+        bloomBitsPerKey: settings.bloomBitsPerKey,
+        hashSeed: settings.hashSeed,
+        index: settings.learnedIndex ? [learnedIndex({ errorBlocks: 1 })] : [],
+      },
+    });
+    this.#lastKeyBytes = -1;
+    return this.#writer;
+  }
+
+  #finishTable(): void {
+    const writer = this.#writer!;
+    const file = this.#file!;
+    const { number, uid } = this.#identity!;
+    const summary = writer.finishSync();
+    file.syncSync();
+    file.closeSync();
+    this.#writer = undefined;
+    this.#file = undefined;
+    assert(summary.entryCount > 0, "a table is never empty");
+    this.#tables.push({
+      number,
+      uid,
+      keyspace: KEYSPACE,
+      bytes: summary.fileBytes,
+      entryCount: summary.entryCount,
+      deleteCount: summary.deleteCount,
+      smallestKey: summary.smallestKey,
+      largestKey: summary.largestKey,
+      smallestSeq: summary.smallestSeq,
+      largestSeq: summary.largestSeq,
+      filterBits: summary.filterBits,
+      references: summary.references,
+    });
+  }
+}

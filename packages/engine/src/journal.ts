@@ -1,0 +1,344 @@
+/**
+ * The journal: the two streams of log files that make writes survive, and what is known of them.
+ *
+ * Groups without separated values go to `.wal` files, groups with them to `.vlog` files (ops and
+ * values in one append; docs/rfcs/0001-log-layout.md). Recovery merges both by sequence number.
+ *
+ * - A file is created when its first group comes, and followed by the next at its size limit.
+ * - A sync makes the whole history durable: every file with operations that no sync has covered is
+ *   synced, concurrently, and the directory too if a name in it is new.
+ * - A failed append poisons its file. Its group's sequence numbers are void: the next log says so
+ *   in its preamble, together with the valid length of the poisoned file, and is synced before the
+ *   failure is reported, so that the rejected group never reappears.
+ * - No file is opened again for append, and no number is used twice.
+ */
+import type { FileSystem, Random } from "@aura/base";
+import { AuraError, assert, FileType, hasCode, ioError } from "@aura/base";
+import { FRAME_HEADER_BYTES, LogWriter } from "@aura/wal";
+import type { VoidRange } from "./edit.ts";
+import type { NumberedKind } from "./file-names.ts";
+import { filePath } from "./file-names.ts";
+import type { Group } from "./group.ts";
+import type { PoisonedLog } from "./log-preamble.ts";
+import { encodePreamble } from "./log-preamble.ts";
+import { drawUid } from "./manifest.ts";
+
+/** The streams. */
+export type StreamKind = Extract<NumberedKind, "wal" | "vlog">;
+
+/** A log of this process. */
+export interface LogFile {
+  readonly kind: StreamKind;
+  readonly number: number;
+  readonly writer: LogWriter;
+  /** Sequence number given last when the file was made; the file holds only higher ones. */
+  readonly createdAtSeq: number;
+  /** Highest sequence number in the file. */
+  lastSeq: number;
+  /** Highest sequence number in the file that a sync has covered. */
+  syncedSeq: number;
+  nameDurable: boolean;
+  /** No group will be added. */
+  sealed: boolean;
+}
+
+/** What the journal needs of the engine. */
+export interface JournalPlace {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly random: Random;
+  readonly databaseUuid: Uint8Array;
+  readonly walBytesMax: number;
+  readonly segmentBytesMax: () => number;
+  readonly takeNumber: () => number;
+  /** Frees the space kept for this moment. */
+  readonly freeReserve: () => void;
+}
+
+/** Where a group was written. */
+export interface GroupPlace {
+  readonly file: number;
+  /** Offset of the attached part in the file. */
+  readonly attachedOffset: number;
+}
+
+/** Appends groups and syncs them. */
+export class Journal {
+  readonly #place: JournalPlace;
+  readonly #current: Record<StreamKind, LogFile | undefined> = { wal: undefined, vlog: undefined };
+  #files: LogFile[] = [];
+  #voids: VoidRange[] = [];
+  #poisoned: PoisonedLog[] = [];
+  readonly #closing = new Set<Promise<void>>();
+  /** Highest sequence number handed to the operating system. */
+  appendedSeq: number;
+  /** The history up to this sequence number is durable. */
+  durableSeq: number;
+  /** Bytes appended and number of syncs, for stats. */
+  bytesAppended = 0;
+  syncCount = 0;
+
+  constructor(place: JournalPlace, lastSeq: number, durableSeq: number) {
+    this.#place = place;
+    this.appendedSeq = lastSeq;
+    this.durableSeq = durableSeq;
+  }
+
+  /** Logs of this process that still exist, oldest first. */
+  get files(): readonly LogFile[] {
+    return this.#files;
+  }
+
+  /** Void ranges of this process that recovery would still need. */
+  get voids(): readonly VoidRange[] {
+    return this.#voids;
+  }
+
+  /** Appends a group on this thread. On failure its sequence numbers are void and the error is thrown. */
+  appendSync(group: Group): GroupPlace {
+    const { log, place } = this.#prepare(group);
+    try {
+      log.writer.appendSync(
+        [group.covered.bytes.subarray(0, group.covered.length)],
+        group.attached,
+        group.firstSeq,
+        group.count,
+        this.durableSeq,
+      );
+    } catch (error) {
+      throw this.fail(log, group, error);
+    }
+    this.#appended(log, group);
+    return place;
+  }
+
+  /**
+   * Appends a group that is visible already (`buffered` writes): when its file fails, the group is
+   * written to the next one under the same sequence numbers.
+   */
+  appendVisibleSync(group: Group): void {
+    const { log } = this.#prepare(group);
+    const covered = [group.covered.bytes.subarray(0, group.covered.length)];
+    const { firstSeq, count } = group;
+    try {
+      log.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
+      this.#appended(log, group);
+    } catch (error) {
+      this.#giveUp(log);
+      if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
+      const next = this.#create(log.kind);
+      next.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
+      this.#appended(next, group);
+    }
+  }
+
+  /** Begins to append a group on the thread pool; `finishAppend` or `fail` must follow. */
+  beginAppend(group: Group): { log: LogFile; place: GroupPlace; written: Promise<void> } {
+    const { log, place } = this.#prepare(group);
+    const written = log.writer
+      .append(
+        [group.covered.bytes.subarray(0, group.covered.length)],
+        group.attached,
+        group.firstSeq,
+        group.count,
+        this.durableSeq,
+      )
+      .then(() => undefined);
+    return { log, place, written };
+  }
+
+  /** Writes the group of an append in flight again on this thread, at the same place. */
+  rewriteInFlightSync(log: LogFile): void {
+    log.writer.rewriteInFlightSync();
+  }
+
+  /** Notes that a begun append is handed to the operating system. */
+  finishAppend(log: LogFile, group: Group): void {
+    this.#appended(log, group);
+  }
+
+  /**
+   * Gives up a file and the group whose write to it failed. Returns the error to report: `cause`
+   * when a new log that voids the group is durable (the group will never reappear), else
+   * AURA_UNKNOWN_OUTCOME.
+   */
+  fail(log: LogFile, group: Group, cause: unknown): Error {
+    this.#giveUp(log);
+    this.#voids.push({ first: group.firstSeq, last: group.lastSeq });
+    this.appendedSeq = group.lastSeq;
+    try {
+      if (hasCode(cause, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
+      const next = this.#create(log.kind);
+      next.writer.syncSync();
+      this.#place.fs.syncDirSync(this.#place.directory);
+      next.nameDurable = true;
+    } catch (second) {
+      return new AuraError(
+        "AURA_UNKNOWN_OUTCOME",
+        `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,
+        { cause, file: log.writer.path },
+      );
+    }
+    return cause instanceof Error ? cause : ioError(cause, log.writer.path, "append");
+  }
+
+  /** Makes the history up to now durable, on this thread. */
+  syncSync(): void {
+    const target = this.appendedSeq;
+    if (this.durableSeq >= target) return;
+    for (const log of this.#files) {
+      if (log.lastSeq <= log.syncedSeq) continue;
+      log.writer.syncSync();
+      log.syncedSeq = log.lastSeq;
+    }
+    if (this.#files.some((log) => !log.nameDurable)) {
+      this.#place.fs.syncDirSync(this.#place.directory);
+      for (const log of this.#files) log.nameDurable = true;
+    }
+    this.syncCount++;
+    this.durableSeq = target;
+  }
+
+  /** Makes the history up to now durable, on the thread pool; all files at once. */
+  async sync(): Promise<void> {
+    const target = this.appendedSeq;
+    if (this.durableSeq >= target) return;
+    const dirty = this.#files.filter((log) => log.lastSeq > log.syncedSeq);
+    const marks = dirty.map((log) => log.lastSeq);
+    const nameless = this.#files.filter((log) => !log.nameDurable);
+    const work: Promise<void>[] = dirty.map((log) => log.writer.sync());
+    if (nameless.length > 0) work.push(this.#place.fs.syncDir(this.#place.directory));
+    await settleAll(work);
+    dirty.forEach((log, i) => {
+      log.syncedSeq = Math.max(log.syncedSeq, marks[i]!);
+    });
+    for (const log of nameless) log.nameDurable = true;
+    this.syncCount++;
+    if (target > this.durableSeq) this.durableSeq = target;
+  }
+
+  /** Files whose values a flush up to `seq` may name and that no sync has covered yet. */
+  unsyncedValueLogs(seq: number): LogFile[] {
+    return this.#files.filter(
+      (log) => log.kind === "vlog" && log.createdAtSeq < seq && log.lastSeq > log.syncedSeq,
+    );
+  }
+
+  /** Notes that all operations up to `seq` are durable in tables. */
+  noteFlushed(seq: number): void {
+    if (seq > this.durableSeq) this.durableSeq = seq;
+    this.#voids = this.#voids.filter((range) => range.last > seq);
+  }
+
+  /** Ends the current file of a stream: the next group begins a new one. */
+  seal(kind: StreamKind): void {
+    const log = this.#current[kind];
+    if (log === undefined) return;
+    log.sealed = true;
+    this.#current[kind] = undefined;
+  }
+
+  /** Closes and forgets files whose operations are all durable in tables. */
+  forget(obsolete: (log: LogFile) => boolean): LogFile[] {
+    const gone = this.#files.filter((log) => log.sealed && obsolete(log));
+    for (const log of gone) {
+      // A sync may still be under way: the file closes behind it. Its content does not matter.
+      const closed = log.writer.close().catch(() => undefined);
+      this.#closing.add(closed);
+      void closed.then(() => this.#closing.delete(closed));
+    }
+    this.#files = this.#files.filter((log) => !gone.includes(log));
+    return gone;
+  }
+
+  /**
+   * Appends an empty group that carries the durable watermark, so that a later reader can tell a
+   * torn tail from damage. Needs no sync of its own.
+   */
+  appendWatermarkSync(): void {
+    const log = this.#current.wal ?? this.#current.vlog;
+    if (log === undefined || this.durableSeq === 0) return;
+    log.writer.appendSync([], [], this.appendedSeq + 1, 0, this.durableSeq);
+  }
+
+  /** Closes all files, behind what is under way; throws the first error after trying all. */
+  async close(): Promise<void> {
+    const closing = this.#files.map((log) => log.writer.close());
+    this.#files = [];
+    await settleAll([...closing, ...this.#closing]);
+  }
+
+  #giveUp(log: LogFile): void {
+    log.sealed = true;
+    if (this.#current[log.kind] === log) this.#current[log.kind] = undefined;
+    this.#poisoned.push({ number: log.number, validBytes: log.writer.bytes });
+  }
+
+  #prepare(group: Group): { log: LogFile; place: GroupPlace } {
+    assert(group.count > 0, "an empty group is not appended");
+    assert(group.firstSeq > this.appendedSeq, "groups leave in sequence order");
+    const log = this.#fileFor(group.attachedBytes > 0 ? "vlog" : "wal");
+    const attachedOffset = log.writer.bytes + FRAME_HEADER_BYTES + group.covered.length;
+    if (group.attachedBytes > 0) group.place(log.writer.uid, attachedOffset);
+    return { log, place: { file: log.number, attachedOffset } };
+  }
+
+  #appended(log: LogFile, group: Group): void {
+    log.lastSeq = group.lastSeq;
+    this.appendedSeq = group.lastSeq;
+    this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
+  }
+
+  #fileFor(kind: StreamKind): LogFile {
+    const log = this.#current[kind];
+    const limit = kind === "wal" ? this.#place.walBytesMax : this.#place.segmentBytesMax();
+    if (log !== undefined && log.writer.bytes < limit) return log;
+    this.seal(kind);
+    return this.#create(kind);
+  }
+
+  #create(kind: StreamKind): LogFile {
+    const { fs, directory, databaseUuid } = this.#place;
+    const number = this.#place.takeNumber();
+    const predecessor = this.#files.findLast((log) => log.kind === kind);
+    const writer = LogWriter.createSync(fs, filePath(directory, number, kind), {
+      header: {
+        type: kind === "wal" ? FileType.wal : FileType.valueLog,
+        databaseUuid,
+        uid: drawUid(this.#place.random),
+        number,
+      },
+      preamble: encodePreamble({
+        createdAtSeq: this.appendedSeq,
+        bootId: fs.bootId(),
+        predecessor: predecessor && {
+          number: predecessor.number,
+          bytes: predecessor.writer.bytes,
+          lastSeq: predecessor.lastSeq,
+          checksum: predecessor.writer.lastChecksum,
+        },
+        voids: this.#voids,
+        poisoned: this.#poisoned,
+      }),
+    });
+    const log: LogFile = {
+      kind,
+      number,
+      writer,
+      createdAtSeq: this.appendedSeq,
+      lastSeq: this.appendedSeq,
+      syncedSeq: this.appendedSeq,
+      nameDurable: false,
+      sealed: false,
+    };
+    this.#files.push(log);
+    this.#current[kind] = log;
+    return log;
+  }
+}
+
+/** Waits for all, then throws the first failure: nothing is left running behind an error. */
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

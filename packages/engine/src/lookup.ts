@@ -1,0 +1,463 @@
+/**
+ * Point reads: memtables newest first, then the tables in read order; the first version found at or
+ * below the reader's sequence number is the answer.
+ *
+ * A read that finds its answer in memory makes no promise. One that misses may read on this thread,
+ * as long as that proves to be quick (`AdaptiveReads`); else it is `PENDING`, and `findPending`
+ * carries it on through the thread pool, from where it stopped. What waits pins the version it began
+ * with, so no file goes away under it; memtables have been searched to the end by then.
+ */
+import {
+  AuraError,
+  type Clock,
+  compareBytes,
+  hashKey,
+  isKnownTag,
+  Kind,
+  type Runtime,
+  type Scheduler,
+} from "@aura/base";
+import { Lookup as Found, type Table, TableHit } from "@aura/sst";
+import type { Health } from "./health.ts";
+import type { Memtables } from "./memtables.ts";
+import type { SnapshotList } from "./snapshot.ts";
+import type { TableStore } from "./table-store.ts";
+import type { TurnKeeper } from "./turn-keeper.ts";
+import type { ValueStore } from "./value-store.ts";
+import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
+import type { VersionSet } from "./version-set.ts";
+
+/** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
+export interface ReadParts {
+  readonly memtables: Memtables;
+  readonly versions: VersionSet;
+  readonly tables: TableStore;
+  readonly values: ValueStore;
+  readonly snapshots: SnapshotList;
+  readonly health: Health;
+  readonly turns: TurnKeeper;
+  readonly runtime: Runtime;
+  readonly reads: AdaptiveReads;
+  /** Cursors and scans that are open. Each takes itself out when it is closed. */
+  readonly cursors: Set<{ close(): void }>;
+  /** Seed of the key hash that all filters share. */
+  readonly hashSeed: number;
+  /** Makes admitted writes visible and returns the highest visible sequence number. */
+  readonly visibleSeq: () => number;
+}
+
+/** Longest time of reads on this thread within one turn of the event loop, milliseconds. */
+export const SYNC_READ_MS_MAX = 2;
+/** A read that takes longer did not come from the page cache, milliseconds. */
+export const SLOW_READ_MS = 0.2;
+/** So many slow reads within the window send misses to the thread pool. */
+export const SLOW_READS_MAX = 4;
+/** The window: the last so many reads on this thread. */
+export const READ_WINDOW = 64;
+/** How often a read on this thread is tried while misses go to the pool, milliseconds. */
+export const PROBE_INTERVAL_MS = 100;
+/** Longer values are never read on this thread by an asynchronous call, bytes. */
+export const SYNC_VALUE_BYTES_MAX: number = 256 * 1024;
+
+/**
+ * Decides whether a miss of an asynchronous call is read on this thread, which costs about a
+ * microsecond when the page is cached and blocks everything when it is not, or on the pool.
+ */
+export class AdaptiveReads {
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
+  #spentMs = 0;
+  #turnNoted = false;
+  /** 1 for each slow read among the last ones; `#at` is the oldest. */
+  readonly #window: Uint8Array = new Uint8Array(READ_WINDOW);
+  #at = 0;
+  #slowCount = 0;
+  #pooled = false;
+  #probedMs = 0;
+
+  constructor(runtime: Pick<Runtime, "clock" | "scheduler">) {
+    this.#clock = runtime.clock;
+    this.#scheduler = runtime.scheduler;
+  }
+
+  /** Misses go to the thread pool, but for probes. */
+  get pooled(): boolean {
+    return this.#pooled;
+  }
+
+  /** Returns whether the next miss may be read on this thread; the caller then does and notes it. */
+  maySync(): boolean {
+    if (this.#spentMs >= SYNC_READ_MS_MAX) return false;
+    if (!this.#pooled) return true;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#probedMs < PROBE_INTERVAL_MS) return false;
+    this.#probedMs = nowMs;
+    return true;
+  }
+
+  /** The time to give to `note` after the read. */
+  startMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  /** Notes a read on this thread that began at `startMs`, failed or not. */
+  note(startMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const tookMs = nowMs - startMs;
+    this.#spentMs += tookMs;
+    if (!this.#turnNoted) {
+      this.#turnNoted = true;
+      this.#scheduler.nextTurn(() => {
+        this.#turnNoted = false;
+        this.#spentMs = 0;
+      });
+    }
+    const slow = tookMs > SLOW_READ_MS ? 1 : 0;
+    if (this.#pooled) {
+      if (slow === 0) this.#return();
+      return;
+    }
+    this.#slowCount += slow - this.#window[this.#at]!;
+    this.#window[this.#at] = slow;
+    this.#at = (this.#at + 1) % READ_WINDOW;
+    if (this.#slowCount < SLOW_READS_MAX) return;
+    this.#pooled = true;
+    this.#probedMs = nowMs;
+  }
+
+  /** Back to this thread, on trial: one more slow read within the window ends it. */
+  #return(): void {
+    this.#pooled = false;
+    this.#window.fill(0);
+    for (let i = 1; i < SLOW_READS_MAX; i++) {
+      this.#window[(this.#at + READ_WINDOW - i) % READ_WINDOW] = 1;
+    }
+    this.#slowCount = SLOW_READS_MAX - 1;
+  }
+}
+
+/** What `findNow` returns when the answer has to be waited for. */
+export const PENDING: unique symbol = Symbol("pending");
+
+/** Where a search through the tables of a version stands. */
+class Search {
+  level = 0;
+  run = 0;
+  hit: TableHit = new TableHit();
+  /** Set when the search waits: for `hit.block` of this table. */
+  table: Table | undefined;
+  meta: TableMeta | undefined;
+  /** Hash of the key; -1 until a filter asks for it. */
+  hash = -1;
+
+  reset(): void {
+    this.level = 0;
+    this.run = 0;
+    this.hash = -1;
+  }
+}
+
+/** Reads at one time on the thread pool, in `findMany`. */
+const READS_IN_FLIGHT_MAX = 64;
+const NO_BYTES = new Uint8Array(0);
+
+/** Reads single keys. Keys are borrowed for the call; results are fresh and the caller's. */
+export class Lookup {
+  readonly #parts: ReadParts;
+  #search = new Search();
+  /** What a successful search found: borrowed, to be used at once. */
+  #tag = 0;
+  #bytes: Uint8Array = NO_BYTES;
+  #valueStart = 0;
+  #valueEnd = 0;
+
+  constructor(parts: ReadParts) {
+    this.#parts = parts;
+  }
+
+  /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
+  findSync(key: Uint8Array, seq: number): Buffer | undefined {
+    if (!this.#locateSync(key, seq)) return undefined;
+    if (this.#tag === Kind.value) return this.#copyValue();
+    const { values } = this.#parts;
+    return values.readSync(this.#bytes, this.#valueStart, this.#valueEnd, key, 0, key.length);
+  }
+
+  /** Returns whether a reader at `seq` sees the key. Reads no value. */
+  hasSync(key: Uint8Array, seq: number): boolean {
+    return this.#locateSync(key, seq);
+  }
+
+  /**
+   * As `findSync`, without waiting: `PENDING` when something has to be read that may take time. The
+   * caller may then go on with `findPending`, in the same turn and before any other call.
+   */
+  findNow(key: Uint8Array, seq: number): Buffer | undefined | typeof PENDING {
+    const state = this.#locateNow(key, seq);
+    if (state === Found.absent) return undefined;
+    if (state === Found.pending) return PENDING;
+    if (this.#tag === Kind.value) return this.#copyValue();
+    return this.#valueNow(key);
+  }
+
+  /** As `findNow`, for `hasSync`; goes on with `hasPending`. */
+  hasNow(key: Uint8Array, seq: number): boolean | typeof PENDING {
+    const state = this.#locateNow(key, seq);
+    return state === Found.pending ? PENDING : state === Found.found;
+  }
+
+  /** Carries on the `findNow` that just returned `PENDING`, with its arguments. */
+  findPending(key: Uint8Array, seq: number): Promise<Buffer | undefined> {
+    return this.#carryOn(this.#takeWaiting(key, seq), true);
+  }
+
+  /** Carries on the `hasNow` that just returned `PENDING`, with its arguments. */
+  async hasPending(key: Uint8Array, seq: number): Promise<boolean> {
+    return (await this.#carryOn(this.#takeWaiting(key, seq), false)) !== undefined;
+  }
+
+  /** Finds a value; through a turn of the event loop when it has not turned for a while. */
+  find(key: Uint8Array, seq: number): Promise<Buffer | undefined> {
+    let value: Buffer | undefined | typeof PENDING;
+    try {
+      value = this.findNow(key, seq);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return value === PENDING ? this.findPending(key, seq) : this.#answer(value);
+  }
+
+  /** As `find`, for `hasSync`. */
+  has(key: Uint8Array, seq: number): Promise<boolean> {
+    let has: boolean | typeof PENDING;
+    try {
+      has = this.hasNow(key, seq);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return has === PENDING ? this.hasPending(key, seq) : this.#answer(has);
+  }
+
+  /**
+   * Finds the values of many keys, all as of `seq`, in the order of the keys. Misses are read side
+   * by side. The keys must not change before the promise settles.
+   */
+  async findMany(keys: readonly Uint8Array[], seq: number): Promise<(Buffer | undefined)[]> {
+    const { turns, snapshots, health } = this.#parts;
+    const values: (Buffer | undefined)[] = new Array(keys.length).fill(undefined);
+    const flying = new Set<Promise<void>>();
+    const failures: unknown[] = [];
+    // Other code runs in between: what `seq` sees must stay.
+    const snapshot = snapshots.create(seq);
+    try {
+      for (let i = 0; i < keys.length && failures.length === 0; i++) {
+        const value = this.findNow(keys[i]!, seq);
+        if (value === PENDING) {
+          const flight: Promise<void> = this.findPending(keys[i]!, seq)
+            .then(
+              (late) => {
+                values[i] = late;
+              },
+              (error: unknown) => {
+                failures.push(error);
+              },
+            )
+            .then(() => {
+              flying.delete(flight);
+            });
+          flying.add(flight);
+        } else values[i] = value;
+        if (flying.size >= READS_IN_FLIGHT_MAX) await Promise.race(flying);
+        else if (turns.mustTurn()) await turns.turn();
+        else continue;
+        health.assertOpen();
+      }
+    } finally {
+      await Promise.all(flying);
+      snapshot.release();
+    }
+    if (failures.length > 0) throw failures[0] as Error;
+    return values;
+  }
+
+  #answer<T>(value: T): Promise<T> {
+    const { turns } = this.#parts;
+    return turns.mustTurn() ? turns.turn().then(() => value) : Promise.resolve(value);
+  }
+
+  /** Searches to the end, on this thread. Returns whether there is a visible entry. */
+  #locateSync(key: Uint8Array, seq: number): boolean {
+    if (!this.#searchMemtables(key, seq)) {
+      const search = this.#search;
+      search.reset();
+      const { current } = this.#parts.versions;
+      if (this.#searchTables(search, current, key, seq, true) === Found.absent) return false;
+    }
+    return this.#isValue();
+  }
+
+  /** As `#locateSync`; `pending` when `#search` waits for a block that is not to be read here. */
+  #locateNow(key: Uint8Array, seq: number): number {
+    if (!this.#searchMemtables(key, seq)) {
+      const search = this.#search;
+      search.reset();
+      const { versions, reads } = this.#parts;
+      let state = this.#searchTables(search, versions.current, key, seq, false);
+      while (state === Found.pending) {
+        if (!reads.maySync()) return state;
+        const startMs = reads.startMs();
+        try {
+          search.table!.loadBlockSync(search.hit.block);
+        } finally {
+          reads.note(startMs);
+        }
+        state = this.#searchTables(search, versions.current, key, seq, false);
+      }
+      if (state === Found.absent) return state;
+    }
+    this.#search.table = undefined;
+    return this.#isValue() ? Found.found : Found.absent;
+  }
+
+  #searchMemtables(key: Uint8Array, seq: number): boolean {
+    const { active, sealed } = this.#parts.memtables;
+    if (this.#takeFrom(active.table, key, seq)) return true;
+    for (let i = sealed.length - 1; i >= 0; i--) {
+      if (this.#takeFrom(sealed[i]!.table, key, seq)) return true;
+    }
+    return false;
+  }
+
+  #takeFrom(table: Memtables["active"]["table"], key: Uint8Array, seq: number): boolean {
+    if (!table.find(key, 0, key.length, seq)) return false;
+    this.#tag = table.hitTag;
+    this.#bytes = table.bytes;
+    this.#valueStart = table.hitValueStart;
+    this.#valueEnd = table.hitValueEnd;
+    return true;
+  }
+
+  /** Goes on with `search` until something is found, or the end, or a block that is missing. */
+  #searchTables(
+    search: Search,
+    version: Version,
+    key: Uint8Array,
+    seq: number,
+    mayRead: boolean,
+  ): number {
+    const { levels } = version;
+    const { hit } = search;
+    for (let level = search.level; level < levels.length; level++) {
+      const { runs } = levels[level]!;
+      for (let run = level === search.level ? search.run : 0; run < runs.length; run++) {
+        const { tables } = runs[run]!;
+        const index = tableIndexFor(tables, key, 0, key.length);
+        if (index === tables.length) continue;
+        const meta = tables[index]!;
+        const { smallestKey } = meta;
+        if (meta.smallestSeq > seq) continue;
+        if (compareBytes(smallestKey, 0, smallestKey.length, key, 0, key.length) > 0) continue;
+        const table = this.#parts.tables.get(meta);
+        if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+        const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
+        if (state === Found.absent) continue;
+        if (state === Found.pending) {
+          search.level = level;
+          search.run = run;
+          search.table = table;
+          search.meta = meta;
+          return state;
+        }
+        this.#tag = hit.tag;
+        this.#bytes = hit.bytes;
+        this.#valueStart = hit.valueStart;
+        this.#valueEnd = hit.valueEnd;
+        return state;
+      }
+    }
+    return Found.absent;
+  }
+
+  /** Returns whether what was found is a value, inline or apart. Throws AURA_UNSUPPORTED. */
+  #isValue(): boolean {
+    const tag = this.#tag;
+    if (!isKnownTag(tag)) {
+      throw new AuraError("AURA_UNSUPPORTED", `an entry of unknown kind ${tag}`, { actual: tag });
+    }
+    return tag !== Kind.delete;
+  }
+
+  #copyValue(): Buffer {
+    const start = this.#valueStart;
+    const length = this.#valueEnd - start;
+    const value = Buffer.allocUnsafeSlow(length); // its own memory, set to the last byte below
+    value.set(this.#bytes.subarray(start, start + length));
+    return value;
+  }
+
+  #valueNow(key: Uint8Array): Buffer | typeof PENDING {
+    const { values, reads } = this.#parts;
+    const bytes = this.#bytes;
+    const start = this.#valueStart;
+    const end = this.#valueEnd;
+    const { stored } = values.decode(bytes, start, end);
+    if (stored > SYNC_VALUE_BYTES_MAX || !reads.maySync()) return PENDING;
+    const startMs = reads.startMs();
+    try {
+      return values.readSync(bytes, start, end, key, 0, key.length);
+    } finally {
+      reads.note(startMs);
+    }
+  }
+
+  /** Takes over what the call before left, which this class may use for other calls from now on. */
+  #takeWaiting(key: Uint8Array, seq: number): WaitingRead {
+    const search = this.#search;
+    this.#search = new Search();
+    // Without a table it waits for a separated value.
+    const pointer =
+      search.table === undefined ? this.#bytes.slice(this.#valueStart, this.#valueEnd) : undefined;
+    return { key: new Uint8Array(key), seq, search, pointer };
+  }
+
+  /** Runs a read that waits to its end. Without `wantsValue` the value is any, when there is one. */
+  async #carryOn(read: WaitingRead, wantsValue: boolean): Promise<Buffer | undefined> {
+    const { key, seq, search } = read;
+    const { versions, tables, values } = this.#parts;
+    const version = versions.pin();
+    try {
+      let { pointer } = read;
+      if (pointer === undefined) {
+        let state: number = Found.pending;
+        while (state === Found.pending) {
+          const meta = search.meta!;
+          const table = tables.hold(meta);
+          try {
+            await table.loadBlock(search.hit.block);
+            state = this.#searchTables(search, version, key, seq, false);
+          } finally {
+            tables.release(meta);
+          }
+        }
+        if (state === Found.absent || !this.#isValue()) return undefined;
+        if (!wantsValue) return NO_VALUE;
+        if (this.#tag === Kind.value) return this.#copyValue();
+        pointer = this.#bytes.slice(this.#valueStart, this.#valueEnd);
+      }
+      return await values.read(pointer, 0, pointer.length, key, 0, key.length);
+    } finally {
+      versions.unpin(version);
+    }
+  }
+}
+
+/** A read on its way through the thread pool. */
+interface WaitingRead {
+  readonly key: Uint8Array;
+  readonly seq: number;
+  readonly search: Search;
+  /** The pointer to follow, when the search is over. */
+  readonly pointer: Uint8Array | undefined;
+}
+
+const NO_VALUE: Buffer = Buffer.alloc(0);

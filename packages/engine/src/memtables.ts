@@ -1,0 +1,169 @@
+/**
+ * The memtables: one that takes writes, and sealed ones that wait for their flush, oldest first.
+ *
+ * Arenas come from the process-wide pool and go back to it when the flush is installed and the last
+ * cursor over the memtable is closed: whoever reads a memtable across a turn holds it with `hold`.
+ */
+import { assert, Kind } from "@aura/base";
+import type { MemtableShare } from "@aura/memtable";
+import { ArenaPool, SkipListMemtable } from "@aura/memtable";
+import { encodePointer, POINTER_BYTES, recordBytes } from "@aura/vlog";
+import { OperationReader } from "./operations.ts";
+
+/** One memtable and what flushing it has to know. */
+export class MemtableEntry {
+  readonly table: SkipListMemtable;
+  readonly #pool: ArenaPool;
+  readonly #buffer: SharedArrayBuffer;
+  /** Sequence numbers of its entries lie in (afterSeq, lastSeq]. */
+  readonly afterSeq: number;
+  lastSeq: number;
+  /** Bytes of separated values that its pointers name. */
+  valueBytes = 0;
+  /** A flush job reads it. */
+  flushing = false;
+
+  constructor(pool: ArenaPool, bytes: number, seed: number, afterSeq: number) {
+    this.#pool = pool;
+    this.#buffer = pool.acquire(bytes);
+    this.table = new SkipListMemtable(this.#buffer, { seed });
+    this.afterSeq = afterSeq;
+    this.lastSeq = afterSeq;
+  }
+
+  /** What a flush job needs. */
+  share(): MemtableShare {
+    return this.table.share();
+  }
+
+  /** Keeps the arena until `release` is called once more. */
+  hold(): void {
+    this.#pool.retain(this.#buffer);
+  }
+
+  release(): void {
+    this.#pool.release(this.#buffer);
+  }
+}
+
+/** Sizes of memtables. */
+export interface MemtableLimits {
+  readonly bytes: number;
+  readonly countMax: number;
+}
+
+const pointer = new Uint8Array(POINTER_BYTES);
+
+/** The active and the sealed memtables. */
+export class Memtables {
+  readonly #pool = new ArenaPool();
+  readonly #limits: MemtableLimits;
+  readonly #drawSeed: () => number;
+  readonly #operations = new OperationReader();
+  #active: MemtableEntry;
+  #sealed: MemtableEntry[] = [];
+  /** Most bytes that one group may need: what an empty memtable has room for. */
+  readonly groupBytesMax: number;
+
+  constructor(limits: MemtableLimits, drawSeed: () => number, lastSeq: number) {
+    this.#limits = limits;
+    this.#drawSeed = drawSeed;
+    this.#active = this.#make(lastSeq);
+    this.groupBytesMax = this.#active.table.roomBytes;
+  }
+
+  get active(): MemtableEntry {
+    return this.#active;
+  }
+
+  /** Sealed memtables, oldest first. */
+  get sealed(): readonly MemtableEntry[] {
+    return this.#sealed;
+  }
+
+  /** Bytes in use in all memtables. */
+  get usedBytes(): number {
+    let bytes = this.#active.table.usedBytes;
+    for (const memtable of this.#sealed) bytes += memtable.table.usedBytes;
+    return bytes;
+  }
+
+  hasRoom(bytes: number): boolean {
+    return bytes <= this.#active.table.roomBytes;
+  }
+
+  /** Whether another memtable may be made within the limit. */
+  get maySeal(): boolean {
+    return this.#sealed.length + 1 < this.#limits.countMax;
+  }
+
+  /** Seals the active memtable and begins a new one. Precondition: it holds something. */
+  seal(): MemtableEntry {
+    const memtable = this.#active;
+    assert(memtable.table.entryCount > 0, "an empty memtable is not sealed");
+    this.#active = this.#make(memtable.lastSeq);
+    this.#sealed.push(memtable);
+    return memtable;
+  }
+
+  /** Forgets the oldest sealed memtable, whose entries are in tables now. */
+  dropOldest(memtable: MemtableEntry): void {
+    assert(this.#sealed[0] === memtable, "memtables are flushed in order");
+    this.#sealed.shift();
+    memtable.release();
+  }
+
+  /**
+   * Inserts the operations bytes[start, end) of a group, beginning with `firstSeq`. Their separated
+   * values stand at `attachedOffset` of `file`. Precondition: there is room.
+   */
+  apply(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    firstSeq: number,
+    file: number,
+    attachedOffset: number,
+  ): number {
+    const operations = this.#operations;
+    const active = this.#active;
+    operations.reset(bytes, start, end, "group", 0);
+    let seq = firstSeq;
+    while (operations.next()) {
+      const { tag, keyStart, keyEnd } = operations;
+      let fits: boolean;
+      if (tag === Kind.pointer) {
+        encodePointer(
+          pointer,
+          0,
+          file,
+          attachedOffset + operations.attachedOffset,
+          operations.stored,
+          operations.raw,
+          operations.codec,
+        );
+        active.valueBytes += recordBytes(keyEnd - keyStart, operations.stored);
+        fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
+      } else {
+        const valueStart = tag === Kind.value ? operations.valueStart : 0;
+        const valueEnd = tag === Kind.value ? operations.valueEnd : 0;
+        fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, bytes, valueStart, valueEnd);
+      }
+      assert(fits, "room for a group was checked before");
+      seq++;
+    }
+    active.lastSeq = seq - 1;
+    return seq - firstSeq;
+  }
+
+  /** Gives all arenas back. */
+  close(): void {
+    for (const memtable of this.#sealed) memtable.release();
+    this.#sealed = [];
+    this.#active.release();
+  }
+
+  #make(lastSeq: number): MemtableEntry {
+    return new MemtableEntry(this.#pool, this.#limits.bytes, this.#drawSeed(), lastSeq);
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * Merges cursors: the entries of all children in internal order, in both directions.
+ *
+ * Children come newest first. Each stands, in a forward merge, on its first entry behind the
+ * current one, in a backward merge on its last entry in front of it, or off its end. The children
+ * that stand on an entry are kept sorted (`#order`); the first of them is the current one. After it
+ * moved it is compared with the second: in a tree whose levels differ in size that is the only
+ * compare most of the time; else its place is found by bisection. What compares need of a child is
+ * cached here, so nothing is asked of children that did not move.
+ *
+ * A move that waits for blocks completes when all of its children have theirs. Two entries never
+ * share key and sequence number; if they did, the one of the newer child would come first.
+ */
+import { assert, compareBytes, type EntryCursor } from "@aura/base";
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What is left of an interrupted move. */
+const Rest = { none: 0, top: 1, all: 2 } as const;
+
+/** A cursor over the entries of several cursors. Owns them: `close` closes them all. */
+export class MergeCursor implements EntryCursor {
+  valid = false;
+  pending = false;
+  keyBytes: Uint8Array = NO_BYTES;
+  keyStart = 0;
+  keyEnd = 0;
+  seq = 0;
+  tag = 0;
+  valueBytes: Uint8Array = NO_BYTES;
+  valueStart = 0;
+  valueEnd = 0;
+
+  readonly #children: readonly EntryCursor[];
+  /** Current key and sequence number of each child that is in `#order`. */
+  readonly #keys: Uint8Array[];
+  readonly #starts: Int32Array;
+  readonly #ends: Int32Array;
+  readonly #seqs: Float64Array;
+  /** The first `#count` are the children on an entry, sorted in the direction of the merge. */
+  readonly #order: Int32Array;
+  #count = 0;
+  #forward = true;
+  #rest: number = Rest.none;
+
+  constructor(children: readonly EntryCursor[]) {
+    this.#children = children;
+    this.#keys = children.map(() => NO_BYTES);
+    this.#starts = new Int32Array(children.length);
+    this.#ends = new Int32Array(children.length);
+    this.#seqs = new Float64Array(children.length);
+    this.#order = new Int32Array(children.length);
+  }
+
+  get failed(): boolean {
+    for (const child of this.#children) if (child.failed) return true;
+    return false;
+  }
+
+  first(): void {
+    this.#begin(true);
+    for (const child of this.#children) child.first();
+    this.#settleAll();
+  }
+
+  last(): void {
+    this.#begin(false);
+    for (const child of this.#children) child.last();
+    this.#settleAll();
+  }
+
+  seek(key: Uint8Array, start: number, end: number): void {
+    this.#begin(true);
+    for (const child of this.#children) child.seek(key, start, end);
+    this.#settleAll();
+  }
+
+  seekBefore(key: Uint8Array, start: number, end: number): void {
+    this.#begin(false);
+    for (const child of this.#children) child.seekBefore(key, start, end);
+    this.#settleAll();
+  }
+
+  next(): void {
+    assert(this.valid, "next needs an entry");
+    this.valid = false;
+    if (!this.#forward) {
+      this.#turn(true);
+      return;
+    }
+    const top = this.#order[0]!;
+    const child = this.#children[top]!;
+    child.next();
+    this.#settleTop(top, child);
+  }
+
+  prev(): void {
+    assert(this.valid, "prev needs an entry");
+    this.valid = false;
+    if (this.#forward) {
+      this.#turn(false);
+      return;
+    }
+    const top = this.#order[0]!;
+    const child = this.#children[top]!;
+    child.prev();
+    this.#settleTop(top, child);
+  }
+
+  loadSync(): void {
+    if (!this.pending) return;
+    this.pending = false;
+    for (const child of this.#children) if (child.pending) child.loadSync();
+    this.#settle();
+  }
+
+  async load(): Promise<void> {
+    if (!this.pending) return;
+    const loads: Promise<void>[] = [];
+    for (const child of this.#children) if (child.pending) loads.push(child.load());
+    try {
+      if (loads.length === 1) await loads[0]!;
+      else {
+        // All of them, even when one fails: none may still move when the next move begins.
+        const results = await Promise.allSettled(loads);
+        const failure = results.find((result) => result.status === "rejected");
+        if (failure !== undefined) throw failure.reason as Error;
+      }
+    } finally {
+      this.pending = false;
+    }
+    this.#settle();
+  }
+
+  close(): void {
+    this.#begin(true);
+    for (const child of this.#children) child.close();
+  }
+
+  #begin(forward: boolean): void {
+    this.valid = false;
+    this.pending = false;
+    this.#forward = forward;
+    this.#count = 0;
+    this.#rest = Rest.none;
+  }
+
+  /** Turns the merge round and moves one entry in the new direction. */
+  #turn(forward: boolean): void {
+    const top = this.#order[0]!;
+    this.#begin(forward);
+    const children = this.#children;
+    for (let i = 0; i < children.length; i++) {
+      if (i !== top) this.#turnChild(i, children[i]!, top);
+    }
+    // Last: its key was what the others were compared with.
+    if (forward) children[top]!.next();
+    else children[top]!.prev();
+    this.#settleAll();
+  }
+
+  /** Moves a child to the other side of the current entry, which is that of child `top`. */
+  #turnChild(index: number, child: EntryCursor, top: number): void {
+    const forward = this.#forward;
+    if (!child.valid) {
+      if (forward) child.first();
+      else child.last();
+    } else if (forward) child.next();
+    else child.prev();
+    // A memtable that grew meanwhile may have entries on the way.
+    while (child.valid) {
+      this.#note(index, child);
+      if (this.#isBefore(top, index)) return;
+      if (forward) child.next();
+      else child.prev();
+    }
+  }
+
+  #settle(): void {
+    if (this.#rest === Rest.all) this.#settleAll();
+    else if (this.#rest === Rest.top) {
+      const top = this.#order[0]!;
+      this.#settleTop(top, this.#children[top]!);
+    }
+  }
+
+  /** Sorts all children, unless some of them wait for a block. */
+  #settleAll(): void {
+    const children = this.#children;
+    const order = this.#order;
+    for (const child of children) {
+      if (!child.pending) continue;
+      this.pending = true;
+      this.#rest = Rest.all;
+      return;
+    }
+    this.#rest = Rest.none;
+    let count = 0;
+    for (let i = 0; i < children.length; i++) {
+      const child = children[i]!;
+      if (!child.valid) continue;
+      this.#note(i, child);
+      let at = count++;
+      for (; at > 0 && this.#isBefore(i, order[at - 1]!); at--) order[at] = order[at - 1]!;
+      order[at] = i;
+    }
+    this.#count = count;
+    if (count > 0) this.#stand();
+  }
+
+  /** Finds the new place of the current child, which moved in the direction of the merge. */
+  #settleTop(top: number, child: EntryCursor): void {
+    const order = this.#order;
+    const count = this.#count;
+    if (!child.valid) {
+      if (child.pending) {
+        this.pending = true;
+        this.#rest = Rest.top;
+        return;
+      }
+      this.#rest = Rest.none;
+      this.#count = count - 1;
+      for (let i = 1; i < count; i++) order[i - 1] = order[i]!;
+      if (count > 1) this.#stand();
+      return;
+    }
+    this.#rest = Rest.none;
+    this.#note(top, child);
+    if (count > 1 && this.#isBefore(order[1]!, top)) {
+      let low = 2;
+      let high = count;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (this.#isBefore(order[middle]!, top)) low = middle + 1;
+        else high = middle;
+      }
+      for (let i = 1; i < low; i++) order[i - 1] = order[i]!;
+      order[low - 1] = top;
+    }
+    this.#stand();
+  }
+
+  #note(index: number, child: EntryCursor): void {
+    this.#keys[index] = child.keyBytes;
+    this.#starts[index] = child.keyStart;
+    this.#ends[index] = child.keyEnd;
+    this.#seqs[index] = child.seq;
+  }
+
+  /** Returns whether the entry of child `a` comes before that of `b` in the direction of the merge. */
+  #isBefore(a: number, b: number): boolean {
+    const starts = this.#starts;
+    const ends = this.#ends;
+    const keys = this.#keys;
+    let order = compareBytes(keys[a]!, starts[a]!, ends[a]!, keys[b]!, starts[b]!, ends[b]!);
+    if (order === 0) order = this.#seqs[b]! - this.#seqs[a]!;
+    if (order === 0) order = a - b;
+    return this.#forward ? order < 0 : order > 0;
+  }
+
+  /** Shows the entry of the first child. */
+  #stand(): void {
+    const top = this.#order[0]!;
+    const child = this.#children[top]!;
+    this.keyBytes = this.#keys[top]!;
+    this.keyStart = this.#starts[top]!;
+    this.keyEnd = this.#ends[top]!;
+    this.seq = this.#seqs[top]!;
+    this.tag = child.tag;
+    this.valueBytes = child.valueBytes;
+    this.valueStart = child.valueStart;
+    this.valueEnd = child.valueEnd;
+    this.valid = true;
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * Assembles a database: locks the directory, recovers it, and makes the parts that work together.
+ * The only place that knows how they are wired.
+ */
+import type { FileLock, JobQueue, Runtime } from "@aura/base";
+import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
+import { leveledPolicy } from "@aura/compaction-rl";
+import { Committer } from "./commit.ts";
+import { Compactor } from "./compaction.ts";
+import type { Components, ResolvedComponents } from "./components.ts";
+import { resolveComponents } from "./components.ts";
+import { DatabaseEmitter } from "./events.ts";
+import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
+import { Flusher } from "./flush.ts";
+import { Health } from "./health.ts";
+import { inlineJobs, JobLanes } from "./job-lanes.ts";
+import { Journal } from "./journal.ts";
+import { AdaptiveReads } from "./lookup.ts";
+import { Memtables } from "./memtables.ts";
+import { OutputPlanner } from "./output-planner.ts";
+import type { Recovered } from "./recovery.ts";
+import { recover } from "./recovery.ts";
+import type { OldLog } from "./replay.ts";
+import { Reserve } from "./reserve.ts";
+import type { ResolvedSettings, Settings } from "./settings.ts";
+import { resolveSettings } from "./settings.ts";
+import { SnapshotList } from "./snapshot.ts";
+import { TableStore } from "./table-store.ts";
+import { Tree } from "./tree.ts";
+import { TurnKeeper } from "./turn-keeper.ts";
+import { valueSpace } from "./value-gc.ts";
+import { ValueStore } from "./value-store.ts";
+import { LEVEL_COUNT_MAX } from "./version.ts";
+import { VersionSet } from "./version-set.ts";
+
+/** The parts of an open database. */
+export interface DatabaseParts {
+  readonly directory: string;
+  readonly settings: ResolvedSettings;
+  readonly fs: ResolvedComponents["fs"];
+  readonly runtime: Runtime;
+  readonly lock: FileLock;
+  readonly health: Health;
+  readonly events: DatabaseEmitter;
+  readonly turns: TurnKeeper;
+  readonly queue: JobQueue;
+  readonly memtables: Memtables;
+  readonly journal: Journal;
+  readonly committer: Committer;
+  readonly versions: VersionSet;
+  readonly tree: Tree;
+  readonly tables: TableStore;
+  readonly values: ValueStore;
+  readonly snapshots: SnapshotList;
+  readonly flusher: Flusher;
+  readonly compactor: Compactor;
+  readonly reserve: Reserve;
+  /** Logs of earlier processes that still count. */
+  readonly oldLogs: readonly OldLog[];
+  readonly reads: AdaptiveReads;
+  readonly cursors: Set<{ close(): void }>;
+  readonly hashSeed: number;
+  /** Background jobs run on this thread. */
+  readonly inline: boolean;
+  /** Makes admitted writes visible and returns the highest visible sequence number. */
+  readonly visibleSeq: () => number;
+  readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
+}
+
+/** Least size of a value segment, and the least number of segments that the live values fill. */
+const SEGMENT_BYTES_MIN = 8 * 1024 * 1024;
+const LIVE_SEGMENTS_MIN = 64;
+/** Unflushed bytes of separated values from which on the memtable is sealed. */
+const UNFLUSHED_VALUE_BYTES_MIN = 64 * 1024 * 1024;
+const UNFLUSHED_VALUE_SHARE = 0.03;
+/** Orphans up to this many are removed at once; more go to a worker. */
+const ORPHANS_INLINE_MAX = 4;
+
+/** Opens or creates the database in `path`. */
+export async function openParts(
+  path: string,
+  given: Settings,
+  components: Partial<Components>,
+): Promise<DatabaseParts> {
+  const directory = directoryOf(path);
+  const settings = resolveSettings(given);
+  const world = resolveComponents(components);
+  const { fs } = world;
+  if (!settings.createIfMissing && !fs.existsSync(directory)) {
+    throw new AuraError("AURA_NOT_FOUND", `${directory} does not exist`);
+  }
+  fs.makeDirectorySync(directory);
+  const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB");
+  try {
+    await hashReady();
+    return assemble(directory, settings, world, lock);
+  } catch (error) {
+    lock.releaseSync();
+    throw error;
+  }
+}
+
+/** Returns the directory of a path. Throws AURA_INVALID_ARGUMENT. */
+export function directoryOf(path: string): string {
+  if (typeof path !== "string" || path.length === 0 || path.includes("\0")) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "path: expected the path of a directory");
+  }
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
+/** Returns memtables of the sizes that the settings ask for. */
+export function makeMemtables(
+  settings: ResolvedSettings,
+  runtime: Runtime,
+  lastSeq: number,
+): Memtables {
+  const random = settings.seed === 0 ? runtime.random : new SeededRandom(settings.seed);
+  const { maxSize, maxCount } = settings.memtable;
+  const bytes = Math.floor(maxSize / 4) * 4;
+  return new Memtables({ bytes, countMax: maxCount }, () => random.uint32(), lastSeq);
+}
+
+function assemble(
+  directory: string,
+  settings: ResolvedSettings,
+  world: ResolvedComponents,
+  lock: FileLock,
+): DatabaseParts {
+  const { fs, runtime } = world;
+  const recovered = recover({
+    fs,
+    directory,
+    random: runtime.random,
+    settings,
+    makeMemtables: (lastSeq) => makeMemtables(settings, runtime, lastSeq),
+  });
+  const { memtables, version, identity } = recovered;
+  const health = new Health();
+  const events = new DatabaseEmitter();
+  const turns = new TurnKeeper(runtime);
+  const reserve = new Reserve(fs, runtime.clock, directory);
+  const snapshots = new SnapshotList();
+  const versions = new VersionSet(version);
+  const numbers = new FileNumbers(recovered.nextNumber);
+  const queue = new JobLanes(
+    world.executor,
+    () => inlineJobs(fs, runtime).open(),
+    (error) => events.emit("workersUnavailable", { error }),
+  );
+  const tables = new TableStore({
+    fs,
+    directory,
+    identity,
+    maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
+    cacheBytes: settings.cache.capacity,
+  });
+  const values = new ValueStore({
+    fs,
+    directory,
+    kindOf: (number) => versions.current.segments.get(number)?.kind,
+    maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
+  });
+  const liveValueBytes = (): number => valueSpace(versions.current).liveBytes;
+  const journal = new Journal(
+    {
+      fs,
+      directory,
+      random: runtime.random,
+      databaseUuid: identity.databaseUuid,
+      walBytesMax: settings.wal.maxFileSize,
+      segmentBytesMax: () =>
+        Math.min(
+          settings.valueLog.maxSegmentSize,
+          Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
+        ),
+      takeNumber: () => numbers.take(1),
+      freeReserve: () => reserve.free(),
+    },
+    recovered.lastSeq,
+    recovered.lastSeq,
+  );
+  const oldLogs = [...recovered.oldLogs];
+  const tree = new Tree(
+    {
+      fs,
+      directory,
+      random: runtime.random,
+      identity,
+      queue,
+      versions,
+      health,
+      events,
+      nextNumber: () => numbers.next,
+      takeNumber: () => numbers.take(1),
+      appendedSeq: () => journal.appendedSeq,
+      carried: () => ({ voids: journal.voids, logs: oldLogs }),
+      onFileGone: (kind, number) => {
+        if (kind === "sst") tables.forget(number);
+        else values.forget(number);
+      },
+      onDurable: (durable) => {
+        journal.noteFlushed(durable.flushedSeq);
+        tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, durable.flushedSeq, versions));
+      },
+    },
+    recovered.manifest,
+  );
+  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
+    numbers.take(count),
+  );
+  const compactor = new Compactor({
+    queue,
+    tree,
+    planner,
+    policy:
+      world.policy ??
+      leveledPolicy({
+        fanout: settings.compaction.fanout,
+        l0Trigger: settings.compaction.l0Trigger,
+        baseLevelBytes: settings.compaction.baseLevelSize,
+        tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
+        tableBytesMax: settings.table.maxSize,
+        levelCount: LEVEL_COUNT_MAX,
+      }),
+    snapshots,
+    scheduler: runtime.scheduler,
+    health,
+    events,
+    reserve,
+    flushBytes: settings.memtable.maxSize,
+    automatic: settings.compaction.automatic,
+    spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
+    onEnded: () => undefined,
+  });
+  const flusher = new Flusher({
+    queue,
+    memtables,
+    journal,
+    tree,
+    planner,
+    snapshots,
+    scheduler: runtime.scheduler,
+    health,
+    events,
+    reserve,
+    oldLogs,
+    onFlushed: () => {
+      committer.drain();
+      compactor.start();
+    },
+  });
+  const committer: Committer = new Committer(
+    {
+      journal,
+      memtables,
+      health,
+      scheduler: runtime.scheduler,
+      turns,
+      reserve,
+      room: {
+        flushSealed: () => flusher.start(),
+        poll: () => queue.poll(),
+        waitSync: (ms) => queue.waitSync(ms),
+      },
+      separationThreshold: settings.valueLog.separationThreshold,
+      compression: settings.valueLog.compression,
+      bufferedDelayMs: settings.wal.bufferedDelayMs,
+      valueBytesMax: () =>
+        Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
+      onStall: () => events.emit("stall", { reason: "memtables" }),
+    },
+    recovered.lastSeq,
+  );
+  removeOrphans(fs, tree, recovered.orphans);
+  flusher.start();
+  compactor.start();
+  return {
+    directory,
+    settings,
+    fs,
+    runtime,
+    lock,
+    health,
+    events,
+    turns,
+    queue,
+    memtables,
+    journal,
+    committer,
+    versions,
+    tree,
+    tables,
+    values,
+    snapshots,
+    flusher,
+    compactor,
+    reserve,
+    oldLogs,
+    reads: new AdaptiveReads(runtime),
+    cursors: new Set(),
+    hashSeed: identity.hashSeed,
+    inline: world.executor.kind === "inline",
+    visibleSeq: () => committer.visibleSeq(),
+    recovered,
+  };
+}
+
+/** The one counter that all file numbers come from. */
+class FileNumbers {
+  next: number;
+
+  constructor(next: number) {
+    this.next = next;
+  }
+
+  /** Takes `count` numbers and returns the first. */
+  take(count: number): number {
+    const first = this.next;
+    this.next += count;
+    assert(this.next < 0xffffffff, "file numbers fit in four bytes");
+    return first;
+  }
+}
+
+/** Forgets logs whose operations are all durable in tables, and lists those that can be removed. */
+function obsoleteLogs(
+  directory: string,
+  journal: Journal,
+  oldLogs: OldLog[],
+  flushedSeq: number,
+  versions: VersionSet,
+): string[] {
+  const { segments } = versions.current;
+  const gone = journal.forget((log) => {
+    if (log.lastSeq > flushedSeq) return false;
+    return log.kind === "wal" || segments.get(log.number)?.fileBytes !== 0;
+  });
+  const paths: string[] = [];
+  for (const log of gone) {
+    // A log that held values is a segment by now, and leaves as one.
+    const empty = log.lastSeq === log.createdAtSeq;
+    if (log.kind === "wal" || empty) paths.push(filePath(directory, log.number, log.kind));
+  }
+  for (let i = oldLogs.length - 1; i >= 0; i--) {
+    const log = oldLogs[i]!;
+    if (log.lastSeq > flushedSeq) continue;
+    if (log.kind === "vlog" && segments.get(log.number)?.fileBytes === 0) continue;
+    oldLogs.splice(i, 1);
+    if (log.kind === "wal" || log.empty) paths.push(log.path);
+  }
+  return paths;
+}
+
+/** Makes everything durable and writes the record of a clean close. */
+export async function closeCleanly(parts: DatabaseParts): Promise<void> {
+  const { journal, tree, flusher, versions, fs, directory, oldLogs } = parts;
+  journal.seal("wal");
+  journal.seal("vlog");
+  await journal.sync();
+  const seals = flusher.sealsUpTo(versions.current.flushedSeq);
+  const logs = [
+    ...journal.files.map(({ number, kind }) => ({ number, kind })),
+    ...oldLogs.map(({ number, kind }) => ({ number, kind })),
+  ];
+  // Closing trims what was zero-filled ahead: lengths are final behind it.
+  await journal.close();
+  const files = logs.map(({ number, kind }) => ({
+    name: fileName(number, kind),
+    bytes: fs.fileBytesSync(filePath(directory, number, kind)),
+  }));
+  tree.closeSync({ segmentSeals: seals, clean: { lastSeq: journal.appendedSeq, files } });
+}
+
+/** Lets go of everything that is open. The directory is unlocked whatever fails. */
+export async function releaseParts(parts: DatabaseParts): Promise<void> {
+  const { journal, tree, queue, tables, values, memtables, lock } = parts;
+  try {
+    await journal.close();
+  } finally {
+    await queue.close();
+    tree.releaseSync();
+    tables.closeAll();
+    values.closeAll();
+    memtables.close();
+    lock.releaseSync();
+  }
+}
+
+function removeOrphans(fs: ResolvedComponents["fs"], tree: Tree, orphans: readonly string[]): void {
+  if (orphans.length > ORPHANS_INLINE_MAX) {
+    tree.removeFiles(orphans);
+    return;
+  }
+  for (const path of orphans) {
+    try {
+      fs.unlinkSync(path);
+    } catch {
+      // It stays an orphan until the next open.
+    }
+  }
+}

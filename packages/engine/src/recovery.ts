@@ -1,0 +1,217 @@
+/**
+ * Recovery: from the files of a directory to a state that can go on.
+ *
+ * Order: read the manifest, replay the logs (replay.ts; nothing is changed so far), sync the logs
+ * that still count, write a new manifest that fixes how far each old log is valid, and only then
+ * delete what nothing refers to. A crash at any point leaves a directory that recovers to the same
+ * history. No old file is appended to, no number is used again.
+ */
+import type { FileSystem, Random } from "@aura/base";
+import { AuraError, corruption } from "@aura/base";
+import { snapshotEdit } from "./edit.ts";
+import {
+  BALLAST_NAME,
+  CURRENT_NAME,
+  CURRENT_TMP_NAME,
+  filePath,
+  LOCK_NAME,
+  parseFileName,
+} from "./file-names.ts";
+import type { Identity, ManifestState } from "./manifest.ts";
+import { ManifestWriter, readManifest } from "./manifest.ts";
+import type { Memtables } from "./memtables.ts";
+import type { OldLog, Replayed } from "./replay.ts";
+import { replayLogs } from "./replay.ts";
+import type { ResolvedSettings } from "./settings.ts";
+import type { Version } from "./version.ts";
+import { emptyVersion } from "./version.ts";
+
+/** A database that is ready to go on. */
+export interface Recovered {
+  readonly identity: Identity;
+  readonly version: Version;
+  readonly nextNumber: number;
+  /** Highest sequence number given so far, lost ones included. All below is durable or lost. */
+  readonly lastSeq: number;
+  readonly memtables: Memtables;
+  readonly manifest: ManifestWriter;
+  /** Logs of earlier processes that hold unflushed operations or values. */
+  readonly oldLogs: readonly OldLog[];
+  readonly created: boolean;
+  readonly operationsReplayed: number;
+  readonly cut: Replayed["cut"];
+  /** Files that nothing refers to. */
+  readonly orphans: readonly string[];
+}
+
+/** What recovery works with. */
+export interface RecoveryPlace {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly random: Random;
+  readonly settings: ResolvedSettings;
+  readonly makeMemtables: (lastSeq: number) => Memtables;
+}
+
+/** Opens what is there, or creates it. The directory exists and is locked. */
+export function recover(place: RecoveryPlace): Recovered {
+  const { fs, directory, settings } = place;
+  const state = readManifest(fs, directory);
+  if (state === undefined) return create(place);
+  if (settings.errorIfExists) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", `${directory} holds a database already`);
+  }
+  checkTables(fs, directory, state);
+  const memtables = place.makeMemtables(state.version.flushedSeq);
+  try {
+    const replayed = replayLogs(fs, directory, state, memtables, settings.wal.recovery);
+    return goOn(place, state, memtables, replayed);
+  } catch (error) {
+    memtables.close();
+    throw error;
+  }
+}
+
+function create(place: RecoveryPlace): Recovered {
+  const { fs, directory, random, settings } = place;
+  const leftovers: string[] = [];
+  for (const name of fs.listSync(directory)) {
+    const parsed = parseFileName(name);
+    // A manifest without CURRENT is a creation that did not come to its end; any other file of ours
+    // is made only after CURRENT is durable.
+    if (parsed !== undefined && parsed.kind !== "manifest") {
+      throw corruption(`${directory}/${CURRENT_NAME}`, 0, `missing, though ${name} is there`);
+    }
+    if (parsed !== undefined || name === CURRENT_TMP_NAME) leftovers.push(`${directory}/${name}`);
+  }
+  if (!settings.createIfMissing) {
+    throw new AuraError("AURA_NOT_FOUND", `${directory} holds no database`);
+  }
+  for (const path of leftovers) fs.unlinkSync(path);
+  const databaseUuid = new Uint8Array(16);
+  for (let i = 0; i < 16; i++) databaseUuid[i] = random.uint32();
+  const identity = { databaseUuid, hashSeed: random.uint32() };
+  const version = emptyVersion();
+  const counters = { nextNumber: 2, lastSeq: 0 };
+  const manifest = ManifestWriter.createSync(
+    { fs, directory, random, identity },
+    1,
+    snapshotEdit(version, counters),
+  );
+  return {
+    identity,
+    version,
+    nextNumber: counters.nextNumber,
+    lastSeq: 0,
+    memtables: place.makeMemtables(0),
+    manifest,
+    oldLogs: [],
+    created: true,
+    operationsReplayed: 0,
+    cut: undefined,
+    orphans: [],
+  };
+}
+
+function goOn(
+  place: RecoveryPlace,
+  state: ManifestState,
+  memtables: Memtables,
+  replayed: Replayed,
+): Recovered {
+  const { fs, directory, random } = place;
+  const { version, identity } = state;
+  const live = replayed.logs.filter((log) => {
+    if (log.lastSeq > version.flushedSeq) return true;
+    return log.kind === "vlog" && version.segments.has(log.number);
+  });
+  // The new manifest will say how far these logs are valid: that much must not be lost any more.
+  for (const log of live) {
+    if (log.lastSeq <= version.flushedSeq) continue;
+    const file = fs.openSync(log.path, "read");
+    try {
+      file.syncSync();
+    } finally {
+      file.closeSync();
+    }
+  }
+  fs.syncDirSync(directory);
+  let nextNumber = state.nextNumber;
+  for (const name of fs.listSync(directory)) {
+    const parsed = parseFileName(name);
+    if (parsed !== undefined && parsed.number >= nextNumber) nextNumber = parsed.number + 1;
+  }
+  const number = nextNumber++;
+  const manifest = ManifestWriter.createSync(
+    { fs, directory, random, identity },
+    number,
+    snapshotEdit(version, {
+      nextNumber,
+      lastSeq: replayed.lastSeq,
+      logs: live,
+      voids: replayed.voids,
+    }),
+  );
+  return {
+    identity,
+    version,
+    nextNumber,
+    lastSeq: replayed.lastSeq,
+    memtables,
+    manifest,
+    oldLogs: live,
+    created: false,
+    operationsReplayed: replayed.operations,
+    cut: replayed.cut,
+    orphans: findOrphans(fs, directory, version, live, number),
+  };
+}
+
+/** Every table and sealed segment of the version must be there, at its length. */
+function checkTables(fs: FileSystem, directory: string, state: ManifestState): void {
+  for (const table of state.version.tables()) {
+    const path = filePath(directory, table.number, "sst");
+    if (!fs.existsSync(path)) throw corruption(path, 0, "a live table is missing");
+    const bytes = fs.fileBytesSync(path);
+    if (bytes !== table.bytes) {
+      throw corruption(
+        path,
+        Math.min(bytes, table.bytes),
+        `${bytes} bytes instead of ${table.bytes}`,
+      );
+    }
+  }
+  for (const segment of state.version.segments.values()) {
+    const path = filePath(directory, segment.number, segment.kind);
+    if (!fs.existsSync(path)) throw corruption(path, 0, "a live segment is missing");
+    if (fs.fileBytesSync(path) < segment.fileBytes) {
+      throw corruption(path, fs.fileBytesSync(path), "a live segment is cut off");
+    }
+  }
+}
+
+/** Lists the files of ours that nothing refers to. Anything with another name is left alone. */
+function findOrphans(
+  fs: FileSystem,
+  directory: string,
+  version: Version,
+  logs: readonly OldLog[],
+  manifestNumber: number,
+): string[] {
+  const live = new Set<string>([CURRENT_NAME, LOCK_NAME, BALLAST_NAME]);
+  const keep = (path: string): void => {
+    live.add(path.slice(directory.length + 1));
+  };
+  for (const table of version.tables()) keep(filePath(directory, table.number, "sst"));
+  for (const segment of version.segments.values()) {
+    keep(filePath(directory, segment.number, segment.kind));
+  }
+  for (const log of logs) keep(log.path);
+  keep(filePath(directory, manifestNumber, "manifest"));
+  const orphans: string[] = [];
+  for (const name of fs.listSync(directory)) {
+    const ours = name === CURRENT_TMP_NAME || parseFileName(name) !== undefined;
+    if (ours && !live.has(name)) orphans.push(`${directory}/${name}`);
+  }
+  return orphans;
+}

@@ -1,0 +1,78 @@
+/**
+ * The reserve: a ballast file that is given up when the volume is full, so that the log and manifest
+ * that end a failure can still be written. It is made after the first flush (a small database has
+ * none), and again once there is room.
+ */
+import type { Clock, FileSystem } from "@aura/base";
+import { BALLAST_NAME } from "./file-names.ts";
+
+/** Size of the ballast file. */
+export const BALLAST_BYTES: number = 1024 * 1024;
+/** Free bytes from which on writing goes on after the volume was full. */
+const FREE_BYTES_MIN = 4 * BALLAST_BYTES;
+/** Least time between two looks at the free space, ms. */
+const LOOK_MS = 100;
+
+/** Keeps the ballast file of one database. */
+export class Reserve {
+  readonly #fs: FileSystem;
+  readonly #clock: Clock;
+  readonly #directory: string;
+  readonly #path: string;
+  #present: boolean;
+  #nextLookMs = 0;
+  /** The volume was full, and has not been seen with room since. */
+  full = false;
+
+  constructor(fs: FileSystem, clock: Clock, directory: string) {
+    this.#fs = fs;
+    this.#clock = clock;
+    this.#directory = directory;
+    this.#path = `${directory}/${BALLAST_NAME}`;
+    this.#present = fs.existsSync(this.#path);
+  }
+
+  /** Makes the ballast file if it is missing. A failure leaves the database without one. */
+  fill(): void {
+    if (this.#present) return;
+    try {
+      if (this.#fs.freeBytesSync(this.#directory) < FREE_BYTES_MIN) return;
+      const file = this.#fs.openSync(this.#path, "create");
+      try {
+        file.writeSync(new Uint8Array(BALLAST_BYTES), 0);
+      } finally {
+        file.closeSync();
+      }
+      this.#present = true;
+    } catch {
+      this.#remove();
+    }
+  }
+
+  /** Gives the ballast up: the volume is full. */
+  free(): void {
+    this.full = true;
+    this.#remove();
+  }
+
+  /** Whether writing may go on after the volume was full; looks at most every 100 ms. */
+  hasRoom(): boolean {
+    if (!this.full) return true;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#nextLookMs) return false;
+    this.#nextLookMs = nowMs + LOOK_MS;
+    if (this.#fs.freeBytesSync(this.#directory) < FREE_BYTES_MIN) return false;
+    this.full = false;
+    this.fill();
+    return true;
+  }
+
+  #remove(): void {
+    this.#present = false;
+    try {
+      if (this.#fs.existsSync(this.#path)) this.#fs.unlinkSync(this.#path);
+    } catch {
+      // Nothing is lost: the space stays taken.
+    }
+  }
+}

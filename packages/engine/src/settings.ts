@@ -1,0 +1,200 @@
+/**
+ * Settings: plain data, checked by an allow-list. An unknown field or a value out of range is an
+ * AURA_INVALID_ARGUMENT that names the field. Every field has a default; sizes are bytes.
+ */
+import { AuraError } from "@aura/base";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+/** What an acknowledged write survives; see ARCHITECTURE.md, durability. */
+export type Durability = "buffered" | "os" | "sync";
+
+/** All settings with their values. */
+export interface ResolvedSettings {
+  readonly createIfMissing: boolean;
+  readonly errorIfExists: boolean;
+  /** Seed of everything that is drawn by chance; 0 draws it from the system. */
+  readonly seed: number;
+  /** Tables and segments held open at once, 16 to 1,000,000. */
+  readonly maxOpenFiles: number;
+  readonly wal: {
+    /** A log is followed by the next one from this size on, 64 KiB to 4 GiB. */
+    readonly maxFileSize: number;
+    /** Level of a write that names none. */
+    readonly syncPolicy: Durability;
+    /** Longest time a `buffered` write stays in memory only, 1 to 60,000 ms. */
+    readonly bufferedDelayMs: number;
+    /**
+     * What a bad frame means at open. `point-in-time` cuts a torn tail and refuses damage to
+     * acknowledged data; `absolute` refuses both; `salvage` keeps what lies before the damage.
+     */
+    readonly recovery: "point-in-time" | "absolute" | "salvage";
+  };
+  readonly valueLog: {
+    /** Values from this size on are stored apart from the tree, 64 B to 4 GiB - 1. */
+    readonly separationThreshold: number;
+    /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
+    readonly maxSegmentSize: number;
+    readonly compression: "none" | "lz4";
+    /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
+    readonly spaceAmplificationMax: number;
+  };
+  readonly memtable: {
+    readonly implementation: "skiplist";
+    /** Bytes of one memtable, 256 KiB to 1 GiB. */
+    readonly maxSize: number;
+    /** Memtables that may exist at once, the sealed ones included, 2 to 16. */
+    readonly maxCount: number;
+  };
+  readonly table: {
+    /** Target size of a block before compression, 512 B to 1 MiB. */
+    readonly blockSize: number;
+    readonly compression: "none" | "lz4";
+    /** Bits per key of the filter; 0: none; at most 32. */
+    readonly bloomBitsPerKey: number;
+    /** Target size of a table, 16 KiB to 1 GiB. */
+    readonly maxSize: number;
+  };
+  readonly learnedIndex: {
+    readonly modelType: "piecewise-linear" | "none";
+  };
+  readonly compaction: {
+    readonly mode: "leveled";
+    /** Runs in level 0 that start a compaction, 1 to 64. */
+    readonly l0Trigger: number;
+    /** Size ratio of neighbouring levels, 2 to 100. */
+    readonly fanout: number;
+    /** Target size of the first level below 0, 64 KiB to 64 GiB. */
+    readonly baseLevelSize: number;
+    /** False: only `compact()` compacts. */
+    readonly automatic: boolean;
+  };
+  readonly cache: {
+    /** Bytes of blocks held in memory, 0 to 64 GiB. */
+    readonly capacity: number;
+  };
+}
+
+/** Settings as a caller gives them: any part may be left out. */
+export type Settings = {
+  readonly [K in keyof ResolvedSettings]?: ResolvedSettings[K] extends object
+    ? Partial<ResolvedSettings[K]>
+    : ResolvedSettings[K];
+};
+
+type Rule =
+  | {
+      readonly kind: "number";
+      readonly min: number;
+      readonly max: number;
+      readonly initial: number;
+    }
+  | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
+  | { readonly kind: "boolean"; readonly initial: boolean };
+type Rules = { readonly [name: string]: Rule | Rules };
+
+function bytes(initial: number, min: number, max: number): Rule {
+  return { kind: "number", initial, min, max };
+}
+function choice(...values: readonly [string, ...string[]]): Rule {
+  return { kind: "choice", values, initial: values[0] };
+}
+
+const RULES: Rules = {
+  createIfMissing: { kind: "boolean", initial: true },
+  errorIfExists: { kind: "boolean", initial: false },
+  seed: { kind: "number", min: 0, max: Number.MAX_SAFE_INTEGER, initial: 0 },
+  maxOpenFiles: { kind: "number", min: 16, max: 1_000_000, initial: 512 },
+  wal: {
+    maxFileSize: bytes(64 * MIB, 64 * KIB, 4 * GIB),
+    syncPolicy: choice("os", "buffered", "sync"),
+    bufferedDelayMs: { kind: "number", min: 1, max: 60_000, initial: 10 },
+    recovery: choice("point-in-time", "absolute", "salvage"),
+  },
+  valueLog: {
+    separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
+    maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
+    compression: choice("none", "lz4"),
+    spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
+  },
+  memtable: {
+    implementation: choice("skiplist"),
+    maxSize: bytes(64 * MIB, 256 * KIB, GIB),
+    maxCount: { kind: "number", min: 2, max: 16, initial: 3 },
+  },
+  table: {
+    blockSize: bytes(4 * KIB, 512, MIB),
+    compression: choice("lz4", "none"),
+    bloomBitsPerKey: { kind: "number", min: 0, max: 32, initial: 10 },
+    maxSize: bytes(64 * MIB, 16 * KIB, GIB),
+  },
+  learnedIndex: { modelType: choice("piecewise-linear", "none") },
+  compaction: {
+    mode: choice("leveled"),
+    l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
+    fanout: { kind: "number", min: 2, max: 100, initial: 10 },
+    baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
+    automatic: { kind: "boolean", initial: true },
+  },
+  cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
+};
+
+/** Returns complete settings. Throws AURA_INVALID_ARGUMENT, naming the field. */
+export function resolveSettings(settings: Settings = {}): ResolvedSettings {
+  return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
+}
+
+function resolveGroup(rules: Rules, given: unknown, path: string): Record<string, unknown> {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw invalid(path, "an object", given);
+  }
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(rules, name)) {
+      const known = Object.keys(rules).join(", ");
+      throw new AuraError("AURA_INVALID_ARGUMENT", `${path}.${name}: unknown; known: ${known}`);
+    }
+  }
+  const result: Record<string, unknown> = {};
+  for (const [name, rule] of Object.entries(rules)) {
+    const value = Object.hasOwn(given, name) ? (given as Record<string, unknown>)[name] : undefined;
+    result[name] = isRule(rule)
+      ? resolveValue(rule, value, `${path}.${name}`)
+      : resolveGroup(rule, value ?? {}, `${path}.${name}`);
+  }
+  return Object.freeze(result);
+}
+
+function isRule(rule: Rule | Rules): rule is Rule {
+  return typeof rule["kind"] === "string";
+}
+
+function resolveValue(rule: Rule, value: unknown, path: string): unknown {
+  if (value === undefined) return rule.initial;
+  switch (rule.kind) {
+    case "boolean":
+      if (typeof value !== "boolean") throw invalid(path, "true or false", value);
+      return value;
+    case "choice":
+      if (typeof value !== "string" || !rule.values.includes(value)) {
+        throw invalid(path, `one of ${rule.values.join(", ")}`, value);
+      }
+      return value;
+    case "number":
+      if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
+        throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
+      }
+      if (!Number.isInteger(value) && Number.isInteger(rule.initial) && rule.max > 100) {
+        throw invalid(path, "a whole number", value);
+      }
+      return value;
+    default:
+      return rule satisfies never;
+  }
+}
+
+function invalid(path: string, expected: string, actual: unknown): AuraError {
+  const shown = typeof actual === "object" ? JSON.stringify(actual) : String(actual);
+  return new AuraError("AURA_INVALID_ARGUMENT", `${path}: expected ${expected}, got ${shown}`);
+}

@@ -1,0 +1,112 @@
+/** Statistics of a database: counters since it was opened, and sizes as they are now. */
+
+import type { DatabaseParts } from "./open-parts.ts";
+import { valueSpace } from "./value-gc.ts";
+
+/** Figures of one level. */
+export interface LevelStats {
+  readonly runs: number;
+  readonly tables: number;
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+/** What `db.stats()` returns. Sizes are bytes. */
+export interface Stats {
+  readonly lastSeq: number;
+  readonly durableSeq: number;
+  readonly flushedSeq: number;
+  readonly memtables: {
+    readonly count: number;
+    readonly usedBytes: number;
+    readonly entries: number;
+  };
+  readonly levels: readonly LevelStats[];
+  readonly values: {
+    readonly segments: number;
+    /** Files of sealed segments, and the records in them that are referred to. */
+    readonly fileBytes: number;
+    readonly liveBytes: number;
+    /** fileBytes / liveBytes; 1 without segments. */
+    readonly spaceAmplification: number;
+    readonly draining: number;
+  };
+  readonly log: { readonly files: number; readonly bytesAppended: number; readonly syncs: number };
+  readonly flushes: { readonly count: number; readonly bytesWritten: number };
+  readonly compactions: {
+    readonly merges: number;
+    readonly moves: number;
+    readonly bytesRead: number;
+    readonly bytesWritten: number;
+    readonly bytesRelocated: number;
+  };
+  readonly stalls: number;
+  readonly cache: {
+    readonly capacity: number;
+    readonly usedBytes: number;
+    readonly hits: number;
+    readonly misses: number;
+  };
+  readonly openSnapshots: number;
+  readonly openCursors: number;
+  /** What made the database read-only, if anything did. */
+  readonly failure: string | undefined;
+}
+
+/** Collects the statistics of an open database. */
+export function collectStats(parts: DatabaseParts): Stats {
+  const { committer, journal, versions, memtables, flusher, compactor, tables } = parts;
+  const { current } = versions;
+  const space = valueSpace(current);
+  const cache = tables.cache.stats();
+  const all = [memtables.active, ...memtables.sealed];
+  return {
+    lastSeq: committer.lastSeq,
+    durableSeq: journal.durableSeq,
+    flushedSeq: current.flushedSeq,
+    memtables: {
+      count: all.length,
+      usedBytes: memtables.usedBytes,
+      entries: all.reduce((sum, memtable) => sum + memtable.table.entryCount, 0),
+    },
+    levels: current.levels.map(({ runs }) => {
+      const levelTables = runs.flatMap((run) => run.tables);
+      return {
+        runs: runs.length,
+        tables: levelTables.length,
+        bytes: levelTables.reduce((sum, table) => sum + table.bytes, 0),
+        entries: levelTables.reduce((sum, table) => sum + table.entryCount, 0),
+      };
+    }),
+    values: {
+      segments: current.segments.size,
+      fileBytes: space.fileBytes,
+      liveBytes: space.liveBytes,
+      spaceAmplification: space.liveBytes === 0 ? 1 : space.fileBytes / space.liveBytes,
+      draining: compactor.draining.size,
+    },
+    log: {
+      files: journal.files.length,
+      bytesAppended: journal.bytesAppended,
+      syncs: journal.syncCount,
+    },
+    flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
+    compactions: {
+      merges: compactor.merges,
+      moves: compactor.moves,
+      bytesRead: compactor.bytesRead,
+      bytesWritten: compactor.bytesWritten,
+      bytesRelocated: compactor.bytesRelocated,
+    },
+    stalls: committer.stallCount,
+    cache: {
+      capacity: parts.settings.cache.capacity,
+      usedBytes: cache.usedBytes,
+      hits: cache.hits,
+      misses: cache.misses,
+    },
+    openSnapshots: parts.snapshots.count,
+    openCursors: parts.cursors.size,
+    failure: parts.health.failure?.message,
+  };
+}

@@ -1,0 +1,250 @@
+/**
+ * The tree on disk: the current version, the manifest that describes it, and the files that leave.
+ *
+ * An edit is written to the manifest, then its version is published: both on the owner's thread and
+ * without waiting for the disk. The manifest is synced in the background; a file that an edit made
+ * obsolete is removed when that edit is durable and no older version is pinned.
+ */
+import type { FileSystem, JobQueue, Random } from "@aura/base";
+import type { VersionEdit } from "./edit.ts";
+import { applyEdit, snapshotEdit } from "./edit.ts";
+import type { DatabaseEmitter } from "./events.ts";
+import { filePath } from "./file-names.ts";
+import type { Health } from "./health.ts";
+import type { Identity } from "./manifest.ts";
+import { MANIFEST_BYTES_MAX, ManifestWriter } from "./manifest.ts";
+import type { Version } from "./version.ts";
+import type { VersionSet } from "./version-set.ts";
+
+/** An edit without the counters, which the tree adds. */
+export type TreeChange = Omit<VersionEdit, "nextNumber" | "lastSeq">;
+
+/** What the tree works with. */
+export interface TreeParts {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly random: Random;
+  readonly identity: Identity;
+  readonly queue: JobQueue;
+  readonly versions: VersionSet;
+  readonly health: Health;
+  readonly events: DatabaseEmitter;
+  /** Next free file number, not taken. */
+  readonly nextNumber: () => number;
+  readonly takeNumber: () => number;
+  /** Highest sequence number handed to the operating system. */
+  readonly appendedSeq: () => number;
+  /** Void ranges and old logs that a new manifest must repeat. */
+  readonly carried: () => Pick<VersionEdit, "voids" | "logs">;
+  /** A table or segment file is about to be removed: close it. */
+  readonly onFileGone: (kind: "sst" | "segment", number: number) => void;
+  /** All edits up to a version are durable. */
+  readonly onDurable: (version: Version) => void;
+}
+
+/** Publishes versions and keeps the manifest. */
+export class Tree {
+  readonly #parts: TreeParts;
+  #manifest: ManifestWriter;
+  #retired: ManifestWriter[] = [];
+  #syncing = false;
+  #durableEdits: number;
+  bytesWritten = 0;
+
+  constructor(parts: TreeParts, manifest: ManifestWriter) {
+    this.#parts = parts;
+    this.#manifest = manifest;
+    this.#durableEdits = manifest.edits;
+  }
+
+  get version(): Version {
+    return this.#parts.versions.current;
+  }
+
+  /** Name of the manifest in force, and its size. */
+  get manifest(): { readonly number: number; readonly bytes: number } {
+    return { number: this.#manifest.number, bytes: this.#manifest.bytes };
+  }
+
+  /** Whether every edit so far is durable. */
+  get durable(): boolean {
+    return !this.#syncing && this.#manifest.edits <= this.#durableEdits;
+  }
+
+  /** Writes a change to the manifest and publishes its version. Throws when neither could be done. */
+  install(change: TreeChange): Version {
+    const before = this.version;
+    let edit: VersionEdit = {
+      ...change,
+      nextNumber: this.#parts.nextNumber(),
+      lastSeq: this.#parts.appendedSeq(),
+    };
+    let after = applyEdit(before, edit);
+    const emptied = emptySegments(after);
+    if (emptied.length > 0) {
+      edit = { ...edit, segmentsRemoved: emptied };
+      after = applyEdit(before, edit);
+    }
+    this.#write(edit, after);
+    this.#parts.versions.install(after);
+    this.#retireFiles(before, after);
+    this.#syncLater();
+    return after;
+  }
+
+  /** Writes the last edit and makes the manifest durable, on this thread. */
+  closeSync(change: TreeChange): void {
+    const counters = {
+      nextNumber: this.#parts.nextNumber(),
+      lastSeq: this.#parts.appendedSeq(),
+    };
+    this.#manifest.appendSync({ ...change, ...counters });
+    this.#manifest.syncSync();
+  }
+
+  /** Closes the manifest file. */
+  releaseSync(): void {
+    for (const manifest of this.#retired) manifest.closeSync();
+    this.#retired = [];
+    this.#manifest.closeSync();
+  }
+
+  /** Removes files in the background. */
+  removeFiles(paths: readonly string[]): void {
+    if (paths.length === 0) return;
+    const { queue, events } = this.#parts;
+    queue.submit(
+      "sync",
+      "remove",
+      { paths },
+      () => undefined,
+      (error) => {
+        // What could not be removed is an orphan for the next open.
+        if (this.#parts.health.closed) return;
+        events.emit("backgroundError", { severity: "soft", activity: "removal", error });
+      },
+    );
+  }
+
+  #write(edit: VersionEdit, after: Version): void {
+    const { health } = this.#parts;
+    try {
+      if (this.#manifest.bytes >= MANIFEST_BYTES_MAX) this.#roll(after);
+      else this.#manifest.appendSync(edit);
+    } catch (error) {
+      // What the failed append left behind is unknown: a new manifest takes its place.
+      try {
+        this.#roll(after);
+      } catch (second) {
+        health.fail(second as Error);
+        this.#parts.events.emit("backgroundError", {
+          severity: "hard",
+          activity: "manifest",
+          error: error as Error,
+        });
+        throw second;
+      }
+    }
+  }
+
+  /** Puts a new manifest in force that begins with `version`. */
+  #roll(version: Version): void {
+    const { fs, directory, random, identity } = this.#parts;
+    const number = this.#parts.takeNumber();
+    const old = this.#manifest;
+    this.#manifest = ManifestWriter.createSync(
+      { fs, directory, random, identity },
+      number,
+      snapshotEdit(version, {
+        nextNumber: this.#parts.nextNumber(),
+        lastSeq: this.#parts.appendedSeq(),
+        ...this.#parts.carried(),
+      }),
+    );
+    this.#durableEdits = this.#manifest.edits;
+    this.#retired.push(old);
+    if (!this.#syncing) this.#dropRetired();
+  }
+
+  /** Closes and removes manifests that are no longer in force, when no sync uses them. */
+  #dropRetired(): void {
+    const paths = this.#retired.map((manifest) =>
+      filePath(this.#parts.directory, manifest.number, "manifest"),
+    );
+    for (const manifest of this.#retired) manifest.closeSync();
+    this.#retired = [];
+    this.removeFiles(paths);
+  }
+
+  #syncLater(): void {
+    if (this.#syncing || this.#parts.health.failure !== undefined) return;
+    const manifest = this.#manifest;
+    const { edits } = manifest;
+    const version = this.version;
+    const done = (): void => {
+      this.#syncing = false;
+      manifest.noteDurable(edits);
+      if (manifest === this.#manifest) this.#durableEdits = edits;
+      this.#dropRetired();
+      this.#parts.versions.releaseDurable(version.id);
+      this.#parts.onDurable(version);
+      const more = this.#manifest.edits > this.#durableEdits || this.version !== version;
+      if (more) this.#syncLater();
+    };
+    this.#syncing = true;
+    const tokens = edits > this.#durableEdits ? [manifest.token] : [];
+    this.#parts.queue.submit("sync", "sync", { tokens }, done, (error) => {
+      this.#syncing = false;
+      this.#syncFailed(manifest, error);
+    });
+  }
+
+  #syncFailed(manifest: ManifestWriter, error: Error): void {
+    const { health, events } = this.#parts;
+    if (health.closed) return;
+    if (manifest === this.#manifest) {
+      try {
+        this.#roll(this.version);
+      } catch (second) {
+        health.fail(second as Error);
+        events.emit("backgroundError", { severity: "hard", activity: "manifest", error });
+        return;
+      }
+    }
+    events.emit("backgroundError", { severity: "soft", activity: "manifest", error });
+    this.#syncLater();
+  }
+
+  #retireFiles(before: Version, after: Version): void {
+    const { versions, directory, events } = this.#parts;
+    const live = new Set<number>();
+    for (const table of after.tables()) live.add(table.number);
+    for (const table of before.tables()) {
+      if (live.has(table.number)) continue;
+      const path = filePath(directory, table.number, "sst");
+      versions.obsolete(path, after.id, () => {
+        this.#parts.onFileGone("sst", table.number);
+        this.removeFiles([path]);
+      });
+    }
+    for (const segment of before.segments.values()) {
+      if (after.segments.has(segment.number)) continue;
+      const path = filePath(directory, segment.number, segment.kind);
+      versions.obsolete(path, after.id, () => {
+        this.#parts.onFileGone("segment", segment.number);
+        this.removeFiles([path]);
+        events.emit("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
+      });
+    }
+  }
+}
+
+/** Sealed segments that no table refers to and whose log is flushed. */
+function emptySegments(version: Version): number[] {
+  const numbers: number[] = [];
+  for (const segment of version.segments.values()) {
+    const sealed = segment.fileBytes > 0 && segment.lastSeq <= version.flushedSeq;
+    if (sealed && segment.deadCount === segment.totalCount) numbers.push(segment.number);
+  }
+  return numbers;
+}

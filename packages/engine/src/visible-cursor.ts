@@ -1,0 +1,382 @@
+/**
+ * What a reader at one sequence number sees of internal entries: of each key within bounds the
+ * newest version that is not newer than the reader, unless that is a delete.
+ *
+ * Forwards the newest visible version of a key comes first: the cursor stands on the entry itself
+ * and steps over older versions when it moves on. Backwards the oldest version comes first, and
+ * which one is the newest visible one shows only when it has been passed: so a candidate's value is
+ * copied, and the source then stands in front of the key. After `COPIES_MAX` candidates of one key
+ * nothing more is copied; the source is walked to the front of the key and sent back to the entry.
+ *
+ * Long runs of versions of one key are left by a seek. A move over many hidden entries pauses after
+ * each `HIDDEN_MAX` of them: it is `pending` although no block is missing (see `paused`), so that a
+ * caller that must not block can let others run.
+ */
+import { AuraError, assert, compareBytes, type EntryCursor, isKnownTag, Kind } from "@aura/base";
+
+const NO_BYTES = new Uint8Array(0);
+/** Older versions of one key that are stepped over one by one before a seek. */
+const STEPS_MAX = 8;
+/** Candidates of one key whose value is copied in a backward move. */
+const COPIES_MAX = 4;
+/** Hidden entries between two pauses. */
+const HIDDEN_MAX = 1024;
+/** Longest copy done byte by byte; a native copy costs more than the loop up to here. */
+const LOOP_COPY_BYTES_MAX = 64;
+/** No candidate yet. */
+const NO_TAG = -1;
+
+const Goal = { forward: 0, backward: 1, back: 2 } as const;
+
+/** What a cursor shows: keys >= `lower` and < `upper`, each without limit when undefined. */
+export interface KeyRange {
+  readonly lower: Uint8Array | undefined;
+  readonly upper: Uint8Array | undefined;
+}
+
+/** A cursor over visible entries: one per key, no deletes. Owns its source. */
+export class VisibleCursor implements EntryCursor {
+  valid = false;
+  pending = false;
+  keyBytes: Uint8Array = NO_BYTES;
+  keyStart = 0;
+  keyEnd = 0;
+  seq = 0;
+  tag = 0;
+  valueBytes: Uint8Array = NO_BYTES;
+  valueStart = 0;
+  valueEnd = 0;
+
+  readonly #source: EntryCursor;
+  readonly #seqMax: number;
+  readonly #lower: Uint8Array | undefined;
+  readonly #upper: Uint8Array | undefined;
+  readonly #copiesValues: boolean;
+  #failed = false;
+  #goal: number = Goal.forward;
+  /** The source stands on the current entry; else it stands in front of all versions of its key. */
+  #onSource = true;
+  /** A key, one byte of room behind it: that of the entry left, or under examination. */
+  #key: Uint8Array = new Uint8Array(256);
+  #keyLength = 0;
+  /** Forwards: versions of `#key` are old. Backwards: `#key` is under examination. */
+  #hasKey = false;
+  #steps = 0;
+  #hidden = 0;
+  #candidateTag: number = NO_TAG;
+  #candidateSeq = 0;
+  #copies = 0;
+  #value: Uint8Array = NO_BYTES;
+  #valueLength = 0;
+
+  /**
+   * `copiesValues` false spares backward moves the copy of inline values: the value fields are then
+   * not to be used.
+   */
+  constructor(source: EntryCursor, seqMax: number, range: KeyRange, copiesValues = true) {
+    this.#source = source;
+    this.#seqMax = seqMax;
+    this.#lower = range.lower;
+    this.#upper = range.upper;
+    this.#copiesValues = copiesValues;
+  }
+
+  get failed(): boolean {
+    return this.#failed || this.#source.failed;
+  }
+
+  /** The last move waits for nothing but the caller: `loadSync` or `load` lets it go on. */
+  get paused(): boolean {
+    return this.pending && !this.#source.pending;
+  }
+
+  first(): void {
+    this.#begin();
+    const lower = this.#lower;
+    if (lower === undefined) this.#source.first();
+    else this.#source.seek(lower, 0, lower.length);
+    this.#goForward();
+  }
+
+  last(): void {
+    this.#begin();
+    const upper = this.#upper;
+    if (upper === undefined) this.#source.last();
+    else this.#source.seekBefore(upper, 0, upper.length);
+    this.#goBackward();
+  }
+
+  seek(key: Uint8Array, start: number, end: number): void {
+    const lower = this.#lower;
+    if (lower !== undefined && compareBytes(key, start, end, lower, 0, lower.length) <= 0) {
+      this.first();
+      return;
+    }
+    this.#begin();
+    this.#source.seek(key, start, end);
+    this.#goForward();
+  }
+
+  seekBefore(key: Uint8Array, start: number, end: number): void {
+    const upper = this.#upper;
+    if (upper !== undefined && compareBytes(key, start, end, upper, 0, upper.length) >= 0) {
+      this.last();
+      return;
+    }
+    this.#begin();
+    this.#source.seekBefore(key, start, end);
+    this.#goBackward();
+  }
+
+  next(): void {
+    assert(this.valid, "next needs an entry");
+    this.valid = false;
+    if (this.#onSource) {
+      this.#noteKey();
+      this.#hasKey = true;
+      this.#source.next();
+    } else {
+      this.#hasKey = false;
+      this.#seekBehindKey();
+    }
+    this.#goForward();
+  }
+
+  prev(): void {
+    assert(this.valid, "prev needs an entry");
+    this.valid = false;
+    if (this.#onSource) {
+      this.#noteKey();
+      this.#source.seekBefore(this.#key, 0, this.#keyLength);
+    }
+    this.#hasKey = false;
+    this.#goBackward();
+  }
+
+  loadSync(): void {
+    if (!this.pending) return;
+    this.pending = false;
+    if (this.#source.pending) this.#source.loadSync();
+    this.#goOn();
+  }
+
+  async load(): Promise<void> {
+    if (!this.pending) return;
+    try {
+      if (this.#source.pending) await this.#source.load();
+    } finally {
+      this.pending = false;
+    }
+    this.#goOn();
+  }
+
+  close(): void {
+    this.#begin();
+    this.#source.close();
+  }
+
+  #begin(): void {
+    this.valid = false;
+    this.pending = false;
+    this.#failed = false;
+    this.#hasKey = false;
+  }
+
+  #goOn(): void {
+    this.#hidden = 0;
+    if (this.#goal === Goal.forward) this.#forward();
+    else if (this.#goal === Goal.backward) this.#backward();
+    else this.#back();
+  }
+
+  #goForward(): void {
+    this.#goal = Goal.forward;
+    this.#onSource = true;
+    this.#steps = 0;
+    this.#hidden = 0;
+    this.#forward();
+  }
+
+  #goBackward(): void {
+    this.#goal = Goal.backward;
+    this.#onSource = false;
+    this.#hidden = 0;
+    this.#backward();
+  }
+
+  /** Walks from the source's entry to the first visible one. */
+  #forward(): void {
+    const source = this.#source;
+    const upper = this.#upper;
+    while (source.valid) {
+      if (
+        upper !== undefined &&
+        compareBytes(source.keyBytes, source.keyStart, source.keyEnd, upper, 0, upper.length) >= 0
+      ) {
+        return;
+      }
+      if (source.seq <= this.#seqMax) {
+        if (this.#hasKey && this.#isAtKey()) {
+          if (++this.#steps > STEPS_MAX) {
+            this.#hasKey = false;
+            this.#steps = 0;
+            this.#seekBehindKey();
+            continue;
+          }
+        } else if (source.tag !== Kind.delete) {
+          this.#showSource();
+          return;
+        } else {
+          this.#noteKey();
+          this.#hasKey = true;
+          this.#steps = 0;
+        }
+      }
+      if (++this.#hidden > HIDDEN_MAX) {
+        // The entry under the source is looked at again when the move goes on, with no effect.
+        this.pending = true;
+        return;
+      }
+      source.next();
+    }
+    this.pending = source.pending;
+  }
+
+  /** Walks from the source's entry back, through all versions of a key that has a visible one. */
+  #backward(): void {
+    const source = this.#source;
+    const lower = this.#lower;
+    while (source.valid) {
+      if (
+        lower !== undefined &&
+        compareBytes(source.keyBytes, source.keyStart, source.keyEnd, lower, 0, lower.length) < 0
+      ) {
+        break;
+      }
+      if (!this.#hasKey || !this.#isAtKey()) {
+        if (this.#hasKey && this.#isCandidateVisible()) break;
+        this.#noteKey();
+        this.#hasKey = true;
+        this.#candidateTag = NO_TAG;
+        this.#copies = 0;
+      }
+      if (++this.#hidden > HIDDEN_MAX) {
+        this.pending = true;
+        return;
+      }
+      if (source.seq <= this.#seqMax) this.#noteCandidate();
+      source.prev();
+    }
+    if (!source.valid && source.pending) {
+      this.pending = true;
+      return;
+    }
+    if (!this.#hasKey || !this.#isCandidateVisible()) return;
+    if (this.#copies <= COPIES_MAX || !this.#copiesValues) this.#showCandidate();
+    else {
+      this.#goal = Goal.back;
+      source.seek(this.#key, 0, this.#keyLength);
+      this.#back();
+    }
+  }
+
+  /** Walks forward, from the newest version of a key to its newest visible one. */
+  #back(): void {
+    const source = this.#source;
+    while (source.valid && source.seq > this.#seqMax) {
+      if (++this.#hidden > HIDDEN_MAX) {
+        this.pending = true;
+        return;
+      }
+      source.next();
+    }
+    if (source.pending) {
+      this.pending = true;
+      return;
+    }
+    assert(source.valid && this.#isAtKey(), "an entry that was passed is there on the way back");
+    this.#onSource = true;
+    this.#showSource();
+  }
+
+  #noteCandidate(): void {
+    const { tag } = this.#source;
+    this.#candidateSeq = this.#source.seq;
+    this.#candidateTag = tag;
+    if (tag === Kind.delete) return;
+    if (++this.#copies > COPIES_MAX || !this.#copiesValues) return;
+    const { valueBytes, valueStart, valueEnd } = this.#source;
+    const length = valueEnd - valueStart;
+    if (this.#value.length < length) this.#value = new Uint8Array(Math.max(256, length * 2));
+    copyBytes(this.#value, valueBytes, valueStart, valueEnd);
+    this.#valueLength = length;
+  }
+
+  #isCandidateVisible(): boolean {
+    return this.#candidateTag !== NO_TAG && this.#candidateTag !== Kind.delete;
+  }
+
+  /** Shows the copied candidate of `#key`. */
+  #showCandidate(): void {
+    this.keyBytes = this.#key;
+    this.keyStart = 0;
+    this.keyEnd = this.#keyLength;
+    this.seq = this.#candidateSeq;
+    this.tag = this.#checked(this.#candidateTag);
+    this.valueBytes = this.#value;
+    this.valueStart = 0;
+    this.valueEnd = this.#valueLength;
+    this.valid = true;
+  }
+
+  /** Shows the entry under the source. */
+  #showSource(): void {
+    const source = this.#source;
+    this.keyBytes = source.keyBytes;
+    this.keyStart = source.keyStart;
+    this.keyEnd = source.keyEnd;
+    this.seq = source.seq;
+    this.tag = this.#checked(source.tag);
+    this.valueBytes = source.valueBytes;
+    this.valueStart = source.valueStart;
+    this.valueEnd = source.valueEnd;
+    this.valid = true;
+  }
+
+  /** Returns `tag`. Throws AURA_UNSUPPORTED for an entry that this build cannot read. */
+  #checked(tag: number): number {
+    if (isKnownTag(tag)) return tag;
+    this.#failed = true;
+    throw new AuraError("AURA_UNSUPPORTED", `an entry of unknown kind ${tag}`, { actual: tag });
+  }
+
+  #isAtKey(): boolean {
+    const { keyBytes, keyStart, keyEnd } = this.#source;
+    const key = this.#key;
+    const length = this.#keyLength;
+    if (keyEnd - keyStart !== length) return false;
+    // Neighbours differ at the end more often than in front.
+    for (let i = length - 1; i >= 0; i--) if (key[i] !== keyBytes[keyStart + i]) return false;
+    return true;
+  }
+
+  #noteKey(): void {
+    const { keyBytes, keyStart, keyEnd } = this.#source;
+    const length = keyEnd - keyStart;
+    if (this.#key.length <= length) this.#key = new Uint8Array(length * 2 + 1);
+    copyBytes(this.#key, keyBytes, keyStart, keyEnd);
+    this.#keyLength = length;
+  }
+
+  /** Sends the source to the first key behind `#key`, which is `#key` and a zero byte. */
+  #seekBehindKey(): void {
+    this.#key[this.#keyLength] = 0;
+    this.#source.seek(this.#key, 0, this.#keyLength + 1);
+  }
+}
+
+function copyBytes(target: Uint8Array, source: Uint8Array, start: number, end: number): void {
+  if (end - start <= LOOP_COPY_BYTES_MAX) {
+    for (let from = start, to = 0; from < end; from++, to++) target[to] = source[from]!;
+  } else target.set(source.subarray(start, end));
+}

@@ -1,0 +1,75 @@
+/** Power losses and kills at many operations of one run, at each durability level. */
+import { SimFs, simRuntime } from "@aura/base/testing";
+import { expect, test } from "vitest";
+import { AuraDB } from "../src/index.ts";
+import { checkPrefix, directory, makeSteps, type Promised, runNames } from "./support/names-run.ts";
+import { WatchedFs } from "./support/watched-fs.ts";
+
+/** AURA_CRASH_POINTS per level; the full programme takes 2,000. */
+const POINTS = Number(process.env["AURA_CRASH_POINTS"] ?? "120");
+const STEPS = Number(process.env["AURA_CRASH_STEPS"] ?? "5000");
+
+interface Image {
+  readonly fs: SimFs;
+  readonly point: number;
+  readonly kind: "power" | "kill";
+  readonly promised: Promised;
+}
+
+/** Runs the names once to count operations, then once more, taking images at even distances. */
+async function takeImages(level: "buffered" | "os" | "sync"): Promise<{
+  images: Image[];
+  steps: ReturnType<typeof makeSteps>;
+}> {
+  const steps = makeSteps(STEPS, 11);
+  let operations = 0;
+  await runNames(new WatchedFs(new SimFs(), () => operations++), steps, level, {
+    issued: 0,
+    acked: 0,
+    durable: 0,
+  });
+  const images: Image[] = [];
+  const promised: Promised = { issued: 0, acked: 0, durable: 0 };
+  const sim = new SimFs();
+  let at = 0;
+  const watched = new WatchedFs(sim, () => {
+    const due = Math.floor((images.length * operations) / POINTS);
+    if (at++ < due) return;
+    const point = at;
+    const kill = images.length % 4 === 3;
+    images.push({
+      fs: kill ? sim.processKill() : sim.crash({ seed: point }),
+      point,
+      kind: kill ? "kill" : "power",
+      promised: { ...promised },
+    });
+  });
+  const done = await runNames(watched, steps, level, promised);
+  expect(done.flushes).toBeGreaterThanOrEqual(3);
+  expect(done.merges).toBeGreaterThanOrEqual(1);
+  expect(done.segmentsRemoved).toBeGreaterThanOrEqual(1);
+  return { images, steps };
+}
+
+test.each(["buffered", "os", "sync"] as const)(
+  "level %s: what was promised survives every crash",
+  { timeout: 1_800_000 },
+  async (level) => {
+    const { images, steps } = await takeImages(level);
+    expect(images.length).toBeGreaterThanOrEqual(POINTS - 1);
+    for (const image of images) {
+      const { promised, kind, point } = image;
+      const killed = kind === "kill" && level !== "buffered";
+      const least = killed ? promised.acked : promised.durable;
+      try {
+        await checkPrefix(image.fs, steps, least, promised.issued);
+        const report = await AuraDB.verify(directory, { fs: image.fs, runtime: simRuntime(1) });
+        expect(report.problems).toEqual([]);
+      } catch (error) {
+        throw new Error(`${kind} at operation ${point}, ${JSON.stringify(promised)}`, {
+          cause: error,
+        });
+      }
+    }
+  },
+);

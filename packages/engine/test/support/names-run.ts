@@ -1,0 +1,178 @@
+/**
+ * A run over names, and what it promised: writes names with small and large values, overwrites and
+ * deletes, through flushes, a compaction and a drained segment; and the check of what a crash left.
+ */
+
+import type { FileSystem } from "@aura/base";
+import { SeededRandom } from "@aura/base";
+import { simRuntime } from "@aura/base/testing";
+import { expect } from "vitest";
+import { AuraDB, type Durability, type Settings } from "../../src/index.ts";
+
+export const directory = "/db";
+
+/** Small enough that a short run has everything. */
+export const smallSettings: Settings = {
+  wal: { maxFileSize: 65536 },
+  valueLog: { separationThreshold: 400, maxSegmentSize: 65536, spaceAmplificationMax: 1.2 },
+  memtable: { maxSize: 262144, maxCount: 3 },
+  table: { maxSize: 65536, blockSize: 1024 },
+  compaction: { l0Trigger: 2, baseLevelSize: 131072, fanout: 4 },
+  cache: { capacity: 262144 },
+};
+
+/** One write of the run: a put, or a delete when `value` is undefined. */
+export interface Step {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/** Returns the writes of a run: mostly new names, some overwritten, some deleted. */
+export function makeSteps(count: number, seed: number): Step[] {
+  const random = new SeededRandom(seed);
+  const syllables = [
+    "al",
+    "bor",
+    "cen",
+    "dur",
+    "el",
+    "fin",
+    "gor",
+    "hal",
+    "is",
+    "jun",
+    "kor",
+    "lim",
+  ];
+  const word = (): string => {
+    let text = "";
+    for (let i = 2 + random.below(3); i > 0; i--) text += syllables[random.below(syllables.length)];
+    return text;
+  };
+  const keys: string[] = [];
+  const steps: Step[] = [];
+  for (let i = 0; i < count; i++) {
+    const again = keys.length > 20 && random.below(100) < 35;
+    const key = again ? keys[random.below(keys.length)]! : `${word()}-${word()}/${i % 97}`;
+    if (!again) keys.push(key);
+    if (again && random.below(4) === 0) {
+      steps.push({ key, value: undefined });
+      continue;
+    }
+    const large = random.below(10) === 0;
+    steps.push({ key, value: `${i}:${word().repeat(large ? 60 : 1 + random.below(8))}` });
+  }
+  return steps;
+}
+
+/** What has been asked of the database, and what it promised. */
+export interface Promised {
+  /** Writes handed in. */
+  issued: number;
+  /** Writes acknowledged at their level. */
+  acked: number;
+  /** Writes that a sync (or a `sync` acknowledgement) covers. */
+  durable: number;
+}
+
+/** Opens with the parts that a simulation needs. */
+export function openSim(fs: FileSystem, settings: Settings = smallSettings): Promise<AuraDB> {
+  return AuraDB.open(directory, settings, { fs, runtime: simRuntime(7) });
+}
+
+/**
+ * Carries out the steps. `promised` is kept up to date, so that a watcher of the file system can
+ * note, at any operation, what a crash there must not lose.
+ */
+export async function runNames(
+  fs: FileSystem,
+  steps: readonly Step[],
+  level: Durability,
+  promised: Promised,
+): Promise<{ flushes: number; merges: number; segmentsRemoved: number }> {
+  const db = await openSim(fs);
+  let segmentsRemoved = 0;
+  db.events.on("segmentRemoved", () => segmentsRemoved++);
+  const third = Math.ceil(steps.length / 3);
+  for (const [i, step] of steps.entries()) {
+    promised.issued = i + 1;
+    const { key, value } = step;
+    // Both kinds of calls, in turn.
+    if (i % 2 === 0) {
+      if (value === undefined) db.deleteSync(key, { durability: level });
+      else db.putSync(key, value, { durability: level });
+    } else if (value === undefined) await db.delete(key, { durability: level });
+    else await db.put(key, value, { durability: level });
+    promised.acked = i + 1;
+    if (level === "sync") promised.durable = i + 1;
+    if (i % third === third - 1 || i === steps.length - 1) {
+      await db.flush();
+      promised.durable = i + 1;
+    }
+    if (i % 701 === 700) {
+      await db.sync();
+      promised.durable = i + 1;
+    }
+  }
+  await db.compact();
+  await db.idle();
+  const stats = db.stats();
+  await db.close();
+  return { flushes: stats.flushes.count, merges: stats.compactions.merges, segmentsRemoved };
+}
+
+/**
+ * Opens what a crash left, and checks that it holds exactly the first k writes, for a k between
+ * `least` and `most`. Returns k. Then verifies the files.
+ */
+export async function checkPrefix(
+  fs: FileSystem,
+  steps: readonly Step[],
+  least: number,
+  most: number,
+): Promise<number> {
+  const db = await openSim(fs);
+  const found = new Map<string, string>();
+  for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
+  // Every value says which write it is of: the history reaches at least to the highest one.
+  let k = least;
+  for (const value of found.values())
+    k = Math.max(k, Number(value.slice(0, value.indexOf(":"))) + 1);
+  expect(k).toBeLessThanOrEqual(most);
+  const model = new Map<string, string>();
+  for (const { key, value } of steps.slice(0, k)) {
+    if (value === undefined) model.delete(key);
+    else model.set(key, value);
+  }
+  // Deletes leave no mark: the history may go on with any that follow.
+  while (k < most && !sameEntries(found, model) && steps[k]!.value === undefined) {
+    model.delete(steps[k]!.key);
+    k++;
+  }
+  expect(differences(found, model)).toEqual([]);
+  // The database goes on: a write after the crash is not hidden by anything before it.
+  db.putSync("after", "crash");
+  expect(db.getSync("after")?.toString()).toBe("crash");
+  await db.close();
+  return k;
+}
+
+function sameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}
+
+function differences(
+  found: ReadonlyMap<string, string>,
+  model: ReadonlyMap<string, string>,
+): string[] {
+  const lines: string[] = [];
+  for (const [key, value] of model) {
+    if (found.get(key) !== value)
+      lines.push(`${key}: ${found.get(key)?.slice(0, 12)} for ${value.slice(0, 12)}`);
+  }
+  for (const key of found.keys())
+    if (!model.has(key)) lines.push(`${key}: never written or deleted`);
+  return lines.slice(0, 5);
+}

@@ -1,0 +1,130 @@
+import { compareKeys, SEQ_MAX } from "@aura/base";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SkipListMemtable, type SkipListReader } from "../src/index.ts";
+import {
+  addEntry,
+  compareEntries,
+  entriesBackward,
+  entriesForward,
+  entryAt,
+  findInModel,
+  garbageArena,
+  hitOf,
+  type ModelEntry,
+} from "./memtable-model.ts";
+
+/** Keys that collide, share prefixes, are prefixes of each other, or hold extreme bytes. */
+const prefix = fc.constantFrom("", "user:", "user:0000000", "\u0000\u0000\u0000\u0000");
+const tail = fc.oneof(
+  fc.uint8Array({ maxLength: 6 }),
+  fc.array(fc.constantFrom(0, 1, 0x7f, 0x80, 0xff), { maxLength: 7 }),
+  fc.nat(300).map((n) => [...Buffer.from(String(n).padStart(6, "0"))]),
+);
+const key = fc
+  .tuple(prefix, tail)
+  .map(([p, t]) => new Uint8Array([...Buffer.from(p, "latin1"), ...t]));
+/** Most lists have one prefix, so that fragments lie behind many shared bytes. */
+const keys = fc.oneof(
+  fc.array(key, { minLength: 1, maxLength: 400 }),
+  fc.tuple(prefix, fc.array(tail, { minLength: 70, maxLength: 400 })).map(([p, tails]) => {
+    return tails.map((t) => new Uint8Array([...Buffer.from(p, "latin1"), ...t]));
+  }),
+);
+
+/** Versions get rising sequence numbers, with gaps, some far above 32 bits. */
+function entriesOf(list: readonly Uint8Array[], seqStart: number, step: number): ModelEntry[] {
+  return list.map((k, i) => ({
+    key: k,
+    seq: seqStart + i * step,
+    tag: i % 3,
+    value: new Uint8Array(i % 11).fill(i),
+  }));
+}
+
+function checkReads(
+  memtable: SkipListReader,
+  sorted: readonly ModelEntry[],
+  probes: readonly Uint8Array[],
+): void {
+  const cursor = memtable.cursor();
+  for (const probe of probes) {
+    const at = sorted.findIndex((e) => compareKeys(e.key, probe) >= 0);
+    cursor.seek(probe, 0, probe.length);
+    expect(cursor.valid).toBe(at >= 0);
+    if (at >= 0) expect(entryAt(cursor)).toEqual(sorted[at]);
+    const before = at < 0 ? sorted.length - 1 : at - 1;
+    cursor.seekBefore(probe, 0, probe.length);
+    expect(cursor.valid).toBe(before >= 0);
+    if (before >= 0) expect(entryAt(cursor)).toEqual(sorted[before]);
+    const newest = findInModel(sorted, probe, SEQ_MAX)?.seq ?? 7;
+    for (const seqMax of [SEQ_MAX, newest, newest - 1, 0]) {
+      const expected = findInModel(sorted, probe, seqMax);
+      expect(memtable.find(probe, 0, probe.length, seqMax)).toBe(expected !== undefined);
+      if (expected !== undefined) expect(hitOf(memtable, probe)).toEqual(expected);
+    }
+  }
+}
+
+describe("a memtable against a sorted array", () => {
+  it("agrees on walks, seeks and finds, for the writer and for a view", () => {
+    fc.assert(
+      fc.property(
+        keys,
+        fc.array(key, { maxLength: 20 }),
+        fc.constantFrom(1, 4294967200, SEQ_MAX - 3_000_000),
+        fc.constantFrom(1, 5000),
+        fc.boolean(),
+        fc.nat(),
+        (list, probes, seqStart, step, isSorted, seed) => {
+          const memtable = new SkipListMemtable(garbageArena(65536, seed & 0xff), { seed });
+          const order = isSorted ? list.toSorted(compareKeys) : list;
+          const entries = entriesOf(order, seqStart, step);
+          for (const entry of entries) expect(addEntry(memtable, entry)).toBe(true);
+          const sorted = entries.toSorted(compareEntries);
+          const view = SkipListMemtable.attach(memtable.share());
+          for (const reader of [memtable, view]) {
+            expect(reader.entryCount).toBe(sorted.length);
+            expect(reader.usedBytes).toBe(memtable.usedBytes);
+            expect(entriesForward(reader)).toEqual(sorted);
+            expect(entriesBackward(reader)).toEqual(sorted.toReversed());
+            checkReads(reader, sorted, [...probes, ...list.slice(0, 20)]);
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it("agrees on long ascending and mixed runs, where fragments change their place", () => {
+    const textKey = (s: string): Uint8Array => new TextEncoder().encode(s);
+    for (const width of [6, 16]) {
+      const memtable = new SkipListMemtable(new SharedArrayBuffer(4 << 20), { seed: width });
+      const early = SkipListMemtable.attach(memtable.share());
+      const entries: ModelEntry[] = [];
+      const add = (k: string): void => {
+        const entry = {
+          key: textKey(k),
+          seq: entries.length + 1,
+          tag: 1,
+          value: new Uint8Array(2),
+        };
+        entries.push(entry);
+        expect(addEntry(memtable, entry)).toBe(true);
+      };
+      for (let i = 0; i < 6000; i++) add(String(i * 3).padStart(width, "0"));
+      for (let i = 0; i < 3000; i++) add(String((i * 7919) % 20000).padStart(width, "0"));
+      for (const k of ["", "0", "00000", "9", "zz", "000001\u0000", "0000010"]) add(k);
+      const sorted = entries.toSorted(compareEntries);
+      expect(entriesForward(memtable)).toEqual(sorted);
+      const newest = new Map(entries.map((e) => [Buffer.from(e.key).toString("latin1"), e]));
+      for (const reader of [memtable, early]) {
+        for (const [k, entry] of newest) {
+          const probe = Buffer.from(k, "latin1");
+          expect(reader.find(probe, 0, probe.length, SEQ_MAX)).toBe(true);
+          expect(reader.hitSeq).toBe(entry.seq);
+        }
+      }
+    }
+  });
+});

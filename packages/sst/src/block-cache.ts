@@ -1,0 +1,348 @@
+/**
+ * A cache of data blocks, shared by any number of tables (and databases) of one thread.
+ *
+ * Blocks are packed one behind the other into slabs of equal size; the slabs form two queues,
+ * small and main (S3-FIFO, slab by slab). A block enters the small queue, or the main one when it
+ * left the small one not long ago. When memory is used up, the oldest slab of a queue is emptied:
+ * blocks that were asked for since they came are copied on to the main queue, the rest go. A scan
+ * passes through the small queue and leaves the main one alone.
+ *
+ * Everything counts against the capacity: slabs with their headers and gaps, the location table and
+ * the ghost table. Space ids are never reused: a hit on a table that is gone cannot happen.
+ */
+import { assert } from "@aura/base";
+import { HeldBlocks } from "./held-blocks.ts";
+import { LocationTable } from "./location-table.ts";
+
+/** A table's part of the cache. Made by `BlockCache.openSpace`. */
+export interface CacheSpace {
+  readonly id: number;
+  /** Bytes of this space in slabs. Kept by the cache. */
+  cachedBytes: number;
+}
+
+/** Counts since the cache was made. */
+export interface BlockCacheStats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly insertions: number;
+  /** Blocks dropped to make room. */
+  readonly evictions: number;
+  /** Memory in use, at most `capacityBytes`. */
+  readonly usedBytes: number;
+}
+
+/** Words of the header in front of each block: space id, block number, length, uses. */
+const HEAD_BYTES = 16;
+const HEAD_SPACE = 0;
+const HEAD_BLOCK = 1;
+const HEAD_LENGTH = 2;
+const HEAD_USES = 3;
+/** Locations count 8-byte units, so that 16 GiB fit into 31 bits. */
+const UNIT_SHIFT = 3;
+/** Where the first block of a slab begins: no location is 0. */
+const SLAB_START = 8;
+const CAPACITY_BYTES_MAX = 16 * 1024 ** 3 - 1024 ** 2;
+/** Below this a cache holds nothing. */
+const CAPACITY_BYTES_MIN = 128 * 1024;
+const SLAB_BYTES_MIN = 8 * 1024;
+const SLAB_BYTES_MAX = 512 * 1024;
+const SLABS_WANTED = 32;
+/** One slot of the location table per this many bytes of capacity: 0.8 % of it. */
+const BYTES_PER_SLOT = 1024;
+const BYTES_PER_GHOST = 4096;
+const USES_MAX = 3;
+/** The small queue's share of the slabs. */
+const SMALL_SHARE = 0.1;
+/** Slabs that are emptied with survivors before one is dropped whole: bounds the work of an insertion. */
+const EMPTYING_STEPS_MAX = 6;
+
+interface Slab {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  /** Where the next block goes. */
+  end: number;
+}
+
+/** Bytes-bounded, scan-resistant cache of blocks. */
+export class BlockCache {
+  readonly capacityBytes: number;
+  /** Set by `find`: the block is bytes[start, end), borrowed until the next call on the cache. */
+  bytes: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  #hits = 0;
+  #misses = 0;
+  #insertions = 0;
+  #evictions = 0;
+  #lastSpaceId = 0;
+  readonly #spaces = new Map<number, CacheSpace>();
+  readonly #held = new HeldBlocks();
+  readonly #slabBytes: number;
+  /** Location >>> this is the slab's number. */
+  readonly #slabShift: number;
+  readonly #slabsMax: number;
+  readonly #slabs: Slab[] = [];
+  readonly #free: number[] = [];
+  /** An empty slab for the survivors of an emptied one; -1 while memory is not used up. */
+  #reserve = -1;
+  /** Slab numbers, oldest first; the last one is being filled. */
+  readonly #small: number[] = [];
+  readonly #main: number[] = [];
+  readonly #locations: LocationTable;
+  readonly #ghosts: Int32Array;
+  /** Bytes in slabs of spaces that are closed. */
+  #deadBytes = 0;
+
+  /** `capacityBytes`: up to 16 GiB; below 128 KiB nothing is cached. */
+  constructor(options: { readonly capacityBytes: number }) {
+    const { capacityBytes } = options;
+    assert(Number.isSafeInteger(capacityBytes) && capacityBytes >= 0, "cache capacity in bytes");
+    this.capacityBytes = Math.min(capacityBytes, CAPACITY_BYTES_MAX);
+    const enabled = this.capacityBytes >= CAPACITY_BYTES_MIN;
+    let slabBytes = SLAB_BYTES_MIN;
+    while (slabBytes < SLAB_BYTES_MAX && slabBytes * 2 * SLABS_WANTED <= this.capacityBytes) {
+      slabBytes *= 2;
+    }
+    this.#slabBytes = slabBytes;
+    this.#slabShift = Math.log2(slabBytes) - UNIT_SHIFT;
+    this.#locations = new LocationTable(
+      enabled ? powerBelow(this.capacityBytes / BYTES_PER_SLOT) : 1,
+    );
+    this.#ghosts = new Int32Array(enabled ? powerBelow(this.capacityBytes / BYTES_PER_GHOST) : 1);
+    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
+    this.#slabsMax = enabled ? Math.floor((this.capacityBytes - books) / slabBytes) : 0;
+  }
+
+  /** Opens a part of the cache for one table. Close it with `evictTable`. */
+  openSpace(): CacheSpace {
+    const space = { id: ++this.#lastSpaceId, cachedBytes: 0 };
+    this.#spaces.set(space.id, space);
+    return space;
+  }
+
+  /** Closes the space `id`: its blocks are never a hit again. Idempotent. */
+  evictTable(id: number): void {
+    const space = this.#spaces.get(id);
+    if (space === undefined) return;
+    this.#spaces.delete(id);
+    this.#held.removeSpace(id);
+    this.#deadBytes += space.cachedBytes;
+  }
+
+  /** Returns whether the block is here, counts that, and sets `bytes`, `start` and `end` if it is. */
+  find(space: CacheSpace, block: number): boolean {
+    const id = space.id;
+    const hash = hashOf(id, block);
+    const { pairs, mask } = this.#locations;
+    let slot = hash & mask;
+    for (;;) {
+      const location = pairs[slot * 2 + 1]!;
+      if (location === 0) break;
+      if (pairs[slot * 2] === hash) {
+        const slab = this.#slabs[location >>> this.#slabShift]!;
+        const at = (location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
+        const words = slab.words;
+        const word = at >>> 2;
+        if (words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block) {
+          const uses = words[word + HEAD_USES]!;
+          if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
+          this.bytes = slab.bytes;
+          this.start = at + HEAD_BYTES;
+          this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
+          this.#hits++;
+          return true;
+        }
+      }
+      slot = (slot + 1) & mask;
+    }
+    return this.#findHeld(id, block);
+  }
+
+  #findHeld(id: number, block: number): boolean {
+    const held = this.#held.count === 0 ? undefined : this.#held.take(id, block);
+    if (held === undefined) {
+      this.#misses++;
+      return false;
+    }
+    this.bytes = held;
+    this.start = 0;
+    this.end = held.length;
+    this.#hits++;
+    return true;
+  }
+
+  /** Returns whether the block is here, without counting it as a use. */
+  has(space: CacheSpace, block: number): boolean {
+    const hash = hashOf(space.id, block);
+    const { pairs, mask } = this.#locations;
+    for (let slot = hash & mask; pairs[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
+      if (pairs[slot * 2] === hash && this.#standsAt(pairs[slot * 2 + 1]!, space.id, block)) {
+        return true;
+      }
+    }
+    return this.#held.has(space.id, block);
+  }
+
+  /** Returns whether `insert` can take a block of this length. */
+  fits(length: number): boolean {
+    return this.#slabsMax > 3 && SLAB_START + HEAD_BYTES + length + 7 <= this.#slabBytes;
+  }
+
+  /** Copies the block source[start, end) into the cache, unless it is there or does not fit. */
+  insert(space: CacheSpace, block: number, source: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (!this.fits(length) || !this.#spaces.has(space.id) || this.has(space, block)) return;
+    const hash = hashOf(space.id, block);
+    const ghost = hash & (this.#ghosts.length - 1);
+    const known = this.#ghosts[ghost] === hash;
+    if (known) this.#ghosts[ghost] = 0;
+    const queue = known ? this.#main : this.#small;
+    const bytes = storedBytes(length);
+    while (this.#locations.full) this.#emptyOldest(false);
+    let index = queue.at(-1);
+    if (index === undefined || this.#slabs[index]!.end + bytes > this.#slabBytes) {
+      index = this.#takeSlab();
+      queue.push(index);
+    }
+    this.#insertions++;
+    this.#put(index, space, block, source, start, length, 0);
+  }
+
+  /**
+   * Keeps a block that `insert` cannot take, so that one later `find` has it. `bytes` passes over
+   * to the cache. A few such blocks, at most 8 MiB or one, are held beside the capacity.
+   */
+  hold(space: CacheSpace, block: number, bytes: Uint8Array): void {
+    if (this.#spaces.has(space.id)) this.#held.add(space.id, block, bytes);
+  }
+
+  stats(): BlockCacheStats {
+    const enabled = this.#slabsMax > 0;
+    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
+    return {
+      hits: this.#hits,
+      misses: this.#misses,
+      insertions: this.#insertions,
+      evictions: this.#evictions,
+      usedBytes: enabled ? this.#slabs.length * this.#slabBytes + books : 0,
+    };
+  }
+
+  #standsAt(location: number, id: number, block: number): boolean {
+    const { words } = this.#slabs[location >>> this.#slabShift]!;
+    const word = ((location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT) >>> 2;
+    return words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block;
+  }
+
+  #put(
+    index: number,
+    space: CacheSpace,
+    block: number,
+    source: Uint8Array,
+    start: number,
+    length: number,
+    uses: number,
+  ): void {
+    const slab = this.#slabs[index]!;
+    const at = slab.end;
+    slab.bytes.set(source.subarray(start, start + length), at + HEAD_BYTES);
+    const word = at >>> 2;
+    slab.words[word + HEAD_SPACE] = space.id;
+    slab.words[word + HEAD_BLOCK] = block;
+    slab.words[word + HEAD_LENGTH] = length;
+    slab.words[word + HEAD_USES] = uses;
+    const bytes = storedBytes(length);
+    slab.end = at + bytes;
+    space.cachedBytes += bytes;
+    this.#locations.add(hashOf(space.id, block), this.#locationOf(index, at));
+  }
+
+  #locationOf(index: number, at: number): number {
+    return (index << this.#slabShift) | (at >>> UNIT_SHIFT);
+  }
+
+  /** Returns an empty slab that is in no queue. */
+  #takeSlab(): number {
+    for (let step = 0; this.#free.length === 0; step++) {
+      if (this.#slabs.length < this.#slabsMax - 1) return this.#newSlab();
+      if (this.#reserve === -1) this.#reserve = this.#newSlab();
+      this.#emptyOldest(step < EMPTYING_STEPS_MAX);
+    }
+    return this.#free.pop()!;
+  }
+
+  #newSlab(): number {
+    const buffer = new ArrayBuffer(this.#slabBytes);
+    const slab = { bytes: new Uint8Array(buffer), words: new Int32Array(buffer), end: SLAB_START };
+    return this.#slabs.push(slab) - 1;
+  }
+
+  /** Empties the oldest slab of one queue. `survival`: blocks in use move on to the main queue. */
+  #emptyOldest(survival: boolean): void {
+    const smallMax = Math.max(1, Math.floor(this.#slabs.length * SMALL_SHARE));
+    const fromSmall =
+      this.#main.length === 0 ||
+      (this.#small.length > smallMax && this.#deadBytes < this.#slabBytes);
+    const index = (fromSmall ? this.#small : this.#main).shift()!;
+    const slab = this.#slabs[index]!;
+    const survives = survival && this.#reserve !== -1;
+    for (let at = SLAB_START; at < slab.end; ) {
+      const word = at >>> 2;
+      const length = slab.words[word + HEAD_LENGTH]!;
+      this.#removeBlock(index, at, fromSmall, survives);
+      at += storedBytes(length);
+    }
+    slab.end = SLAB_START;
+    if (survives && this.#reserve === -1) this.#reserve = index;
+    else this.#free.push(index);
+  }
+
+  #removeBlock(index: number, at: number, fromSmall: boolean, survives: boolean): void {
+    const slab = this.#slabs[index]!;
+    const word = at >>> 2;
+    const id = slab.words[word + HEAD_SPACE]!;
+    const block = slab.words[word + HEAD_BLOCK]!;
+    const length = slab.words[word + HEAD_LENGTH]!;
+    const uses = slab.words[word + HEAD_USES]!;
+    const hash = hashOf(id, block);
+    const bytes = storedBytes(length);
+    this.#locations.remove(hash, this.#locationOf(index, at));
+    const space = this.#spaces.get(id);
+    if (space === undefined) {
+      this.#deadBytes -= bytes;
+      return;
+    }
+    space.cachedBytes -= bytes;
+    if (!survives || uses === 0) {
+      this.#evictions++;
+      if (fromSmall) this.#ghosts[hash & (this.#ghosts.length - 1)] = hash;
+      return;
+    }
+    let target = this.#main.at(-1);
+    if (target === undefined || this.#slabs[target]!.end + bytes > this.#slabBytes) {
+      // The survivors of one slab always fit into one empty one.
+      target = this.#reserve;
+      assert(target !== -1, "a slab in reserve");
+      this.#reserve = -1;
+      this.#main.push(target);
+    }
+    const start = at + HEAD_BYTES;
+    this.#put(target, space, block, slab.bytes, start, length, fromSmall ? 0 : uses - 1);
+  }
+}
+
+function hashOf(id: number, block: number): number {
+  let hash = Math.imul(Math.imul(id, 0x9e3779b1) ^ block, 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
+/** Bytes that a block of this length takes in a slab. */
+function storedBytes(length: number): number {
+  return (HEAD_BYTES + length + 7) & ~7;
+}
+
+function powerBelow(value: number): number {
+  return 2 ** Math.floor(Math.log2(value));
+}

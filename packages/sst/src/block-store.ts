@@ -1,0 +1,92 @@
+/**
+ * The blocks of one table, through the cache: what a look-up loads and finds again.
+ */
+import type { BlockCache, CacheSpace } from "./block-cache.ts";
+import type { BlockLocator } from "./block-locator.ts";
+import { copyOf } from "./copy-bytes.ts";
+import type { RawBlock, TableFile } from "./table-file.ts";
+
+/** One buffer for the synchronous reads of all tables of this thread. */
+let scratch = new Uint8Array(16 * 1024);
+/** Longer blocks are read into memory of their own. */
+const SCRATCH_BYTES_MAX = 1024 * 1024;
+
+/** Blocks of one table. Block number `blockCount` stands for the table's separators. */
+export class BlockStore {
+  readonly cache: BlockCache;
+  readonly space: CacheSpace;
+  readonly file: TableFile;
+  readonly #locator: BlockLocator;
+  /** Loads under way on the thread pool, by block. */
+  readonly #loading = new Map<number, Promise<void>>();
+
+  constructor(file: TableFile, locator: BlockLocator, cache: BlockCache) {
+    this.file = file;
+    this.#locator = locator;
+    this.cache = cache;
+    this.space = cache.openSpace();
+  }
+
+  /**
+   * Reads a block on this thread and caches it. `target` is borrowed until the next read or load of
+   * any table of this thread.
+   */
+  readSync(block: number, target: RawBlock): void {
+    const { file, cache } = this;
+    const offset = file.offsets[block]!;
+    const length = file.offsets[block + 1]! - offset;
+    let bytes: Uint8Array;
+    if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
+    else {
+      if (length > scratch.length) scratch = new Uint8Array(length * 2);
+      bytes = scratch;
+    }
+    file.readSync(offset, length === bytes.length ? bytes : bytes.subarray(0, length));
+    file.openBlock(block, bytes, 0, length, target);
+    cache.insert(this.space, block, target.bytes, target.start, target.end);
+  }
+
+  /** Reads a block on this thread, for a look-up that comes again. */
+  loadSync(block: number): void {
+    if (block === this.file.blockCount) this.#locator.loadSeparatorsSync();
+    else if (!this.cache.has(this.space, block)) {
+      const raw: RawBlock = { bytes: scratch, start: 0, end: 0 };
+      this.readSync(block, raw);
+      if (this.cache.has(this.space, block)) return;
+      this.cache.hold(this.space, block, copyOf(raw.bytes, raw.start, raw.end));
+    }
+  }
+
+  /** Reads a block through the thread pool, for a look-up that comes again. One read per block at a time. */
+  load(block: number): Promise<void> {
+    let loading = this.#loading.get(block);
+    if (loading === undefined) {
+      loading = this.#load(block).finally(() => this.#loading.delete(block));
+      this.#loading.set(block, loading);
+    }
+    return loading;
+  }
+
+  close(): void {
+    this.cache.evictTable(this.space.id);
+    this.file.closeSync();
+  }
+
+  async #load(block: number): Promise<void> {
+    const { file, cache, space } = this;
+    if (block === file.blockCount) {
+      await this.#locator.loadSeparators();
+      return;
+    }
+    if (cache.has(space, block)) return;
+    const offset = file.offsets[block]!;
+    const stored = new Uint8Array(file.offsets[block + 1]! - offset);
+    await file.read(offset, stored);
+    const raw: RawBlock = { bytes: stored, start: 0, end: 0 };
+    file.openBlock(block, stored, 0, stored.length, raw);
+    cache.insert(space, block, raw.bytes, raw.start, raw.end);
+    if (!cache.has(space, block)) {
+      cache.hold(space, block, raw.bytes.subarray(raw.start, raw.end));
+    }
+  }
+}

@@ -1,0 +1,10 @@
+/** Immutable sorted tables: written once from sorted entries, read by key, by cursor, or whole. */
+
+export { BlockCache, type BlockCacheStats, type CacheSpace } from "./block-cache.ts";
+export type { BlockIndex, BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
+export type { SegmentReferences, TableSummary } from "./properties.ts";
+export { separatorIndex } from "./separator-index.ts";
+export { Lookup, Table, TableHit, type TableOpenOptions } from "./table.ts";
+export { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
+export type { TableIdentity } from "./table-file.ts";
+export { type TableSettings, TableWriter, type TableWriterOptions } from "./table-writer.ts";

@@ -1,0 +1,345 @@
+/**
+ * Writes one table file, front to back, from entries in internal order.
+ *
+ * Everything is synchronous: a writer runs in a background job. Blocks are collected and written
+ * in pieces of at least 256 KiB. The caller creates the file, syncs it after `finishSync`, and
+ * unlinks it when anything throws: a file without a footer is no table.
+ */
+import {
+  AuraError,
+  assert,
+  Codec,
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHandle,
+  FileType,
+  hashKey,
+  isKnownTag,
+  KEY_BYTES_MAX,
+  Kind,
+  SEQ_MAX,
+  type Uid,
+} from "@aura/base";
+import { BlockBuilder } from "./block-builder.ts";
+import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
+import { encodeBlockMap } from "./block-map.ts";
+import { buildBloom } from "./bloom.ts";
+import { copyBytes, copyOf } from "./copy-bytes.ts";
+import {
+  BLOCK_COUNT_MAX,
+  BLOCK_RAW_BYTES_MAX,
+  BLOCK_TRAILER_BYTES,
+  encodeFooter,
+  FOOTER_BYTES,
+  putBlockTrailer,
+  type Section,
+} from "./format.ts";
+import {
+  encodeProperties,
+  INDEX_NAME_BYTES_MAX,
+  type SegmentReferences,
+  type TableProperties,
+  type TableSummary,
+} from "./properties.ts";
+import { separatorIndex } from "./separator-index.ts";
+
+/** How a table is written. */
+export interface TableSettings {
+  /** Target of a raw block, bytes, 64 to 1 MiB; one larger entry makes a larger block. Default 4096. */
+  readonly blockBytes: number;
+  /** Kept per block where it saves an eighth. Default `Codec.none`. */
+  readonly codec: Codec;
+  /** Filter bits per user key, 0 (or below 1) for no filter, at most 40. Default 10. */
+  readonly bloomBitsPerKey: number;
+  /** Seed of `hashKey` for the filter. Default 0. */
+  readonly hashSeed: number;
+  /** Block indexes to try beside the separators; the first one that pays is stored. Default none. */
+  readonly index: readonly BlockIndexFormat[];
+}
+
+/** Identity of the table, and how it is written. */
+export interface TableWriterOptions {
+  readonly databaseUuid: Uint8Array;
+  readonly uid: Uid;
+  readonly number: number;
+  readonly keyspace: number;
+  readonly settings?: Partial<TableSettings>;
+}
+
+/** Bytes of blocks that are written at once, at least. */
+const WRITE_BYTES = 256 * 1024;
+const BLOCK_BYTES_MIN = 64;
+const BLOCK_BYTES_MAX = 1024 * 1024;
+const BLOOM_BITS_MAX = 40;
+/** Longest value inside a table: its block stays below `BLOCK_RAW_BYTES_MAX`. */
+const INLINE_VALUE_BYTES_MAX = BLOCK_RAW_BYTES_MAX - 0x100000;
+const NO_BYTES = new Uint8Array(0);
+
+/** Writes one table. */
+export class TableWriter {
+  readonly #file: FileHandle;
+  readonly #options: TableWriterOptions;
+  readonly #settings: TableSettings;
+  readonly #blocks: BlockBuilder;
+  readonly #separators: BlockIndexBuilder = separatorIndex.builder();
+  readonly #models: { readonly name: string; readonly builder: BlockIndexBuilder }[];
+  readonly #references = new Map<number, { count: number; bytes: number }>();
+  /** File bytes written; the builder's sealed blocks follow. */
+  #written = FILE_HEADER_BYTES;
+  #blockLengths = new Float64Array(256);
+  #blockCount = 0;
+  /** Index bound of the open block. */
+  #lower: Uint8Array = NO_BYTES;
+  #hashes = new Uint32Array(4096);
+  #hashCount = 0;
+  #separatorBytes = 0;
+  #entryCount = 0;
+  #deleteCount = 0;
+  #rawKeyBytes = 0;
+  #rawValueBytes = 0;
+  #smallestKey: Uint8Array = NO_BYTES;
+  #lastSeq = 0;
+  #smallestSeq = SEQ_MAX;
+  #largestSeq = 0;
+  #finished = false;
+
+  /** Begins a table in `file`, which is empty and stays the caller's. Writes nothing yet. */
+  constructor(file: FileHandle, options: TableWriterOptions) {
+    const settings: TableSettings = {
+      blockBytes: 4096,
+      codec: Codec.none,
+      bloomBitsPerKey: 10,
+      hashSeed: 0,
+      index: [],
+      ...options.settings,
+    };
+    const { blockBytes, bloomBitsPerKey } = settings;
+    assert(blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX, "block bytes in range");
+    assert(bloomBitsPerKey >= 0 && bloomBitsPerKey <= BLOOM_BITS_MAX, "filter bits in range");
+    assert(options.keyspace >>> 0 === options.keyspace, "keyspace is a u32");
+    assert(settings.hashSeed >>> 0 === settings.hashSeed, "hash seed is a u32");
+    for (const { name } of settings.index) {
+      assert(Buffer.byteLength(name) <= INDEX_NAME_BYTES_MAX, "index name length");
+    }
+    this.#file = file;
+    this.#options = options;
+    this.#settings = settings;
+    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid);
+    this.#models = settings.index.map((format) => ({
+      name: format.name,
+      builder: format.builder(),
+    }));
+  }
+
+  get entryCount(): number {
+    return this.#entryCount;
+  }
+
+  /** About how long the file would be if it were finished now. */
+  get estimatedBytes(): number {
+    const filter = (this.#hashCount * this.#settings.bloomBitsPerKey) / 8;
+    return (
+      this.#written +
+      this.#blocks.sealedEnd +
+      this.#blocks.openBytes +
+      this.#separatorBytes +
+      Math.ceil(filter) +
+      512
+    );
+  }
+
+  /**
+   * Adds an entry. Entries come in internal order: user key ascending, sequence descending, no two
+   * alike; anything else throws. Key and value are copied.
+   */
+  add(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    seq: number,
+    tag: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    const blocks = this.#blocks;
+    const keyLength = keyEnd - keyStart;
+    const valueLength = valueEnd - valueStart;
+    if (keyLength > KEY_BYTES_MAX) throw tooLong("AURA_KEY_TOO_LONG", keyLength);
+    if (valueLength > INLINE_VALUE_BYTES_MAX) throw tooLong("AURA_VALUE_TOO_LONG", valueLength);
+    assert(seq >= 0 && seq <= SEQ_MAX && isKnownTag(tag), "sequence and tag of an entry");
+    let common = 0;
+    let sameKey = false;
+    if (this.#entryCount === 0) {
+      this.#smallestKey = copyOf(key, keyStart, keyEnd);
+    } else {
+      const previous = blocks.keys;
+      const previousStart = blocks.lastKeyStart;
+      const previousLength = blocks.lastKeyEnd - previousStart;
+      const limit = keyLength < previousLength ? keyLength : previousLength;
+      while (common < limit && previous[previousStart + common] === key[keyStart + common])
+        common++;
+      sameKey = common === keyLength && common === previousLength;
+      const ascends = sameKey
+        ? seq < this.#lastSeq
+        : common === previousLength ||
+          (common < keyLength && previous[previousStart + common]! < key[keyStart + common]!);
+      assert(ascends, "entries in internal order");
+      if (!blocks.hasRoom(keyLength, valueLength, common)) {
+        this.#sealBlock(key, keyStart, sameKey, common);
+      }
+    }
+    if (!sameKey) this.#noteHash(key, keyStart, keyEnd);
+    blocks.add(key, keyStart, keyEnd, common, seq, tag, value, valueStart, valueEnd);
+    this.#entryCount++;
+    if (tag === Kind.delete) this.#deleteCount++;
+    this.#rawKeyBytes += keyLength;
+    this.#rawValueBytes += valueLength;
+    this.#lastSeq = seq;
+    if (seq < this.#smallestSeq) this.#smallestSeq = seq;
+    if (seq > this.#largestSeq) this.#largestSeq = seq;
+  }
+
+  /** Notes that the entry just added points to a record of `bytes` in a value-log segment. */
+  noteReference(segment: number, bytes: number): void {
+    const reference = this.#references.get(segment);
+    if (reference === undefined) {
+      this.#references.set(segment, { count: 1, bytes });
+      return;
+    }
+    reference.count++;
+    reference.bytes += bytes;
+  }
+
+  /**
+   * Ends the table: writes all that is left, footer last. It syncs nothing and leaves the file
+   * open. Precondition: at least one entry. No other call may follow.
+   */
+  finishSync(): TableSummary {
+    assert(!this.#finished && this.#entryCount > 0, "a table with entries, finished once");
+    this.#finished = true;
+    const blocks = this.#blocks;
+    const largestKey = copyOf(blocks.keys, blocks.lastKeyStart, blocks.lastKeyEnd);
+    this.#endBlock(NO_BYTES, false, true);
+    this.#writeBlocks();
+    const parts: Uint8Array[] = [];
+    let end = this.#written;
+    const section = (payload: Uint8Array | undefined): Section => {
+      if (payload === undefined) return { offset: end, bytes: 0 };
+      const bytes = new Uint8Array(payload.length + BLOCK_TRAILER_BYTES);
+      bytes.set(payload);
+      putBlockTrailer(bytes, 0, payload.length, Codec.none, this.#options.uid, end);
+      parts.push(bytes);
+      end += bytes.length;
+      return { offset: end - bytes.length, bytes: bytes.length };
+    };
+    const separators = section(this.#separators.finish());
+    const blockMap = section(encodeBlockMap(this.#blockLengths, this.#blockCount));
+    const [indexName, modelBytes] = this.#finishModel();
+    const model = section(modelBytes);
+    const filterBytes = buildBloom(this.#hashes, this.#hashCount, this.#settings.bloomBitsPerKey);
+    const filter = section(filterBytes);
+    const properties: TableProperties = {
+      keyspace: this.#options.keyspace,
+      hashSeed: this.#settings.hashSeed,
+      entryCount: this.#entryCount,
+      deleteCount: this.#deleteCount,
+      rawKeyBytes: this.#rawKeyBytes,
+      rawValueBytes: this.#rawValueBytes,
+      smallestSeq: this.#smallestSeq,
+      largestSeq: this.#largestSeq,
+      filterBits: filterBytes === undefined ? 0 : (filterBytes.length - 4) * 8,
+      smallestKey: this.#smallestKey,
+      largestKey,
+      indexName,
+      references: this.#sortedReferences(),
+    };
+    const footer = {
+      separators,
+      blockMap,
+      model,
+      filter,
+      properties: section(encodeProperties(properties)),
+      blockCount: this.#blockCount,
+      rawBlockBytesMax: blocks.rawBytesMax,
+    };
+    parts.push(encodeFooter(footer, this.#options.uid, end));
+    this.#file.writevSync(parts, this.#written);
+    this.#written = end + FOOTER_BYTES;
+    const { hashSeed: _, ...summary } = properties;
+    return { ...summary, fileBytes: this.#written, blockCount: this.#blockCount };
+  }
+
+  #finishModel(): [name: string, bytes: Uint8Array | undefined] {
+    for (const { name, builder } of this.#models) {
+      const bytes = builder.finish();
+      if (bytes !== undefined) return [name, bytes];
+    }
+    return [separatorIndex.name, undefined];
+  }
+
+  #sortedReferences(): SegmentReferences[] {
+    return [...this.#references]
+      .map(([segment, { count, bytes }]) => ({ segment, count, bytes }))
+      .sort((a, b) => a.segment - b.segment);
+  }
+
+  #noteHash(key: Uint8Array, keyStart: number, keyEnd: number): void {
+    if (this.#settings.bloomBitsPerKey < 1) return;
+    if (this.#hashCount === this.#hashes.length) {
+      const grown = new Uint32Array(this.#hashCount * 2);
+      grown.set(this.#hashes);
+      this.#hashes = grown;
+    }
+    this.#hashes[this.#hashCount++] = hashKey(key, keyStart, keyEnd, this.#settings.hashSeed);
+  }
+
+  /** Ends the open block: the entry of `key` opens the next one. */
+  #sealBlock(key: Uint8Array, keyStart: number, sameKey: boolean, common: number): void {
+    if (!sameKey) {
+      const separator = copyOf(key, keyStart, keyStart + common + 1);
+      this.#endBlock(separator, false, false);
+      this.#lower = separator;
+      return;
+    }
+    this.#endBlock(NO_BYTES, true, false);
+    const bound = new Uint8Array(common + 1);
+    copyBytes(bound, 0, key, keyStart, keyStart + common);
+    this.#lower = bound;
+  }
+
+  #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {
+    assert(this.#blockCount < BLOCK_COUNT_MAX, "block count");
+    const blocks = this.#blocks;
+    this.#separators.add(this.#lower);
+    for (const { builder } of this.#models) builder.add(this.#lower);
+    this.#separatorBytes += this.#lower.length + 4;
+    const offset = this.#written + blocks.sealedEnd;
+    const length = blocks.seal(offset, upper, continues, this.#lastSeq, last);
+    if (this.#blockCount === this.#blockLengths.length) {
+      const grown = new Float64Array(this.#blockCount * 2);
+      grown.set(this.#blockLengths);
+      this.#blockLengths = grown;
+    }
+    this.#blockLengths[this.#blockCount++] = length;
+    if (blocks.sealedEnd >= WRITE_BYTES) this.#writeBlocks();
+  }
+
+  #writeBlocks(): void {
+    const blocks = this.#blocks;
+    const bytes = blocks.bytes.subarray(0, blocks.sealedEnd);
+    if (this.#written === FILE_HEADER_BYTES) {
+      const { databaseUuid, uid, number } = this.#options;
+      const header = encodeFileHeader({ type: FileType.table, databaseUuid, uid, number });
+      this.#file.writevSync([header, bytes], 0);
+    } else if (bytes.length > 0) {
+      this.#file.writeSync(bytes, this.#written);
+    }
+    this.#written += bytes.length;
+    blocks.drain();
+  }
+}
+
+function tooLong(code: "AURA_KEY_TOO_LONG" | "AURA_VALUE_TOO_LONG", bytes: number): AuraError {
+  return new AuraError(code, `${bytes} bytes do not fit into a table`, { actual: bytes });
+}

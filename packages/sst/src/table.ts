@@ -1,0 +1,270 @@
+/**
+ * One open table: point look-ups, cursors, verification.
+ *
+ * Filter, block offsets and block index stay in memory; data blocks come through the cache. A
+ * look-up that finds its block cached allocates nothing. What a look-up hands out is borrowed until
+ * the next operation on the cache.
+ */
+import { AuraError, corruption, type FileSystem } from "@aura/base";
+import { BlockCache } from "./block-cache.ts";
+import type { BlockIndexFormat } from "./block-index.ts";
+import { BlockLocator } from "./block-locator.ts";
+import { BlockReader } from "./block-reader.ts";
+import { BlockStore } from "./block-store.ts";
+import { Bloom } from "./bloom.ts";
+import { decodeProperties, type TableSummary } from "./properties.ts";
+import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
+import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
+import { verifyTable } from "./table-verify.ts";
+
+/** What `Table.get` returns. */
+export const Lookup = {
+  /** The table has no version of the key at or below the sequence. */
+  absent: 0,
+  /** The hit is set. */
+  found: 1,
+  /** `hit.block` has to be loaded first. */
+  pending: 2,
+} as const;
+
+/** Where `Table.get` puts what it found. Reusable for any number of calls and tables. */
+export class TableHit {
+  seq = 0;
+  tag = 0;
+  /** The value (or encoded pointer) is bytes[valueStart, valueEnd), borrowed. */
+  bytes: Uint8Array = new Uint8Array(0);
+  valueStart = 0;
+  valueEnd = 0;
+  /** After `pending`: what to give to `loadBlock`. */
+  block = 0;
+  /** The look-up that waits for `block`; its next call goes on from there. Kept by `Table.get`. */
+  waitingSpace = 0;
+  waitingHash = 0;
+  waitingLow = 0;
+  waitingHigh = 0;
+}
+
+/** What to open, and with what. */
+export interface TableOpenOptions extends TableIdentity {
+  /** Seed that the hashes given to `get` are made with. */
+  readonly hashSeed: number;
+  /** Block indexes known beside the separators. Default none. */
+  readonly indexFormats?: readonly BlockIndexFormat[];
+  /** Shared with other tables. Default: none, blocks are read anew each time. */
+  readonly cache?: BlockCache;
+}
+
+const NO_BYTES = new Uint8Array(0);
+/** Look-ups are synchronous: one window and one block serve all tables of this thread. */
+const reader = new BlockReader();
+const loaded: RawBlock = { bytes: NO_BYTES, start: 0, end: 0 };
+
+/** An open table. */
+export class Table {
+  readonly number: number;
+  readonly path: string;
+  readonly summary: TableSummary;
+  readonly #hashSeed: number;
+  readonly #file: TableFile;
+  readonly #filter: Bloom | undefined;
+  readonly #locator: BlockLocator;
+  readonly #store: BlockStore;
+
+  private constructor(fs: FileSystem, options: TableOpenOptions) {
+    this.number = options.number;
+    this.path = options.path;
+    this.#file = new TableFile(fs, options);
+    try {
+      const { footer } = this.#file;
+      const offset = footer.properties.offset;
+      const bytes = this.#file.sectionSync(footer.properties);
+      const { hashSeed, ...properties } = decodeProperties(bytes, this.path, offset);
+      this.#hashSeed = hashSeed;
+      this.summary = {
+        ...properties,
+        fileBytes: this.#file.fileBytes,
+        blockCount: footer.blockCount,
+      };
+      this.#filter = this.#openFilter(options.hashSeed);
+      this.#locator = new BlockLocator(
+        this.#file,
+        properties.indexName,
+        options.indexFormats ?? [],
+      );
+    } catch (error) {
+      this.#file.closeSync();
+      throw error;
+    }
+    const cache = options.cache ?? new BlockCache({ capacityBytes: 0 });
+    this.#store = new BlockStore(this.#file, this.#locator, cache);
+  }
+
+  /**
+   * Opens a table and checks everything but its data blocks. Throws AURA_CORRUPTION (also when it
+   * is whole but another file than expected), AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO.
+   */
+  static openSync(fs: FileSystem, options: TableOpenOptions): Table {
+    return new Table(fs, options);
+  }
+
+  get blockCount(): number {
+    return this.summary.blockCount;
+  }
+
+  /** Name of the block index in use; "separators" also once a model was found wrong. */
+  get indexName(): string {
+    return this.#locator.indexName;
+  }
+
+  /** Memory held outside the cache, bytes: filter, block index, block offsets. */
+  get residentBytes(): number {
+    const filter = this.#filter === undefined ? 0 : this.#filter.bits / 8;
+    return this.#locator.residentBytes + this.#file.offsets.byteLength + filter;
+  }
+
+  /** Returns false when the table surely has no key with this hash. */
+  mayHave(keyHash: number): boolean {
+    return this.#filter === undefined || this.#filter.has(keyHash);
+  }
+
+  /**
+   * Looks up the newest version of key[keyStart, keyEnd) with a sequence <= `seqMax` and returns a
+   * `Lookup`. `keyHash` is `hashKey` of the key with the table's seed. With `mayRead` a block that
+   * is not in memory is read on this thread; without it the result is `pending` and the caller
+   * loads `hit.block` and calls again with the same hit. A tombstone is found like any version.
+   */
+  get(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    seqMax: number,
+    hit: TableHit,
+    mayRead: boolean,
+  ): number {
+    const locator = this.#locator;
+    const store = this.#store;
+    const cache = store.cache;
+    let resumed =
+      hit.waitingSpace === store.space.id &&
+      hit.waitingHash === keyHash &&
+      hit.block !== this.summary.blockCount;
+    if (resumed) {
+      hit.waitingSpace = 0;
+      locator.resume(hit.waitingLow, hit.waitingHigh, hit.block);
+    } else {
+      if (this.#filter !== undefined && !this.#filter.has(keyHash)) return Lookup.absent;
+      locator.start(key, keyStart, keyEnd);
+    }
+    for (;;) {
+      const block = locator.block;
+      if (cache.find(store.space, block)) reader.open(cache.bytes, cache.start, cache.end);
+      else if (mayRead) {
+        store.readSync(block, loaded);
+        reader.open(loaded.bytes, loaded.start, loaded.end);
+      } else return this.#wait(hit, block, keyHash);
+      const place = reader.search(key, keyStart, keyEnd, seqMax);
+      const side =
+        place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
+      if (side === 0) {
+        if (!reader.found) return Lookup.absent;
+        const rowAt = reader.rowAt(place);
+        hit.seq = reader.seqAt(place);
+        hit.tag = reader.bytes[rowAt + 7]!;
+        hit.bytes = reader.bytes;
+        hit.valueStart = rowAt + 8;
+        hit.valueEnd = reader.rowAt(place + 1);
+        return Lookup.found;
+      }
+      if (side > 0 && reader.continues && this.#isLastKey(key, keyStart, keyEnd)) {
+        if (block + 1 >= this.summary.blockCount) throw this.#contradiction(block);
+        locator.follow();
+      } else if (!locator.turn(side)) {
+        if (!resumed) {
+          if (locator.exact) throw this.#contradiction(block);
+          if (!mayRead) return this.#wait(hit, this.summary.blockCount, keyHash);
+          locator.loadSeparatorsSync();
+        }
+        resumed = false;
+        locator.start(key, keyStart, keyEnd);
+      }
+    }
+  }
+
+  /** Loads what a pending `get` waits for, through the thread pool. Throws AURA_CORRUPTION, AURA_IO. */
+  loadBlock(block: number): Promise<void> {
+    return this.#store.load(block);
+  }
+
+  /** Loads what a pending `get` waits for, on this thread. */
+  loadBlockSync(block: number): void {
+    this.#store.loadSync(block);
+  }
+
+  /** Opens a cursor. Close it before the table. */
+  cursor(options: TableCursorOptions = {}): TableCursor {
+    return new TableCursor(this.#store, this.#locator, options);
+  }
+
+  /**
+   * Reads the whole table, past the cache, and throws AURA_CORRUPTION unless every block is whole,
+   * every entry is in order, the counts and bounds of the summary are right, the filter has every
+   * key, and separators and model both lead to it.
+   */
+  verifySync(): void {
+    verifyTable(this.#file, this.summary, this.#locator, this.#filter, this.#hashSeed);
+  }
+
+  /** Gives the file handle back until the next read; memory and cached blocks stay. */
+  releaseHandle(): void {
+    this.#file.releaseHandle();
+  }
+
+  /** Whether the table holds a file handle now. */
+  get hasHandle(): boolean {
+    return this.#file.hasHandle;
+  }
+
+  /** Closes the file and forgets the cached blocks. Idempotent. */
+  closeSync(): void {
+    this.#store.close();
+  }
+
+  #openFilter(hashSeed: number): Bloom | undefined {
+    const { filter } = this.#file.footer;
+    const offset = filter.offset;
+    if (filter.bytes === 0) {
+      if (this.summary.filterBits !== 0) throw corruption(this.path, offset, "no filter");
+      return undefined;
+    }
+    if (hashSeed !== this.#hashSeed) {
+      throw new AuraError("AURA_CORRUPTION", `${this.path}: filter of another hash seed`, {
+        file: this.path,
+        offset,
+        expected: hashSeed,
+        actual: this.#hashSeed,
+      });
+    }
+    const bloom = new Bloom(this.#file.sectionSync(filter), this.path, offset);
+    if (bloom.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
+    return bloom;
+  }
+
+  #wait(hit: TableHit, block: number, keyHash: number): number {
+    hit.block = block;
+    hit.waitingSpace = this.#store.space.id;
+    hit.waitingHash = keyHash;
+    hit.waitingLow = this.#locator.low;
+    hit.waitingHigh = this.#locator.high;
+    return Lookup.pending;
+  }
+
+  #isLastKey(key: Uint8Array, keyStart: number, keyEnd: number): boolean {
+    return reader.compareEntryKey(reader.count - 1, key, keyStart, keyEnd) === 0;
+  }
+
+  #contradiction(block: number): AuraError {
+    const offset = this.#file.offsets[block]!;
+    return corruption(this.path, offset, "bounds of a data block contradict the block index");
+  }
+}

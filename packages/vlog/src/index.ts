@@ -1,0 +1,20 @@
+/** A value log: records of large values, pointers to them, and files full of them. */
+
+export { encodePointer, POINTER_BYTES, POINTER_FILE_MAX, PointerReader } from "./pointer.ts";
+export {
+  encodeRecordHead,
+  movedChecksum,
+  putRecordChecksum,
+  RECORD_HEADER_BYTES,
+  type RecordProblem,
+  RecordView,
+  recordBytes,
+} from "./record.ts";
+export {
+  type ScanSettings,
+  type SegmentEnd,
+  SegmentReader,
+  scanSegment,
+} from "./segment-reader.ts";
+export { type SegmentSettings, SegmentWriter } from "./segment-writer.ts";
+export { ValueReader } from "./value-reader.ts";

@@ -1,0 +1,225 @@
+/**
+ * Log reader: walks the frames of one log and tells how it ends.
+ *
+ * A frame is handed out only when its header and the covered part of its payload verify. The
+ * attached part verifies itself: its reader calls `reject` when it does not. Whether an end is a
+ * torn tail or corruption is not decided here; the reader gathers what there is to decide it by.
+ */
+import {
+  contentHash,
+  corruption,
+  decodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHandle,
+  type FileHeader,
+  type FileSystem,
+} from "@aura/base";
+import { FRAME_HEADER_BYTES, FrameFlag, FrameHeader } from "./frame.ts";
+import { type FrameStamp, frameStamp, scanForFrames } from "./log-scan.ts";
+import { ReadWindow } from "./read-window.ts";
+
+/** How to read a log. */
+export interface ReadLogSettings {
+  /** The log counts as ending here, whatever stands behind it; a shorter file is `truncated`. */
+  readonly validBytes?: number;
+}
+
+/** How a log ends. */
+export interface LogEnd {
+  /**
+   * `clean`: the file ends with a whole frame. `zeros`: an all-zero frame header (zero-fill; see
+   * `LogReader.scanOn`). `truncated`: the file ends inside a frame. `bad`: bytes that are no frame,
+   * a frame whose payload fails its check, or one that the caller rejected.
+   */
+  readonly kind: "clean" | "zeros" | "truncated" | "bad";
+  /** The log's valid length: the offset behind its last good frame. */
+  readonly offset: number;
+  readonly reason: string;
+  /** The frame at `offset`, when its header verified: the log did get as far as these stamps. */
+  readonly frame: FrameStamp | undefined;
+}
+
+/**
+ * Opens the log at `path`. Throws AURA_NOT_FOUND; AURA_CORRUPTION when the file header or preamble
+ * is damaged or missing (see `logStartMissing`); AURA_UNSUPPORTED for a format of a later build.
+ */
+export function readLog(fs: FileSystem, path: string, settings: ReadLogSettings = {}): LogReader {
+  const file = fs.openSync(path, "read");
+  try {
+    return new LogReader(file, settings.validBytes);
+  } catch (error) {
+    file.closeSync();
+    throw error;
+  }
+}
+
+/**
+ * Returns whether the start of a log is not there at all: the file ends within its header and
+ * preamble, or begins with zeros in place of a header. A creation that no sync covered leaves such
+ * a file behind; damage to one that was synced hardly does.
+ */
+export function logStartMissing(fs: FileSystem, path: string): boolean {
+  const file = fs.openSync(path, "read");
+  try {
+    const start = new Uint8Array(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
+    if (file.readSync(start, 0) < start.length) return true;
+    if (allZero(start, 0, FILE_HEADER_BYTES)) return true;
+    if (allZero(start, FILE_HEADER_BYTES, start.length)) return true;
+    const { uid } = decodeFileHeader(start.subarray(0, FILE_HEADER_BYTES), path);
+    const frame = new FrameHeader();
+    if (!frame.read(start, FILE_HEADER_BYTES, uid, FILE_HEADER_BYTES)) return false;
+    return FILE_HEADER_BYTES + frame.frameBytes > file.sizeSync();
+  } finally {
+    file.closeSync();
+  }
+}
+
+/** The frames of one log, in order. Not shared between threads. */
+export class LogReader {
+  readonly path: string;
+  readonly header: FileHeader;
+  /** The log's preamble; the caller's to keep. */
+  readonly preamble: Uint8Array;
+  /** Bytes of the file when it was opened. */
+  readonly fileBytes: number;
+
+  /** Offset of the current frame. */
+  offset = 0;
+  first = 0;
+  count = 0;
+  durable = 0;
+  /** See `FrameFlag`. */
+  flags = 0;
+  /** Checksum of the current frame's header (of the preamble's before the first). */
+  checksum = 0;
+  /** Borrowed until the next `next`: the payload of the current frame, in two parts. */
+  bytes: Uint8Array = new Uint8Array(0);
+  coveredStart = 0;
+  coveredEnd = 0;
+  attachedStart = 0;
+  attachedEnd = 0;
+
+  /** Highest durable stamp of all frame headers seen, those that `scanOn` found included. */
+  durableSeen = 0;
+  /** How the log ends; undefined while `next` returns true. */
+  end: LogEnd | undefined;
+  /** After `scanOn`: the first frame found behind the end. */
+  laterFrame: FrameStamp | undefined;
+  /** After `scanOn`: the file holds only zeros from here on; its length when it ends in data. */
+  zerosFrom: number | undefined;
+
+  readonly #file: FileHandle;
+  readonly #window: ReadWindow;
+  readonly #limit: number;
+  readonly #wantedBytes: number;
+  readonly #frame: FrameHeader = new FrameHeader();
+  #next = FILE_HEADER_BYTES;
+
+  /** Use `readLog`. Takes over `file`, unless it throws. */
+  constructor(file: FileHandle, validBytes: number | undefined) {
+    this.path = file.path;
+    this.#file = file;
+    this.fileBytes = file.sizeSync();
+    this.#wantedBytes = validBytes ?? this.fileBytes;
+    this.#limit = Math.min(this.#wantedBytes, this.fileBytes);
+    this.#window = new ReadWindow(file, this.#limit);
+    if (this.#limit < FILE_HEADER_BYTES) throw corruption(this.path, 0, "no whole file header");
+    const at = this.#window.ensure(0, FILE_HEADER_BYTES);
+    const head = this.#window.bytes.slice(at, at + FILE_HEADER_BYTES);
+    this.header = decodeFileHeader(head, this.path);
+    if (!this.#step() || (this.flags & FrameFlag.preamble) === 0) {
+      throw corruption(this.path, FILE_HEADER_BYTES, this.#endReason("no preamble"));
+    }
+    this.preamble = this.bytes.slice(this.coveredStart, this.coveredEnd);
+  }
+
+  /** Moves to the next frame. Returns false, with `end` set, when there is no good one. */
+  next(): boolean {
+    if (this.end !== undefined || !this.#step()) return false;
+    if ((this.flags & FrameFlag.preamble) === 0) return true;
+    this.#next = this.offset;
+    return this.#stop("bad", "a second preamble");
+  }
+
+  /** Declares the current frame bad: its attached part does not verify. The log ends before it. */
+  reject(reason: string): void {
+    if (this.end !== undefined || this.offset < FILE_HEADER_BYTES) return;
+    this.#next = this.offset;
+    this.#stop("bad", reason, frameStamp(this.#frame, this.offset));
+  }
+
+  /**
+   * After the end: reads the rest of the file for frames that the log wrote behind it, and sets
+   * `laterFrame`, `durableSeen` and `zerosFrom`. Reads everything once; call it only when needed.
+   */
+  scanOn(): void {
+    const end = this.end;
+    if (end === undefined || this.zerosFrom !== undefined) return;
+    // The frame at the end itself, if there is one, is known already.
+    const known = end.frame === undefined ? 0 : 1;
+    const from = Math.min(this.#limit, end.offset + known);
+    const scan = scanForFrames(this.#window, this.header.uid, from, this.#limit);
+    this.laterFrame = scan.laterFrame;
+    this.zerosFrom = scan.zerosFrom;
+    if (scan.durable > this.durableSeen) this.durableSeen = scan.durable;
+  }
+
+  /** Closes the file. Idempotent. */
+  closeSync(): void {
+    this.#file.closeSync();
+  }
+
+  #step(): boolean {
+    const offset = this.#next;
+    const remaining = this.#limit - offset;
+    if (remaining <= 0) {
+      if (this.#wantedBytes <= this.#limit) return this.#stop("clean", "end of the file");
+      return this.#stop("truncated", `the file is shorter than ${this.#wantedBytes} bytes`);
+    }
+    const headerBytes = Math.min(remaining, FRAME_HEADER_BYTES);
+    const at = this.#window.ensure(offset, headerBytes);
+    if (allZero(this.#window.bytes, at, at + headerBytes)) return this.#stop("zeros", "zeros");
+    if (remaining < FRAME_HEADER_BYTES) return this.#stop("truncated", "the frame header is cut");
+    const frame = this.#frame;
+    if (!frame.read(this.#window.bytes, at, this.header.uid, offset)) {
+      return this.#stop("bad", "the frame header fails its check");
+    }
+    if (frame.durable > this.durableSeen) this.durableSeen = frame.durable;
+    const frameBytes = frame.frameBytes;
+    if (frameBytes > remaining) {
+      return this.#stop("truncated", "the payload is cut", frameStamp(frame, offset));
+    }
+    const start = this.#window.ensure(offset, frameBytes) + FRAME_HEADER_BYTES;
+    const coveredEnd = start + frame.coveredBytes;
+    if (contentHash(this.#window.bytes, start, coveredEnd) !== frame.payloadChecksum) {
+      return this.#stop("bad", "the payload fails its check", frameStamp(frame, offset));
+    }
+    this.offset = offset;
+    this.first = frame.first;
+    this.count = frame.count;
+    this.durable = frame.durable;
+    this.flags = frame.flags;
+    this.checksum = frame.checksum;
+    this.bytes = this.#window.bytes;
+    this.coveredStart = start;
+    this.coveredEnd = coveredEnd;
+    this.attachedStart = coveredEnd;
+    this.attachedEnd = coveredEnd + frame.attachedBytes;
+    this.#next = offset + frameBytes;
+    return true;
+  }
+
+  #stop(kind: LogEnd["kind"], reason: string, frame?: FrameStamp): false {
+    this.end = { kind, offset: this.#next, reason, frame };
+    return false;
+  }
+
+  #endReason(otherwise: string): string {
+    return this.end?.reason ?? otherwise;
+  }
+}
+
+function allZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,158 @@
+import type { SimFault, SimFs } from "@aura/base/testing";
+import { describe, expect, it } from "vitest";
+import { type LogWriter, readLog } from "../src/index.ts";
+import { create, emptyFs, PATH, readAll, text } from "./support.ts";
+
+const readOnly: unknown = expect.objectContaining({ code: "AURA_READ_ONLY" });
+
+function payload(stamp: number): Uint8Array[] {
+  return [text(`payload of ${stamp}`)];
+}
+
+function value(stamp: number): Uint8Array[] {
+  return stamp % 2 === 0 ? [] : [text("head"), new Uint8Array(4096 + stamp).fill(stamp)];
+}
+
+/** Appends and syncs until something throws. Returns the stamps that were acknowledged. */
+function work(log: LogWriter): { acked: number[]; error: unknown } {
+  const acked: number[] = [];
+  try {
+    for (let stamp = 1; stamp <= 12; stamp++) {
+      log.appendSync(payload(stamp), value(stamp), stamp, 1, 0);
+      acked.push(stamp);
+      if (stamp % 3 === 0) log.syncSync();
+    }
+    return { acked, error: undefined };
+  } catch (error) {
+    return { acked, error };
+  }
+}
+
+function stamps(fs: SimFs, validBytes?: number): number[] {
+  return readAll(fs, PATH, validBytes).frames.map((frame) => frame.first);
+}
+
+function operationsOfWork(): number {
+  const fs = emptyFs();
+  const before = fs.operations;
+  const log = create(fs);
+  expect(work(log).acked.length).toBe(12);
+  log.closeSync();
+  return fs.operations - before;
+}
+
+describe("a log on a failing disk", () => {
+  const faults: [string, Partial<SimFault>][] = [
+    ["EIO", { error: "EIO" }],
+    ["EIO after a part", { error: "EIO", partial: 50 }],
+    ["EIO though it happened", { error: "EIO", happened: true }],
+    ["ENOSPC after a part", { error: "ENOSPC", partial: 13 }],
+  ];
+  for (const [name, fault] of faults) {
+    it(`is given up for good after ${name}, at each operation`, () => {
+      const operations = operationsOfWork();
+      expect(operations).toBe(1 + 1 + 12 + 4);
+      for (let k = 1; k <= operations; k++) {
+        const fs = emptyFs();
+        const { happened, ...plain } = fault;
+        // A create that happened and yet fails leaves a handle that nobody has.
+        const done = happened === true && k > 1 ? { happened } : {};
+        fs.failAt({ ...plain, ...done, at: fs.operations + k });
+        let log: LogWriter;
+        try {
+          log = create(fs);
+        } catch (error) {
+          expect(k).toBeLessThanOrEqual(2);
+          expect(error).toMatchObject({
+            code: fault.error === "ENOSPC" ? "AURA_OUT_OF_SPACE" : "AURA_IO",
+          });
+          expect(fs.openHandles).toBe(0);
+          continue;
+        }
+        const { acked, error } = work(log);
+        expect(error).toMatchObject({
+          code: fault.error === "ENOSPC" ? "AURA_OUT_OF_SPACE" : "AURA_IO",
+        });
+        expect(log.failure).toBe(error);
+        const bytes = log.bytes;
+        const operationsThen = fs.operations;
+        expect(() => log.appendSync(payload(99), [], 99, 1, 0)).toThrow(readOnly);
+        expect(() => log.syncSync()).toThrow(readOnly);
+        expect(() => log.trimSync()).toThrow(readOnly);
+        expect(() => log.rewriteInFlightSync()).not.toThrow();
+        expect(fs.operations).toBe(operationsThen);
+        expect(log.bytes).toBe(bytes);
+        expect(log.lastStamp).toBe(acked.at(-1) ?? 0);
+        log.closeSync();
+        expect(fs.openHandles).toBe(0);
+        // The valid length holds what was acknowledged and nothing else.
+        expect(readAll(fs, PATH, bytes)).toMatchObject({ end: "clean", endOffset: bytes });
+        expect(stamps(fs, bytes)).toEqual(acked);
+        expect(stamps(fs).slice(0, acked.length)).toEqual(acked);
+      }
+    });
+  }
+
+  it("refuses on the thread pool too, with the cause", async () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+    await expect(log.sync()).rejects.toMatchObject({ code: "AURA_IO" });
+    expect(log.syncedBytes).toBe(0);
+    const refused = { code: "AURA_READ_ONLY", cause: log.failure };
+    await expect(log.sync()).rejects.toMatchObject(refused);
+    await expect(log.append(payload(1), [], 1, 1, 0)).rejects.toMatchObject(refused);
+    await expect(log.zeroFillAhead(10)).rejects.toMatchObject(refused);
+    await log.close();
+  });
+
+  it("believes no sync that ends after one that failed", async () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    log.appendSync(payload(1), [], 1, 1, 0);
+    fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+    const results = await Promise.allSettled([log.sync(), log.sync()]);
+    expect(results.map((result) => result.status)).toEqual(["rejected", "rejected"]);
+    expect(log.syncedBytes).toBe(0);
+    await log.close();
+  });
+
+  it("is given up when another thread's sync failed", () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+    try {
+      fs.syncTokenSync(log.token);
+    } catch (error) {
+      log.giveUp(error);
+    }
+    expect(() => log.appendSync(payload(1), [], 1, 1, 0)).toThrow(readOnly);
+    log.closeSync();
+  });
+
+  it("reports a close that fails, once", () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    fs.failAt({ at: (kind) => kind === "close", error: "EIO" });
+    expect(() => log.closeSync()).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+    expect(() => log.closeSync()).not.toThrow();
+    expect(fs.openHandles).toBe(0);
+  });
+
+  it("reads nothing wrong from a disk that fails or lies", () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    work(log);
+    log.closeSync();
+    const good = readAll(fs).frames;
+    fs.failAt({ at: (kind) => kind === "read", error: "EIO" });
+    expect(() => readLog(fs, PATH)).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+    fs.failAt({ at: (kind) => kind === "read", short: 40 });
+    expect(() => readLog(fs, PATH)).toThrow(expect.objectContaining({ code: "AURA_CORRUPTION" }));
+    expect(fs.openHandles).toBe(0);
+    const offset = good[4]!.offset + 40;
+    fs.failAt({ at: (kind) => kind === "read", flip: { offset, mask: 4 } });
+    expect(readAll(fs)).toMatchObject({ end: "bad", endOffset: good[4]!.offset });
+    expect(readAll(fs).frames).toEqual(good);
+  });
+});
