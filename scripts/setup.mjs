@@ -21,8 +21,8 @@ const jobs = {
   test: (rest) => node(["node_modules/vitest/vitest.mjs", "run", ...rest]),
   build: () => build("new-only"),
   "check:pack": () => pnpm(["exec", "turbo", "run", "check:pack", "--output-logs=new-only"]),
-  start: () => build("errors-only") || tour(),
-  bench: (rest) => build("errors-only") || node(["apps/bench/dist/cli.js", ...rest]),
+  start: (rest) => build("errors-only") || tour() || bench(rest),
+  bench: (rest) => build("errors-only") || bench(rest),
 };
 
 function run(command, args, options = {}) {
@@ -58,6 +58,12 @@ function tour() {
     input,
     stdio: ["pipe", "inherit", "inherit"],
   });
+}
+
+/** Runs the benchmark. Ctrl-C is left to it: it prints what ran by then. */
+function bench(rest) {
+  process.on("SIGINT", () => {});
+  return node(["apps/bench/dist/cli.js", ...rest]);
 }
 
 /** A digest of all that an install depends on. */

@@ -63,9 +63,10 @@ const world: WorldRules = {
 const worldDoors: Readonly<Record<string, string>> = {
   "packages/base/src/node-fs.ts": "the file system",
   "packages/base/src/node-lock.ts": "the lock of a directory",
+  "packages/base/src/lock-claims.ts": "the LOCK file",
   "packages/base/src/runtime.ts": "clock, timers and random seed",
   "packages/base/src/thread-executor.ts": "worker threads",
-  "packages/engine/src/worker.ts": "the worker's side of its thread",
+  "packages/base/src/thread-worker.ts": "the worker side of the threads",
 };
 
 const linesMax = 600;

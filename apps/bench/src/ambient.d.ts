@@ -40,11 +40,7 @@ declare module "rocksdb-native" {
     put(key: Uint8Array, value: Uint8Array): Promise<void>;
     read(options?: { capacity?: number; autoDestroy?: boolean }): RocksDB.ReadBatch;
     write(options?: { capacity?: number; autoDestroy?: boolean }): RocksDB.WriteBatch;
-    iterator(range: {
-      gte?: Uint8Array;
-      limit?: number;
-      capacity?: number;
-    }): RocksDB.Entries;
+    iterator(range: { gte?: Uint8Array; limit?: number; capacity?: number }): RocksDB.Entries;
     getProperty(name: string): Promise<string | undefined>;
   }
   export = RocksDB;

@@ -48,7 +48,12 @@ export interface BenchHost {
 /** Starts a process; it is ready when it has read the data. */
 export async function forkHost(setup: HostSetup): Promise<BenchHost> {
   const host = new ForkedHost(setup);
-  await host.started;
+  try {
+    await host.started;
+  } catch (error) {
+    await host.kill();
+    throw error;
+  }
   return host;
 }
 

@@ -2,7 +2,7 @@
  * What the operating system counted for this process. From /proc, so on Linux only; elsewhere the numbers
  * are `undefined`, and their rows stay empty.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Counts of this process since it started, in bytes. */
@@ -35,8 +35,9 @@ export function resetPeak(): void {
   }
 }
 
-/** Returns the bytes of all files below a folder, by their length. */
+/** Returns the bytes of all files below a folder, by their length; 0 when it is not there. */
 export function folderBytes(folder: string): number {
+  if (!existsSync(folder)) return 0;
   let bytes = 0;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);

@@ -3,8 +3,9 @@
  * slices; the stores take turns slice by slice, and who begins changes from one to the next, so
  * that what disturbs the machine for a while hits all of them.
  */
-import type { Counters } from "./counters.ts";
+
 import type { BenchHost, HostSetup } from "./bench-host.ts";
+import type { Counters } from "./counters.ts";
 import type { Sample, StoreDescription } from "./store-bench.ts";
 import type { StoreName } from "./stores/catalog.ts";
 
@@ -224,7 +225,8 @@ export class NamesJob {
       for (let i = 0; i < taking.length; i++) {
         const index = taking[(i + this.#turn) % taking.length]!;
         const result = this.results[index]!;
-        const samples = (result.samples[phase] ??= []);
+        const samples = result.samples[phase] ?? [];
+        result.samples[phase] = samples;
         samples.push(await this.#call(index, (host) => call(host, range, slice)));
         progress.step(phase, result.name, slice + 1, samples);
       }

@@ -7,7 +7,7 @@ import { BLOB_BYTES, createDataSet, type DataSet, saveDataSet } from "./data-set
 import { formatBytes, formatCount, formatMs } from "./format.ts";
 import { describeMachine, freeBytes, type Machine } from "./machine.ts";
 import { composeNames, parseNames } from "./names.ts";
-import { NamesJob, sizesFor, type StoreResult } from "./names-job.ts";
+import { NamesJob, type StoreResult, sizesFor } from "./names-job.ts";
 import { type NamesOptions, UsageError } from "./options.ts";
 import { type Output, ProgressView } from "./progress.ts";
 import { renderTable } from "./report.ts";
@@ -52,7 +52,7 @@ export async function runNames(
     const needed = (userBytes * DISK_FACTOR + sizes.blobs * BLOB_BYTES) * options.stores.length;
     if (freeBytes(folder) < needed) {
       const free = formatBytes(freeBytes(folder));
-      throw new UsageError(`${folder}: ${free} free, about ${formatBytes(needed)} needed\n`, 2);
+      throw new UsageError(`${folder}: ${free} free, about ${formatBytes(needed)} needed\n`);
     }
 
     const stores = options.stores.map((store): HostSetup => {
@@ -91,7 +91,7 @@ function makeFolder(given: string | undefined): string {
   if (given === undefined) return mkdtempSync(join(tmpdir(), "aura-bench-"));
   const folder = resolve(given);
   mkdirSync(folder, { recursive: true });
-  if (readdirSync(folder).length > 0) throw new UsageError(`${folder} is not empty\n`, 2);
+  if (readdirSync(folder).length > 0) throw new UsageError(`${folder} is not empty\n`);
   return folder;
 }
 
@@ -106,12 +106,12 @@ function prepareData(options: NamesOptions, progress: ProgressView): DataSet {
   try {
     text = readFileSync(data, "utf8");
   } catch (error) {
-    throw new UsageError(`cannot read ${data}: ${(error as Error).message}\n`, 2, error);
+    throw new UsageError(`cannot read ${data}: ${(error as Error).message}\n`, { cause: error });
   }
   try {
     return createDataSet(parseNames(text, count), seed);
   } catch (error) {
-    throw new UsageError(`${data}: ${(error as Error).message}\n`, 2, error);
+    throw new UsageError(`${data}: ${(error as Error).message}\n`, { cause: error });
   }
 }
 

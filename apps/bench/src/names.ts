@@ -123,7 +123,9 @@ export function absentNames(names: KeySet, count: number, seed: number): PackedB
   return absent.build();
 }
 
-function slugsOf(list: readonly { readonly name: string; readonly population: number }[]): PackedBytes {
+function slugsOf(
+  list: readonly { readonly name: string; readonly population: number }[],
+): PackedBytes {
   const byPopulation = [...list].sort((a, b) => b.population - a.population);
   const slugs = new KeySet(byPopulation.length);
   for (const { name } of byPopulation) {
@@ -143,7 +145,7 @@ function slugsOf(list: readonly { readonly name: string; readonly population: nu
 function wordsOf(slugs: PackedBytes): PackedBytes {
   const words = new KeySet(slugs.count);
   for (let i = 0; i < slugs.count; i++) {
-    for (const word of slugs.at(i).latin1Slice().split("-")) {
+    for (const word of slugs.at(i).toString("latin1").split("-")) {
       if (word.length < WORD_LETTERS_MIN) continue;
       words.builder.append(Buffer.from(word, "latin1"));
       words.finishDistinct();

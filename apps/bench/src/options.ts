@@ -22,9 +22,12 @@ export interface NamesOptions {
 export class UsageError extends Error {
   readonly exitCode: number;
 
-  constructor(message: string, exitCode: number, cause?: unknown) {
-    super(message, { cause });
-    this.exitCode = exitCode;
+  constructor(
+    message: string,
+    options: { readonly cause?: unknown; readonly exitCode?: number } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.exitCode = options.exitCode ?? 2;
   }
 }
 
@@ -76,9 +79,10 @@ export function parseOptions(argv: readonly string[]): NamesOptions {
     program.parse(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    throw new UsageError(texts || error.message, error.exitCode === 0 ? 0 : 2, error);
+    const exitCode = error.exitCode === 0 ? 0 : 2;
+    throw new UsageError(texts || error.message, { cause: error, exitCode });
   }
-  if (parsed === undefined) throw new UsageError(program.helpInformation(), 2);
+  if (parsed === undefined) throw new UsageError(program.helpInformation());
   return parsed;
 }
 

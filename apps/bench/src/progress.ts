@@ -22,7 +22,7 @@ export class ProgressView implements Progress {
   readonly #output: Output;
   #bar: SingleBar | undefined;
   #title = "";
-  #texts = new Map<StoreName, string>();
+  #texts = new Map<string, string>();
   #steps = 0;
 
   constructor(output: Output) {
@@ -34,7 +34,7 @@ export class ProgressView implements Progress {
     this.#open(title, total);
     return (done) => {
       this.#bar?.update(done, { text: formatCount(done) });
-      this.#texts.set("aura", formatCount(done));
+      this.#texts.set("", formatCount(done));
     };
   }
 

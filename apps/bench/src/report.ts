@@ -134,7 +134,7 @@ const ROWS: readonly Row[] = [
   bytesRow("peak RSS, reading again", ({ countersAgain }) => peakOf(countersAgain)),
 ];
 
-/** Returns the table of what ran; the first store is compared with each of the others. */
+/** Returns the table of what ran, empty for nothing; the first store is compared with the others. */
 export function renderTable(results: readonly StoreResult[]): string {
   const [subject, ...peers] = results;
   if (subject === undefined) return "";
@@ -150,7 +150,7 @@ export function renderTable(results: readonly StoreResult[]): string {
     const cells = peers.flatMap((peer) => compare(row, subject, peer));
     table.push([row.title, cellOf(row, subject), ...cells]);
   }
-  return table.toString();
+  return table.length === 0 ? "" : table.toString();
 }
 
 /** Cells of one peer: its value, the ratio, and the spread of the ratio. */

@@ -41,7 +41,7 @@ export const BATCH_ENTRIES = 1000;
 /** Batches of the load that are on their way at once. */
 export const BATCHES_IN_FLIGHT = 2;
 /** Gets in one call, and puts on their way at once. */
-export const GROUP = 64;
+const GROUP = 64;
 
 /** Keys that are looked up between two looks at the results. */
 const CHUNK: number = GROUP * 16;

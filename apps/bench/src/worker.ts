@@ -24,13 +24,14 @@ async function serve(): Promise<void> {
   const bench = new StoreBench(kind, setup.path, setup.budget, await readDataSet(setup.dataFolder));
   resetPeak();
   const calls = bench as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
-  process.on("message", async ({ id, method, args }: Call) => {
+  const answer = async ({ id, method, args }: Call): Promise<void> => {
     try {
       reply({ id, result: await calls[method]!(...args) });
     } catch (error) {
       reply({ id, error: `${setup.store}: ${method}: ${textOf(error)}` });
     }
-  });
+  };
+  process.on("message", (call: Call) => void answer(call));
   reply({ id: 0, result: undefined });
 }
 

@@ -78,13 +78,13 @@ export function compress(codec: Codec, bytes: Uint8Array): Uint8Array | undefine
  * Throws AURA_CORRUPTION when `bytes` are not `rawBytes` bytes compressed, AURA_UNSUPPORTED for a
  * codec that this build does not know.
  */
-export function decompress(codec: Codec, bytes: Uint8Array, rawBytes: number): Uint8Array {
+export function decompress(codec: number, bytes: Uint8Array, rawBytes: number): Uint8Array {
   if (codec === Codec.none) {
     if (bytes.length !== rawBytes) throw mismatch(codec, bytes.length, rawBytes);
     return bytes;
   }
   if (codec !== Codec.lz4) {
-    throw new AuraError("AURA_UNSUPPORTED", `codec ${String(codec)} is not known to this build`, {
+    throw new AuraError("AURA_UNSUPPORTED", `codec ${codec} is not known to this build`, {
       actual: codec,
     });
   }

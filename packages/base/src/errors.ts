@@ -66,10 +66,14 @@ export function ioError(cause: unknown, file: string, what: string): AuraError {
   if (typeof code === "string" && code.startsWith("AURA_")) return cause as AuraError;
   const full = code === "ENOSPC" || code === "EDQUOT";
   const detail = cause instanceof Error ? cause.message : String(cause);
-  return new AuraError(full ? "AURA_OUT_OF_SPACE" : "AURA_IO", `${what} failed on ${file}: ${detail}`, {
-    cause,
-    file,
-  });
+  return new AuraError(
+    full ? "AURA_OUT_OF_SPACE" : "AURA_IO",
+    `${what} failed on ${file}: ${detail}`,
+    {
+      cause,
+      file,
+    },
+  );
 }
 
 /** Throws unless `condition` holds: a programmer's error, always checked. */

@@ -30,7 +30,6 @@ interface InlineJob {
   readonly onError: (error: Error) => void;
   isStarted: boolean;
   isCancelled: boolean;
-  isStepping: boolean;
 }
 
 const LANES: readonly Lane[] = ["flush", "sync", "merge"];
@@ -93,14 +92,11 @@ class InlineLanes {
     const { clock, sliceMs = 0 } = this.options;
     const jobs = this.#jobs.get(lane)!;
     const job = jobs[0];
-    // A job that waits for jobs, against the rules, must not run within itself.
-    if (job === undefined || job.isStepping) return undefined;
+    if (job === undefined) return undefined;
     const endMs = clock === undefined ? 0 : clock.monotonicMs() + sliceMs;
     job.isStarted = true;
-    job.isStepping = true;
     let ended = job.run.step();
     while (!ended && clock !== undefined && clock.monotonicMs() < endMs) ended = job.run.step();
-    job.isStepping = false;
     if (ended) {
       jobs.shift();
       job.queue.finish(job);
@@ -144,7 +140,6 @@ class InlineQueue implements JobQueue {
       onError,
       isStarted: false,
       isCancelled: false,
-      isStepping: false,
     };
     this.#jobs.add(job);
     this.#lanes.add(job);

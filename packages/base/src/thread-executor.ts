@@ -78,8 +78,6 @@ interface ThreadJob {
   readonly queue: ThreadQueue;
   readonly onDone: (output: never) => void;
   readonly onError: (error: Error) => void;
-  /** Its completion is decided; what the thread still says about it is of no interest. */
-  isDecided: boolean;
 }
 
 /** All threads of one worker entry. */
@@ -233,7 +231,7 @@ class Thread {
     Atomics.add(this.#control, ControlWord.wake, 1);
     Atomics.notify(this.#control, ControlWord.wake);
     const { lane } = this;
-    const job = { lane, name, ordinal, slots, queue, onDone, onError, isDecided: false };
+    const job: ThreadJob = { lane, name, ordinal, slots, queue, onDone, onError };
     this.#jobs.set(ordinal, job);
     if (this.#jobs.size === 1) this.#holdProcess();
     return job;
@@ -285,7 +283,6 @@ class Thread {
     if (job === undefined) return;
     this.#jobs.delete(result.ordinal);
     if (this.#jobs.size === 0) this.#holdProcess();
-    if (job.isDecided) return;
     this.#pool.arrived(result.end, () => {
       if (result.error === undefined)
         job.queue.finish(job, () => job.onDone(result.output as never));
@@ -316,7 +313,6 @@ class Thread {
     const unloadable = state === starting || state === givenUp;
     const why = cause instanceof Error ? cause.message : String(cause);
     for (const job of this.#jobs.values()) {
-      if (job.isDecided) continue;
       const unstarted = Atomics.load(this.#slots, job.ordinal % SLOTS) === waiting;
       const what = unstarted ? "before" : "during";
       const message = `the worker of lane "${this.lane}" was lost ${what} the job "${job.name}": ${why}`;
@@ -389,9 +385,11 @@ class ThreadQueue implements JobQueue {
     return closed;
   }
 
-  /** Takes the completion of a job; it runs when this queue is polled, or else in a later turn. */
+  /**
+   * Takes the completion of a job; it runs when this queue is polled, or else in a later turn. What
+   * comes after the first (the thread passed over a dropped job, or was lost) is of no interest.
+   */
   finish(job: ThreadJob, run: () => void): void {
-    job.isDecided = true;
     if (!this.#jobs.delete(job)) return;
     this.#completions.finish(run);
     this.#deliverLater();
@@ -402,7 +400,7 @@ class ThreadQueue implements JobQueue {
   }
 
   #cancel(job: ThreadJob): void {
-    if (job.isDecided) return;
+    if (!this.#jobs.has(job)) return;
     const { waiting, dropped, running, stopping } = SlotState;
     const slot = job.ordinal % SLOTS;
     if (Atomics.compareExchange(job.slots, slot, waiting, dropped) === waiting) {

@@ -123,9 +123,7 @@ describe("codecs", () => {
 
   it("refuse a codec that is not known", () => {
     for (const codec of [2, 3, 4, 255]) {
-      expect(codeOf(() => decompress(codec as Codec, new Uint8Array(3), 3))).toBe(
-        "AURA_UNSUPPORTED",
-      );
+      expect(codeOf(() => decompress(codec, new Uint8Array(3), 3))).toBe("AURA_UNSUPPORTED");
     }
   });
 

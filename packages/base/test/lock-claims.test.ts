@@ -123,15 +123,17 @@ describe("whether a process may be alive", () => {
 
   it.runIf(process.platform === "linux")("is not so for one that nobody has buried", async () => {
     // The shell becomes a program that knows nothing of its child, and so never waits for it.
-    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 20"]);
+    const parent = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"]);
     try {
-      const pid = Number(
-        await new Promise<Buffer>((resolve) => parent.stdout.once("data", resolve)),
-      );
-      const zombie: Claim = { ...own, pid, startTicks: 0 };
-      await vi.waitFor(() => expect(fs.readFileSync(`/proc/${pid}/stat`, "utf8")).toContain(" Z "));
-      expect(mayBeAlive(zombie, own)).toBe(false);
-      expect(mayBeAlive({ ...zombie, pid: parent.pid! }, own)).toBe(true);
+      const said = await new Promise<Buffer>((resolve) => parent.stdout.once("data", resolve));
+      const pid = Number(said);
+      const state = (of: number) => fs.readFileSync(`/proc/${of}/stat`, "utf8");
+      await vi.waitFor(() => expect(state(parent.pid!)).toContain("(sleep)"), 10_000);
+      const child: Claim = { ...own, pid, startTicks: 0 };
+      expect(mayBeAlive(child, own)).toBe(true);
+      process.kill(pid, "SIGKILL");
+      await vi.waitFor(() => expect(state(pid)).toContain(" Z "), 10_000);
+      expect(mayBeAlive(child, own)).toBe(false);
     } finally {
       parent.kill("SIGKILL");
     }

@@ -46,7 +46,11 @@ describe("files and names", () => {
     handle.syncSync();
     handle.writeSync(content, 0);
     content.fill(3);
-    expect(fs.crash({ data: "all", names: "all" }).readFile("/a")[0]).toBe(2);
+    for (const data of ["all", "prefix", "any"] as const) {
+      for (let seed = 0; seed < 20; seed++) {
+        expect(fs.crash({ seed, data, names: "all" }).readFile("/a")[0]).toBeLessThan(3);
+      }
+    }
   });
 
   it("throws the errors of FileSystem", () => {
@@ -234,6 +238,13 @@ describe("power loss", () => {
     const killed = fs.processKill();
     expect(killed.readFile("/a").length).toBe(10);
     expect(killed.openHandles).toBe(0);
+    const writer = fs.openSync("/b", "create");
+    fs.syncDirSync("/");
+    const early = fs.processKill();
+    writer.writeSync(bytes(10), 0);
+    for (let seed = 0; seed < 20; seed++) {
+      expect(early.crash({ seed, data: "any" }).readFile("/b").length).toBe(0);
+    }
     expect(killed.crash({ names: "none" }).list()).toEqual([]);
     expect(killed.crash({ names: "all", data: "none" }).readFile("/a").length).toBe(0);
   });
@@ -276,6 +287,15 @@ describe("power loss", () => {
 });
 
 describe("faults", () => {
+  it("stops at a crash point whose operation failed", () => {
+    const fs = new SimFs();
+    fs.crashAt(2);
+    expect(codeOf(() => fs.unlinkSync("/a"))).toBe("AURA_NOT_FOUND ENOENT");
+    expect(() => fs.openSync("/a", "create")).toThrow(SimCrash);
+    expect(fs.existsSync).toThrow();
+    expect(fs.crash({ names: "all" }).list()).toEqual([]);
+  });
+
   it("fails the operation with the number, once or from there on", () => {
     for (const sticky of [false, true]) {
       const fs = new SimFs();

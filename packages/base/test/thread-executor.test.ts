@@ -136,21 +136,21 @@ describe("while the event loop never turns", () => {
   it("runs completions in the order in which the jobs ended, over all lanes", () => {
     const queue = openQueue();
     const order: string[] = [];
-    const gate = words();
+    const [flush, sync] = [words(), words()];
     const note = (name: string) => () => order.push(name);
-    queue.submit("flush", "block", gate, note("flush"), note("error"));
-    untilSet(gate, 1);
-    queue.submit("sync", "echo", 0, note("sync"), note("error"));
-    // A job behind shows that the one before it has ended; nothing is read until both have.
-    const mark = (lane: Lane): void => {
-      const passed = words();
-      release(passed);
-      submit(queue, lane, "block", passed);
-      untilSet(passed, 1);
-    };
-    mark("sync");
-    release(gate);
-    mark("flush");
+    queue.submit("flush", "block", flush, note("flush"), note("error"));
+    queue.submit("sync", "block", sync, note("sync"), note("error"));
+    // Jobs behind show that those before them have ended; nothing is read until both have.
+    const passed = (["flush", "sync"] as const).map((lane) => {
+      const mark = words();
+      release(mark);
+      submit(queue, lane, "block", mark);
+      return mark;
+    });
+    release(sync);
+    untilSet(passed[1] as Int32Array, 1);
+    release(flush);
+    untilSet(passed[0] as Int32Array, 1);
     queue.poll();
     expect(order).toEqual(["sync", "flush"]);
   });

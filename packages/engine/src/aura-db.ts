@@ -9,14 +9,17 @@ import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
-import type { DbCursor } from "./db-cursor.ts";
+import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
 import { Lookup } from "./lookup.ts";
 import { type CompactionRange, type CompactOptions, compactRange } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
-import type { RangeOptions } from "./range.ts";
+import type { RangeOptions, ScanOptions } from "./range.ts";
+import { parseCursorRange } from "./range.ts";
+import type { AsyncScan } from "./scan.ts";
+import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -193,6 +196,55 @@ export class AuraDB {
   /** As `has`, on this thread. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     return this.#lookup.hasSync(this.#readKey(key), this.#seqOf(options));
+  }
+
+  /** The entries of a range, in key order. One state of the database; closes itself at the end. */
+  scan(options?: ScanOptions): AsyncScan<[Buffer, Buffer]> {
+    this.#assertOpen();
+    return scan(this.#parts, options);
+  }
+
+  /** As `scan`, on this thread. */
+  scanSync(options?: ScanOptions): Generator<[Buffer, Buffer], void, void> {
+    this.#assertOpen();
+    return scanSync(this.#parts, options);
+  }
+
+  /** The keys of a range. Never touches the value log. */
+  keys(options?: ScanOptions): AsyncScan<Buffer> {
+    this.#assertOpen();
+    return keys(this.#parts, options);
+  }
+
+  /** As `keys`, on this thread. */
+  keysSync(options?: ScanOptions): Generator<Buffer, void, void> {
+    this.#assertOpen();
+    return keysSync(this.#parts, options);
+  }
+
+  /** The values of a range. */
+  values(options?: ScanOptions): AsyncScan<Buffer> {
+    this.#assertOpen();
+    return values(this.#parts, options);
+  }
+
+  /** As `values`, on this thread. */
+  valuesSync(options?: ScanOptions): Generator<Buffer, void, void> {
+    this.#assertOpen();
+    return valuesSync(this.#parts, options);
+  }
+
+  /** The entries of a range as strings, decoded as UTF-8. */
+  async *scanStrings(options?: ScanOptions): AsyncGenerator<[string, string], void, void> {
+    for await (const [key, value] of this.scan(options)) {
+      yield [key.toString("utf8"), value.toString("utf8")];
+    }
+  }
+
+  /** A cursor over a range: seeks, and moves both ways. To be closed by the caller. */
+  cursor(options?: RangeOptions): DbCursor {
+    this.#assertOpen();
+    return new DbCursor(this.#parts, parseCursorRange(options));
   }
 
   /** As `put`, of strings. */

@@ -90,7 +90,13 @@ export class ByteReader {
   readonly #file: string;
   readonly #base: number;
 
-  constructor(bytes: Uint8Array, file: string, base: number, start = 0, end = bytes.length) {
+  constructor(
+    bytes: Uint8Array,
+    file: string,
+    base: number,
+    start = 0,
+    end: number = bytes.length,
+  ) {
     this.#bytes = bytes;
     this.#file = file;
     this.#base = base;
@@ -133,7 +139,8 @@ export class ByteReader {
     const length = this.varint();
     this.#need(length);
     this.at += length;
-    return this.#bytes.slice(this.at - length, this.at);
+    // Not slice: of a Buffer that would be a view.
+    return new Uint8Array(this.#bytes.subarray(this.at - length, this.at));
   }
 
   /** Returns a reader over a length-prefixed part, and moves behind it. */
@@ -158,7 +165,7 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
   let length = prefix.length;
   while (length > 0 && prefix[length - 1] === 0xff) length--;
   if (length === 0) return undefined;
-  const end = prefix.slice(0, length);
+  const end = new Uint8Array(prefix.subarray(0, length));
   end[length - 1]!++;
   return end;
 }

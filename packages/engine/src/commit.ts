@@ -13,17 +13,17 @@
  * - Memory is bounded: without room in the memtables promises wait, and synchronous writes block
  *   until a flush made room.
  */
-import type { Codec, Scheduler, Timer } from "@aura/base";
-import { AuraError, assert, Codec as Codecs, compress, hasCode, Kind } from "@aura/base";
+import type { Scheduler, Timer } from "@aura/base";
+import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
-import { Group, type SeparatedValue } from "./group.ts";
+import { Group } from "./group.ts";
 import type { Health } from "./health.ts";
 import type { GroupPlace, Journal, LogFile } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
-import { OperationReader } from "./operations.ts";
 import type { Reserve } from "./reserve.ts";
+import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 
@@ -56,8 +56,7 @@ export interface CommitParts {
   readonly scheduler: Scheduler;
   readonly turns: TurnKeeper;
   readonly room: RoomMaker;
-  readonly separationThreshold: number;
-  readonly compression: "none" | "lz4";
+  readonly separation: Separation;
   readonly bufferedDelayMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
@@ -103,7 +102,6 @@ export class Committer {
   readonly #parts: CommitParts;
   readonly #scratch: Group;
   readonly #buffered: Group;
-  readonly #operations = new OperationReader();
   #bufferedTimer: Timer | undefined;
   #watermarkTimer: Timer | undefined;
   #queue: PendingGroup[] = [];
@@ -129,12 +127,13 @@ export class Committer {
   /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
   writeOne(key: Uint8Array, value: Uint8Array | undefined, level: Durability): Promise<void> {
     this.#admit();
-    if (level === "buffered" && this.#isInline(value)) {
+    if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
       return this.#answered();
     }
-    const pending = this.#openGroup(entryBytesMax(key.length, this.#inlineBytes(value)));
-    this.#addOne(pending.group, key, value, true);
+    const { separation } = this.#parts;
+    const pending = this.#openGroup(separation.memtableBytes(key.length, value));
+    separation.addOne(pending.group, key, value, true);
     this.#nextSeq++;
     return this.#promiseOf(pending, level);
   }
@@ -142,14 +141,14 @@ export class Committer {
   /** Carries one operation to its level on this thread. */
   writeOneSync(key: Uint8Array, value: Uint8Array | undefined, level: Durability): void {
     this.#admit();
-    if (level === "buffered" && this.#isInline(value)) {
+    if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
       return;
     }
     this.settleSync();
     const group = this.#scratch;
     group.begin(this.#nextSeq);
-    this.#addOne(group, key, value, false);
+    this.#parts.separation.addOne(group, key, value, false);
     this.#commitSync(group, level);
   }
 
@@ -157,8 +156,8 @@ export class Committer {
   writeBatch(batch: WriteBatch, level: Durability): Promise<void> {
     this.#admit();
     if (batch.length === 0) return Promise.resolve();
-    const pending = this.#openGroup(this.#batchBytes(batch));
-    this.#addBatch(pending.group, batch, true);
+    const pending = this.#openGroup(this.#parts.separation.batchMemtableBytes(batch));
+    this.#parts.separation.addBatch(pending.group, batch, true);
     this.#nextSeq += batch.length;
     return this.#promiseOf(pending, level);
   }
@@ -167,11 +166,11 @@ export class Committer {
   writeBatchSync(batch: WriteBatch, level: Durability): void {
     this.#admit();
     if (batch.length === 0) return;
-    this.#batchBytes(batch);
+    this.#parts.separation.batchMemtableBytes(batch);
     this.settleSync();
     const group = this.#scratch;
     group.begin(this.#nextSeq);
-    this.#addBatch(group, batch, false);
+    this.#parts.separation.addBatch(group, batch, false);
     this.#commitSync(group, level);
   }
 
@@ -284,78 +283,6 @@ export class Committer {
     }
   }
 
-  #isInline(value: Uint8Array | undefined): boolean {
-    return value === undefined || !this.#separates(value.length);
-  }
-
-  #separates(bytes: number): boolean {
-    const { separationThreshold, memtables } = this.#parts;
-    return bytes >= separationThreshold || bytes > memtables.groupBytesMax / 8;
-  }
-
-  #inlineBytes(value: Uint8Array | undefined): number {
-    if (value === undefined) return 0;
-    return this.#separates(value.length) ? POINTER_BYTES : value.length;
-  }
-
-  #addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
-    if (value === undefined) group.delete(key, 0, key.length);
-    else if (this.#separates(value.length)) {
-      group.putSeparated(key, 0, key.length, this.#separated(value, copy));
-    } else group.put(key, 0, key.length, value);
-  }
-
-  #addBatch(group: Group, batch: WriteBatch, copy: boolean): void {
-    const bytes = batch.encoded;
-    const operations = this.#operations;
-    operations.reset(bytes, 0, bytes.length, "batch", 0);
-    while (operations.next()) {
-      const { keyStart, keyEnd } = operations;
-      if (operations.tag === Kind.delete) {
-        group.delete(bytes, keyStart, keyEnd);
-        continue;
-      }
-      const value = bytes.subarray(operations.valueStart, operations.valueEnd);
-      if (this.#separates(value.length)) {
-        group.putSeparated(bytes, keyStart, keyEnd, this.#separated(value, copy));
-      } else group.put(bytes, keyStart, keyEnd, value);
-    }
-  }
-
-  /** Returns what the batch needs in a memtable. Throws AURA_BATCH_TOO_LARGE. */
-  #batchBytes(batch: WriteBatch): number {
-    const bytes = batch.encoded;
-    const operations = this.#operations;
-    let need = 0;
-    operations.reset(bytes, 0, bytes.length, "batch", 0);
-    while (operations.next()) {
-      const value =
-        operations.tag === Kind.delete ? 0 : operations.valueEnd - operations.valueStart;
-      const inline = this.#separates(value) ? POINTER_BYTES : value;
-      need += entryBytesMax(operations.keyEnd - operations.keyStart, inline);
-    }
-    const limit = this.#parts.memtables.groupBytesMax;
-    if (need > limit) {
-      throw new AuraError(
-        "AURA_BATCH_TOO_LARGE",
-        `a batch that needs ${need} bytes of memtable; at most ${limit} (memtable.maxSize)`,
-        { expected: limit, actual: need },
-      );
-    }
-    return need;
-  }
-
-  #separated(value: Uint8Array, copy: boolean): SeparatedValue {
-    const { compression } = this.#parts;
-    const packed = compression === "lz4" ? compress(Codecs.lz4, value) : undefined;
-    if (packed !== undefined) return { stored: packed, raw: value.length, codec: Codecs.lz4 };
-    const codec: Codec = Codecs.none;
-    if (!copy) return { stored: value, raw: value.length, codec };
-    const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
-    stored.set(value);
-    return { stored, raw: value.length, codec };
-  }
-
   #openGroup(memtableBytes: number): PendingGroup {
     const last = this.#queue.at(-1);
     const limit = this.#parts.memtables.groupBytesMax;
@@ -398,7 +325,7 @@ export class Committer {
     this.#makeRoomSync(entryBytesMax(key.length, value?.length ?? 0));
     if (group.count === 0) group.begin(this.#nextSeq);
     const start = group.covered.length;
-    this.#addOne(group, key, value, false);
+    this.#parts.separation.addOne(group, key, value, false);
     const { bytes, length } = group.covered;
     this.#parts.memtables.apply(bytes, start, length, this.#nextSeq, 0, 0);
     this.#nextSeq++;

@@ -5,10 +5,12 @@ export { AuraDB, type KeyRangeOptions, type ReadOptions, type WriteOptions } fro
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
 export type { Components } from "./components.ts";
+export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
 export type { BackgroundErrorEvent, DatabaseEvents } from "./events.ts";
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
+export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export type { Snapshot } from "./snapshot.ts";
 export type { LevelStats, Stats } from "./stats.ts";

@@ -23,7 +23,7 @@ import type { Memtables } from "./memtables.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { TableStore } from "./table-store.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
-import type { ValueStore } from "./value-store.ts";
+import { copyOut, SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
@@ -56,8 +56,6 @@ export const SLOW_READS_MAX = 4;
 export const READ_WINDOW = 64;
 /** How often a read on this thread is tried while misses go to the pool, milliseconds. */
 export const PROBE_INTERVAL_MS = 100;
-/** Longer values are never read on this thread by an asynchronous call, bytes. */
-export const SYNC_VALUE_BYTES_MAX: number = 256 * 1024;
 
 /**
  * Decides whether a miss of an asynchronous call is read on this thread, which costs about a
@@ -178,7 +176,7 @@ export class Lookup {
   /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
   findSync(key: Uint8Array, seq: number): Buffer | undefined {
     if (!this.#locateSync(key, seq)) return undefined;
-    if (this.#tag === Kind.value) return this.#copyValue();
+    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
     const { values } = this.#parts;
     return values.readSync(this.#bytes, this.#valueStart, this.#valueEnd, key, 0, key.length);
   }
@@ -196,7 +194,7 @@ export class Lookup {
     const state = this.#locateNow(key, seq);
     if (state === Found.absent) return undefined;
     if (state === Found.pending) return PENDING;
-    if (this.#tag === Kind.value) return this.#copyValue();
+    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
     return this.#valueNow(key);
   }
 
@@ -387,14 +385,6 @@ export class Lookup {
     return tag !== Kind.delete;
   }
 
-  #copyValue(): Buffer {
-    const start = this.#valueStart;
-    const length = this.#valueEnd - start;
-    const value = Buffer.allocUnsafeSlow(length); // its own memory, set to the last byte below
-    value.set(this.#bytes.subarray(start, start + length));
-    return value;
-  }
-
   #valueNow(key: Uint8Array): Buffer | typeof PENDING {
     const { values, reads } = this.#parts;
     const bytes = this.#bytes;
@@ -441,7 +431,7 @@ export class Lookup {
         }
         if (state === Found.absent || !this.#isValue()) return undefined;
         if (!wantsValue) return NO_VALUE;
-        if (this.#tag === Kind.value) return this.#copyValue();
+        if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
         pointer = this.#bytes.slice(this.#valueStart, this.#valueEnd);
       }
       return await values.read(pointer, 0, pointer.length, key, 0, key.length);

@@ -272,12 +272,9 @@ function applyManifestEdit(
 ): Version {
   try {
     return applyEdit(version, edit);
-  } catch (error) {
-    if (hasCode(error, "AURA_UNSUPPORTED")) throw error;
-    throw new AuraError("AURA_CORRUPTION", `${path}: edit at offset ${offset} does not fit`, {
-      cause: error,
-      file: path,
-      offset,
-    });
+  } catch (cause) {
+    if (hasCode(cause, "AURA_UNSUPPORTED")) throw cause;
+    const message = `${path}: edit at offset ${offset} does not fit`;
+    throw new AuraError("AURA_CORRUPTION", message, { cause, file: path, offset });
   }
 }

@@ -22,6 +22,7 @@ import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
+import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
@@ -89,7 +90,7 @@ export async function openParts(
   if (!settings.createIfMissing && !fs.existsSync(directory)) {
     throw new AuraError("AURA_NOT_FOUND", `${directory} does not exist`);
   }
-  fs.makeDirectorySync(directory);
+  makeDurableDirectory(fs, directory);
   const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB");
   try {
     await hashReady();
@@ -98,6 +99,23 @@ export async function openParts(
     lock.releaseSync();
     throw error;
   }
+}
+
+/** Creates a directory and its parents, and makes the new names durable. */
+function makeDurableDirectory(fs: ResolvedComponents["fs"], directory: string): void {
+  const parents: string[] = [];
+  for (let path = directory; !fs.existsSync(path); path = parentOf(path)) {
+    parents.push(parentOf(path));
+    if (parentOf(path) === path) break;
+  }
+  fs.makeDirectorySync(directory);
+  for (const parent of parents) fs.syncDirSync(parent);
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return ".";
+  return slash === 0 ? "/" : path.slice(0, slash);
 }
 
 /** Returns the directory of a path. Throws AURA_INVALID_ARGUMENT. */
@@ -262,8 +280,11 @@ function assemble(
         poll: () => queue.poll(),
         waitSync: (ms) => queue.waitSync(ms),
       },
-      separationThreshold: settings.valueLog.separationThreshold,
-      compression: settings.valueLog.compression,
+      separation: new Separation({
+        threshold: settings.valueLog.separationThreshold,
+        compression: settings.valueLog.compression,
+        groupBytesMax: memtables.groupBytesMax,
+      }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       valueBytesMax: () =>
         Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),

@@ -5,8 +5,12 @@
  * the index of its first word; 0 is "no node". Nothing here reaches a disk.
  *
  *   arena   header words | head tower | node | node | ... | untouched
- *   node    fragment | key bytes and height | seq low | seq high and tag | value bytes
- *           | tower: one link per level, level 0 first | key | value | up to 3 bytes of padding
+ *   node    key bytes and height | seq low | seq high and tag | value bytes
+ *           | tower: a link and a fragment per level, level 0 first
+ *           | key | value | up to 3 bytes of padding
+ *
+ * A link names the next node of its level. The fragment beside it is that node's, so that a search
+ * passes over a node without touching it; only the writing thread uses fragments.
  */
 
 /** Header word: grows with every reset, so that a stale view is noticed. */
@@ -17,39 +21,28 @@ export const WORD_PUBLISHED = 1;
 export const WORD_COUNT = 2;
 /** Header word: levels in use; a hint, any value between 1 and HEIGHT_MAX is right. */
 export const WORD_LEVELS = 3;
-/** Header word: 0 while keys have no fragments, else 1 + the shared bytes in front of them. */
-export const WORD_SKIP = 4;
-/** Header word: byte offset of the key that the shared bytes are taken from. */
-export const WORD_SHARED_AT = 5;
 
 const HEADER_WORDS = 16;
 
-/** Node word: four key bytes as a signed number in key order, or FRAGMENT_NONE. */
-export const NODE_FRAGMENT = 0;
 /** Node word: key length in the low 16 bits, height above. */
-export const NODE_SHAPE = 1;
+export const NODE_SHAPE = 0;
 /** Node word: low 32 bits of the sequence number. */
-export const NODE_SEQ_LOW = 2;
+export const NODE_SEQ_LOW = 1;
 /** Node word: high 21 bits of the sequence number, tag in the top 8 bits. */
-export const NODE_SEQ_HIGH = 3;
+export const NODE_SEQ_HIGH = 2;
 /** Node word: value length. */
-export const NODE_VALUE_BYTES = 4;
-/** Node word: link of level 0; the other levels follow. */
-export const NODE_TOWER = 5;
+export const NODE_VALUE_BYTES = 3;
+/** Node word: link of level 0, then its fragment; the other levels follow. */
+export const NODE_TOWER = 4;
+/** Words of a tower per level. */
+export const TOWER_STEP = 2;
 
-/** Levels of the tallest node. One node in four is taller than the next: enough for 4^12. */
-export const HEIGHT_MAX = 12;
+/** Levels of the tallest node. Every other node is taller than one level: enough for 2^20. */
+export const HEIGHT_MAX = 20;
 /** The head: a node with nothing but a tower. */
 export const HEAD: number = HEADER_WORDS - NODE_TOWER;
 /** First word of the first node. */
-export const NODES_START: number = HEADER_WORDS + HEIGHT_MAX;
-
-/** A node whose key has no fragment: it is compared by its bytes. Below every fragment. */
-export const FRAGMENT_NONE = -0x80000000;
-/** The fragment of keys below the shared bytes. */
-export const FRAGMENT_LOW: number = FRAGMENT_NONE + 1;
-/** The fragment of keys above the shared bytes. */
-export const FRAGMENT_HIGH = 0x7fffffff;
+export const NODES_START: number = HEADER_WORDS + HEIGHT_MAX * TOWER_STEP;
 
 /** Smallest arena, bytes. */
 export const ARENA_BYTES_MIN = 4096;
@@ -58,7 +51,12 @@ export const ARENA_BYTES_MAX = 1073741824;
 /** Arena of a memtable unless asked otherwise, bytes. */
 export const ARENA_BYTES_DEFAULT = 67108864;
 
+/** Returns the byte offset of a node's key, from the node and its shape word. */
+export function keyOffset(node: number, shape: number): number {
+  return (node + NODE_TOWER + (shape >>> 16) * TOWER_STEP) << 2;
+}
+
 /** Returns the most bytes of an arena that an entry with this key and value takes. */
 export function entryBytesMax(keyBytes: number, valueBytes: number): number {
-  return (NODE_TOWER + HEIGHT_MAX) * 4 + keyBytes + valueBytes + 3;
+  return (NODE_TOWER + HEIGHT_MAX * TOWER_STEP) * 4 + keyBytes + valueBytes + 3;
 }

@@ -4,7 +4,7 @@
  * search from the top, about as dear as a seek.
  */
 import { assert, type EntryCursor, SEQ_MAX } from "@aura/base";
-import { HEAD, NODE_SEQ_HIGH, NODE_SHAPE, NODE_TOWER, NODE_VALUE_BYTES } from "./arena-layout.ts";
+import { HEAD, keyOffset, NODE_SEQ_HIGH, NODE_SHAPE, NODE_VALUE_BYTES } from "./arena-layout.ts";
 import type { SkipList } from "./skip-list.ts";
 
 /** Walks the entries of one memtable. Key and value views are the arena itself. */
@@ -80,7 +80,7 @@ export class SkipListCursor implements EntryCursor {
     }
     const words = this.#list.words;
     const shape = words[node + NODE_SHAPE]!;
-    const keyStart = (node + NODE_TOWER + (shape >>> 16)) << 2;
+    const keyStart = keyOffset(node, shape);
     const keyEnd = keyStart + (shape & 0xffff);
     this.keyStart = keyStart;
     this.keyEnd = keyEnd;

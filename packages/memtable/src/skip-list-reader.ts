@@ -4,9 +4,9 @@
  */
 import { assert, type EntryCursor } from "@aura/base";
 import {
+  keyOffset,
   NODE_SEQ_HIGH,
   NODE_SHAPE,
-  NODE_TOWER,
   NODE_VALUE_BYTES,
   WORD_PUBLISHED,
 } from "./arena-layout.ts";
@@ -56,20 +56,14 @@ export class SkipListReader {
   find(key: Uint8Array, start: number, end: number, seqMax: number): boolean {
     const list = this.list;
     const node = list.locate(key, start, end, seqMax);
-    if (node === 0) return false;
+    if (node === 0 || !list.hasKey(node, key, start, end)) return false;
     const words = list.words;
-    const bytes = this.bytes;
     const shape = words[node + NODE_SHAPE]!;
-    const length = shape & 0xffff;
-    if (length !== end - start) return false;
-    const at = (node + NODE_TOWER + (shape >>> 16)) << 2;
-    for (let i = length - 1; i >= 0; i--) {
-      if (bytes[at + i] !== key[start + i]) return false;
-    }
+    const valueStart = keyOffset(node, shape) + (shape & 0xffff);
     this.hitSeq = list.seqOf(node);
     this.hitTag = words[node + NODE_SEQ_HIGH]! >>> 24;
-    this.hitValueStart = at + length;
-    this.hitValueEnd = at + length + words[node + NODE_VALUE_BYTES]!;
+    this.hitValueStart = valueStart;
+    this.hitValueEnd = valueStart + words[node + NODE_VALUE_BYTES]!;
     return true;
   }
 

@@ -64,7 +64,7 @@ function walk(view: SkipListReader): void {
 function watch(view: SkipListReader): void {
   const key = newKey();
   const cursor = view.cursor();
-  for (let round = 0; round < 20_000; round++) {
+  for (let round = 0; round < 5000; round++) {
     const counted = view.entryCount;
     cursor.first();
     for (let step = 0; step < 3 && cursor.valid; step++) {

@@ -16,7 +16,8 @@ import { LocationTable } from "./location-table.ts";
 
 /** A table's part of the cache. Made by `BlockCache.openSpace`. */
 export interface CacheSpace {
-  readonly id: number;
+  /** Never reused; 0 once the space is closed, which no block has. */
+  id: number;
   /** Bytes of this space in slabs. Kept by the cache. */
   cachedBytes: number;
 }
@@ -127,6 +128,8 @@ export class BlockCache {
     if (space === undefined) return;
     this.#spaces.delete(id);
     this.#held.removeSpace(id);
+    // Its blocks stay where they are until their slabs are emptied, but nobody can ask for them.
+    space.id = 0;
     this.#deadBytes += space.cachedBytes;
   }
 

@@ -16,6 +16,7 @@ import { decodeProperties, type TableSummary } from "./properties.ts";
 import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
+import { WaitingSearch } from "./waiting-search.ts";
 
 /** What `Table.get` returns. */
 export const Lookup = {
@@ -37,11 +38,8 @@ export class TableHit {
   valueEnd = 0;
   /** After `pending`: what to give to `loadBlock`. */
   block = 0;
-  /** The look-up that waits for `block`; its next call goes on from there. Kept by `Table.get`. */
-  waitingSpace = 0;
-  waitingHash = 0;
-  waitingLow = 0;
-  waitingHigh = 0;
+  /** The look-up that waits for `block`. Kept by `Table.get`. */
+  readonly waiting: WaitingSearch = new WaitingSearch();
 }
 
 /** What to open, and with what. */
@@ -145,14 +143,7 @@ export class Table {
     const locator = this.#locator;
     const store = this.#store;
     const cache = store.cache;
-    let resumed =
-      hit.waitingSpace === store.space.id &&
-      hit.waitingHash === keyHash &&
-      hit.block !== this.summary.blockCount;
-    if (resumed) {
-      hit.waitingSpace = 0;
-      locator.resume(hit.waitingLow, hit.waitingHigh, hit.block);
-    } else {
+    if (!hit.waiting.resume(store.space.id, key, keyStart, keyEnd, seqMax, locator)) {
       if (this.#filter !== undefined && !this.#filter.has(keyHash)) return Lookup.absent;
       locator.start(key, keyStart, keyEnd);
     }
@@ -162,7 +153,11 @@ export class Table {
       else if (mayRead) {
         store.readSync(block, loaded);
         reader.open(loaded.bytes, loaded.start, loaded.end);
-      } else return this.#wait(hit, block, keyHash);
+      } else {
+        hit.waiting.note(store.space.id, key, keyStart, keyEnd, seqMax, locator);
+        hit.block = block;
+        return Lookup.pending;
+      }
       const place = reader.search(key, keyStart, keyEnd, seqMax);
       const side =
         place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
@@ -180,12 +175,12 @@ export class Table {
         if (block + 1 >= this.summary.blockCount) throw this.#contradiction(block);
         locator.follow();
       } else if (!locator.turn(side)) {
-        if (!resumed) {
-          if (locator.exact) throw this.#contradiction(block);
-          if (!mayRead) return this.#wait(hit, this.summary.blockCount, keyHash);
-          locator.loadSeparatorsSync();
+        if (locator.exact) throw this.#contradiction(block);
+        if (!mayRead) {
+          hit.block = this.summary.blockCount;
+          return Lookup.pending;
         }
-        resumed = false;
+        locator.loadSeparatorsSync();
         locator.start(key, keyStart, keyEnd);
       }
     }
@@ -248,15 +243,6 @@ export class Table {
     const bloom = new Bloom(this.#file.sectionSync(filter), this.path, offset);
     if (bloom.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
     return bloom;
-  }
-
-  #wait(hit: TableHit, block: number, keyHash: number): number {
-    hit.block = block;
-    hit.waitingSpace = this.#store.space.id;
-    hit.waitingHash = keyHash;
-    hit.waitingLow = this.#locator.low;
-    hit.waitingHigh = this.#locator.high;
-    return Lookup.pending;
   }
 
   #isLastKey(key: Uint8Array, keyStart: number, keyEnd: number): boolean {

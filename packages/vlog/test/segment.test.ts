@@ -1,4 +1,11 @@
-import { FILE_HEADER_BYTES, FileType, hashReady, SeededRandom } from "@aura/base";
+import {
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  FileType,
+  hashReady,
+  Kind,
+  SeededRandom,
+} from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { beforeAll, describe, expect, it } from "vitest";
 import { recordBytes, type SegmentWriter, scanSegment, ValueReader } from "../src/index.ts";
@@ -397,10 +404,23 @@ describe("a damaged segment", () => {
     reader.closeSync();
   });
 
-  it("is refused when it is no segment", () => {
+  it("may be empty, but must be a segment", () => {
     const fs = emptyFs();
     create(fs).finishSync();
-    const bytes = Uint8Array.from(fs.readFile(PATH));
-    expect(scan(withSegment(bytes)).end).toBe("clean");
+    expect(scan(fs)).toMatchObject({ items: [], end: "clean" });
+    fs.writeFile(PATH, encodeFileHeader({ ...header(), type: FileType.valueLog }));
+    expect(() => scan(fs)).toThrow(expect.objectContaining({ code: "AURA_INVALID_ARGUMENT" }));
+  });
+
+  it("with a record of a later build is unsupported, not damaged", () => {
+    const fs = emptyFs();
+    const segment = create(fs);
+    append(segment, items[0]!);
+    segment.append(0, text("k"), 0, 1, 5, Kind.mergePointer, text("v"), 1, 0);
+    segment.finishSync();
+    segment.closeSync();
+    expect(() => scan(fs)).toThrow(
+      expect.objectContaining({ code: "AURA_UNSUPPORTED", file: PATH }),
+    );
   });
 });

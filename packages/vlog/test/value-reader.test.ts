@@ -51,6 +51,8 @@ function getLater(
   return values.read(number, offset, length, length, 0, item.key, 0, item.key.length);
 }
 
+type Pointed = Parameters<ValueReader["readSync"]>;
+
 const corrupt: unknown = expect.objectContaining({ code: "AURA_CORRUPTION", file: PATH });
 
 beforeAll(() => hashReady());
@@ -93,9 +95,9 @@ describe("ValueReader", () => {
     const offsets = writeSmallSegment(fs);
     const values = reader(fs);
     const key = items[2]!.key;
-    const right = [NUMBER, offsets[2]!, 300, 300, 0, key, 0, key.length] as const;
+    const right: Pointed = [NUMBER, offsets[2]!, 300, 300, 0, key, 0, key.length];
     expect(values.readSync(...right).length).toBe(300);
-    const wrong: (typeof right)[] = [
+    const wrong: Pointed[] = [
       [NUMBER, offsets[2]! + 1, 300, 300, 0, key, 0, key.length],
       [NUMBER, offsets[1]!, 300, 300, 0, key, 0, key.length],
       [NUMBER, 0, 300, 300, 0, key, 0, key.length],

@@ -164,6 +164,19 @@ export class LogReader {
     if (scan.durable > this.durableSeen) this.durableSeen = scan.durable;
   }
 
+  /**
+   * After `scanOn`: the log ends with a frame that was not finished, and nothing follows it. Either
+   * the file ends in the frame, or zeros that were filled ahead begin in it: what a process leaves
+   * that was killed while it wrote.
+   */
+  get cutOff(): boolean {
+    const { end, zerosFrom } = this;
+    if (end === undefined || zerosFrom === undefined || this.laterFrame !== undefined) return false;
+    if (end.kind !== "bad") return end.kind === "truncated";
+    const frameEnd = end.offset + (end.frame?.bytes ?? FRAME_HEADER_BYTES);
+    return zerosFrom < frameEnd && frameEnd < this.#limit;
+  }
+
   /** Closes the file. Idempotent. */
   closeSync(): void {
     this.#file.closeSync();

@@ -1,8 +1,18 @@
-import { FILE_HEADER_BYTES, putU32 } from "@aura/base";
+import { contentHash, FILE_HEADER_BYTES, putU32 } from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { beforeAll, describe, expect, it } from "vitest";
+import { putFrameHeader } from "../src/frame.ts";
 import { FRAME_HEADER_BYTES, type LogReader, logStartMissing, readLog } from "../src/index.ts";
-import { create, emptyFs, type Frame, PATH, readAll, text, writeSmallLog } from "./support.ts";
+import {
+  create,
+  emptyFs,
+  type Frame,
+  header,
+  PATH,
+  readAll,
+  text,
+  writeSmallLog,
+} from "./support.ts";
 
 let whole: Uint8Array;
 let frames: Frame[];
@@ -58,7 +68,9 @@ describe("a damaged log", () => {
       expect(log.frames).toEqual(frames.slice(0, good));
       expect(log.endOffset).toBe(good === 0 ? start : ends[good - 1]);
       expect(log.end).toBe(log.endOffset === length ? "clean" : "truncated");
-      expect(readToEnd(fs).laterFrame).toBeUndefined();
+      const reader = readToEnd(fs);
+      expect(reader.laterFrame).toBeUndefined();
+      expect(reader.cutOff).toBe(log.end === "truncated");
     }
   });
 
@@ -98,6 +110,7 @@ describe("a damaged log", () => {
         const later = frames[hit + 1];
         expect(reader.laterFrame?.offset).toBe(later?.offset);
         expect(reader.zerosFrom).toBe(whole.length);
+        expect(reader.cutOff).toBe(false);
         // Whatever the frames behind it knew to be durable is known again.
         const known = Math.max(0, ...frames.filter((_, i) => i !== hit).map((f) => f.durable));
         expect(reader.durableSeen).toBeGreaterThanOrEqual(known);
@@ -184,6 +197,22 @@ describe("a damaged log", () => {
     const noPreamble = Buffer.concat([bytes.subarray(0, 64), bytes.subarray(start)]);
     expect(code(() => readLog(withLog(noPreamble), PATH))).toBe("AURA_CORRUPTION");
     expect(logStartMissing(withLog(noPreamble), PATH)).toBe(false);
+
+    const second = new Uint8Array(FRAME_HEADER_BYTES);
+    const { uid } = header();
+    putFrameHeader(second, 0, uid, bytes.length, contentHash(second, 0, 0), 0, 0, 0, 0, 3, 0);
+    const twice = readLog(withLog(Buffer.concat([bytes, second])), PATH);
+    expect(twice.next()).toBe(true);
+    expect(twice.next()).toBe(false);
+    expect(twice.end).toMatchObject({ kind: "bad", offset: bytes.length });
+    twice.closeSync();
+
+    const late = Uint8Array.from(bytes);
+    late.fill(0, 64, start); // no sync covered the start, later pages came to the disk
+    expect(code(() => readLog(withLog(late), PATH))).toBe("AURA_CORRUPTION");
+    expect(logStartMissing(withLog(late), PATH)).toBe(true);
+    late.fill(0, 0, 64);
+    expect(logStartMissing(withLog(late), PATH)).toBe(true);
   });
 
   it("is not read with memory of a forged length", () => {
@@ -246,7 +275,7 @@ describe("a damaged log", () => {
       const holed = bytes.slice();
       holed.fill(0, sector * 512, sector * 512 + 512);
       const reader = readToEnd(withLog(holed));
-      const hit = good.findIndex((frame, i) => (good[i + 1]?.offset ?? 1e9) > sector * 512);
+      const hit = good.findIndex((_, i) => (good[i + 1]?.offset ?? 1e9) > sector * 512);
       expect(reader.end!.offset).toBe(good[hit]!.offset);
       if (sector * 512 + 600 < bytes.length) expect(reader.durableSeen).toBe(199);
     }

@@ -99,9 +99,9 @@ describe("a log of several read chunks", () => {
 
   it("is scanned in one pass over bytes that look like frame headers", () => {
     // Headers as a caller could store them in a value: all but the binding to this file is right.
-    const value = new Uint8Array(3 * MIB);
+    const value = new Uint8Array(1.5 * MIB);
     for (let at = 0; at + FRAME_HEADER_BYTES <= value.length; at += FRAME_HEADER_BYTES) {
-      putFrameHeader(value, at, { lo: 0, hi: 0 }, at, 1, 2 * MIB, 0, 9, 1, 0, 8);
+      putFrameHeader(value, at, { lo: 0, hi: 0 }, at, 1, MIB, 0, 9, 1, 0, 8);
     }
     const fs = emptyFs();
     const log = create(fs);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { nodeFileSystem } from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { describe, expect, it } from "vitest";
-import { LogWriter, readLog, ZERO_FILL_BYTES_MAX } from "../src/index.ts";
+import { FRAME_HEADER_BYTES, LogWriter, readLog, ZERO_FILL_BYTES_MAX } from "../src/index.ts";
 import { create, emptyFs, header, PATH, readAll, text } from "./support.ts";
 
 const MIB = 1024 * 1024;
@@ -106,6 +106,33 @@ describe("zero-fill", () => {
     await first;
     expect(fs.bytesWritten).toBeLessThan(ZERO_FILL_BYTES_MAX);
     expect(fs.readFile(PATH).length).toBe(log.bytes);
+  });
+
+  it("shows a frame that was not finished, when the process dies in its write", async () => {
+    const value = new Uint8Array(9000).fill(9);
+    const frameBytes = FRAME_HEADER_BYTES + 3 + value.length;
+    for (const ahead of [0, 1, 100_000]) {
+      for (const partial of [0, 1, 35, 36, 38, 39, 40, 4096, frameBytes - 1]) {
+        const fs = emptyFs();
+        const log = create(fs);
+        log.appendSync([text("a")], [], 1, 1, 0);
+        await log.zeroFillAhead(frameBytes + ahead);
+        const end = log.bytes;
+        fs.failAt({ at: (kind) => kind === "write", error: "EIO", partial });
+        expect(() => log.appendSync([text("ops")], [value], 2, 1, 0)).toThrow();
+        const reader = readLog(fs.processKill(), PATH);
+        while (reader.next()) {
+          if (reader.attachedEnd > reader.attachedStart) reader.reject("zeros in the value");
+        }
+        reader.scanOn();
+        expect(reader.end!.offset).toBe(end);
+        expect(reader.laterFrame).toBeUndefined();
+        if (partial === 0) expect(reader.end!.kind).toBe("zeros");
+        else if (ahead > 0) expect(reader.cutOff).toBe(true);
+        reader.closeSync();
+        await log.close();
+      }
+    }
   });
 
   it("works on the platform's file system while appends run into it", async () => {

@@ -1,15 +1,15 @@
 /** The stores that can be compared. Each is loaded when it is asked for, and only then. */
 import type { StoreKind } from "./store.ts";
 
-const loaders = {
-  aura: async () => (await import("./aura.ts")).aura,
+/** A store's name on the command line. */
+export type StoreName = "aura" | "rocksdb" | "classic-level" | "lmdb";
+
+const loaders: Readonly<Record<StoreName, () => Promise<StoreKind>>> = {
+  aura: async () => (await import("./aura.ts")).auraStore(),
   rocksdb: async () => (await import("./rocksdb.ts")).rocksdb,
   "classic-level": async () => (await import("./classic-level.ts")).classicLevel,
   lmdb: async () => (await import("./lmdb.ts")).lmdb,
-} satisfies Readonly<Record<string, () => Promise<StoreKind>>>;
-
-/** A store's name on the command line. */
-export type StoreName = keyof typeof loaders;
+};
 
 export const STORE_NAMES: readonly StoreName[] = Object.keys(loaders) as StoreName[];
 

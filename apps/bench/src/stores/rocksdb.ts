@@ -17,7 +17,14 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import RocksDB from "rocksdb-native";
 import { packageVersion } from "../package-version.ts";
-import { type Budget, type Entries, type Found, SCAN_CHUNK, type Store, type StoreKind } from "./store.ts";
+import {
+  type Budget,
+  type Entries,
+  type Found,
+  SCAN_CHUNK,
+  type Store,
+  type StoreKind,
+} from "./store.ts";
 
 /** What to print of the file in which RocksDB writes down its options. */
 const FACTS = [

@@ -1,0 +1,478 @@
+/**
+ * The public cursor: a position in a range of keys, as of one sequence number.
+ *
+ * From its creation to its close it pins the version and holds the memtables that it reads, so it
+ * shows one state whatever is written meanwhile, and the files of that state stay on the disk. It
+ * must be closed; the database closes what was left open when it is closed itself.
+ *
+ * A reverse cursor goes the other way in everything: `first` is the greatest key of the range,
+ * `next` a smaller one, `seek` finds the greatest key at or below the one given. Before the first
+ * move it stands in front of the range. An error of a read is thrown by the move that met it and by
+ * every later one, until the cursor is placed anew: a failed cursor never looks like one at its end.
+ */
+import type { Buffer } from "node:buffer";
+import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
+import type { Bytes } from "./bytes-in.ts";
+import { keyBytes } from "./bytes-in.ts";
+import type { ReadParts } from "./lookup.ts";
+import type { MemtableEntry } from "./memtables.ts";
+import { MergeCursor } from "./merge-cursor.ts";
+import { behind, type ParsedRange } from "./range.ts";
+import { RunCursor } from "./run-cursor.ts";
+import { copyOut, EntryBatch } from "./value-store.ts";
+import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
+import { VisibleCursor } from "./visible-cursor.ts";
+
+/** Most bytes of keys and values that one batch gathers before it is given out. */
+const BATCH_BYTES_MAX = 4 * 1024 * 1024;
+/** Most entries that `nextMany` gives at once. */
+const BATCH_COUNT_MAX = 65_536;
+
+const Move = { first: 0, last: 1, seek: 2, next: 3, prev: 4 } as const;
+/** Where the cursor stands: in front of the range, on an entry, or behind the range. */
+const Side = { before: 0, on: 1, behind: 2 } as const;
+
+/** What entries of a batch are made of. */
+export interface BatchFields {
+  readonly keys: boolean;
+  readonly values: boolean;
+}
+
+const ALL_FIELDS: BatchFields = { keys: true, values: true };
+
+/** A cursor over the visible entries of a range. One move at a time; not shared between threads. */
+export class DbCursor {
+  readonly #parts: ReadParts;
+  readonly #fields: BatchFields;
+  readonly #reverse: boolean;
+  readonly #signal: AbortSignal | undefined;
+  readonly #version: Version;
+  readonly #memtables: readonly MemtableEntry[];
+  readonly #visible: VisibleCursor;
+  #side: number = Side.before;
+  #failure: unknown;
+  #busy = false;
+  #closed = false;
+  #released = false;
+
+  /** @internal Opens a cursor on the present state, or on that of `range.snapshot`. */
+  constructor(parts: ReadParts, range: ParsedRange, fields: BatchFields = ALL_FIELDS) {
+    parts.health.assertOpen();
+    const { snapshot } = range;
+    const seq = snapshot === undefined ? parts.visibleSeq() : parts.snapshots.seqOf(snapshot);
+    this.#parts = parts;
+    this.#fields = fields;
+    this.#reverse = range.reverse;
+    this.#signal = range.signal;
+    const { active, sealed } = parts.memtables;
+    const memtables = [active, ...sealed.toReversed()];
+    this.#memtables = range.empty ? [] : memtables.filter((entry) => entry.table.entryCount > 0);
+    for (const entry of this.#memtables) entry.hold();
+    this.#version = parts.versions.pin();
+    const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
+    if (!range.empty) addRuns(children, parts, this.#version, range, seq);
+    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, fields.values);
+    parts.cursors.add(this);
+  }
+
+  /** Whether the cursor stands on an entry. */
+  get valid(): boolean {
+    return this.#side === Side.on && this.#failure === undefined && !this.#busy && !this.#closed;
+  }
+
+  /** The key under the cursor: a copy, the caller's own. Throws unless `valid`. */
+  get key(): Buffer {
+    const visible = this.#entry();
+    return copyOut(visible.keyBytes, visible.keyStart, visible.keyEnd);
+  }
+
+  /**
+   * The value under the cursor: a copy, the caller's own. A separated value is read from the disk,
+   * on this thread; see `readValue`. Throws unless `valid`, and when the read fails.
+   */
+  get value(): Buffer {
+    const visible = this.#entry();
+    const { valueBytes, valueStart, valueEnd } = visible;
+    if (visible.tag !== Kind.pointer) return copyOut(valueBytes, valueStart, valueEnd);
+    const { keyBytes: key, keyStart, keyEnd } = visible;
+    const { values } = this.#parts;
+    return values.readSync(valueBytes, valueStart, valueEnd, key, keyStart, keyEnd);
+  }
+
+  /** As `value`; a separated value is read through the thread pool when that is better. */
+  async readValue(): Promise<Buffer> {
+    if (this.#entry().tag !== Kind.pointer) return this.value;
+    const batch = new EntryBatch(false, true);
+    this.#enter();
+    try {
+      this.#addTo(batch);
+      await batch.resolve(this.#parts.values, this.#parts.reads);
+    } finally {
+      this.#leave();
+    }
+    this.#assertOpen();
+    return batch.values[0]!;
+  }
+
+  /** Moves to the first entry of the range. Resolves whether there is one. */
+  first(): Promise<boolean> {
+    return this.#move(Move.first);
+  }
+
+  /** Moves to the last entry of the range. */
+  last(): Promise<boolean> {
+    return this.#move(Move.last);
+  }
+
+  /** Moves to the first entry at or behind `key`, in the cursor's direction. */
+  async seek(key: Bytes): Promise<boolean> {
+    return this.#move(Move.seek, new Uint8Array(keyBytes(key)));
+  }
+
+  /** Moves one entry on; from in front of the range, to the first one. */
+  next(): Promise<boolean> {
+    return this.#move(Move.next);
+  }
+
+  /** Moves one entry back; from behind the range, to the last one. */
+  prev(): Promise<boolean> {
+    return this.#move(Move.prev);
+  }
+
+  /** As `first`; reads on this thread. So do all that end in `Sync`. */
+  firstSync(): boolean {
+    return this.#moveSync(Move.first);
+  }
+
+  lastSync(): boolean {
+    return this.#moveSync(Move.last);
+  }
+
+  seekSync(key: Bytes): boolean {
+    return this.#moveSync(Move.seek, new Uint8Array(keyBytes(key)));
+  }
+
+  nextSync(): boolean {
+    return this.#moveSync(Move.next);
+  }
+
+  prevSync(): boolean {
+    return this.#moveSync(Move.prev);
+  }
+
+  /**
+   * Gives up to `count` entries, from the one under the cursor on (from in front of the range: from
+   * the first one), and moves behind them. Fewer may come at once when they are large; none come
+   * only at the end. Separated values are read together. The bytes are the caller's; entries of one
+   * call share memory.
+   */
+  async nextMany(count: number): Promise<[Buffer, Buffer][]> {
+    return entriesOf(await this.take(checkedCount(count)));
+  }
+
+  nextManySync(count: number): [Buffer, Buffer][] {
+    return entriesOf(this.takeSync(checkedCount(count)));
+  }
+
+  /** @internal As `nextMany`. `stay`: does not move behind the last of `count` entries. */
+  async take(count: number, stay = false): Promise<EntryBatch> {
+    const { values, reads, turns } = this.#parts;
+    const batch = new EntryBatch(this.#fields.keys, this.#fields.values);
+    this.#enter();
+    try {
+      this.#beginTake();
+      for (;;) {
+        await this.#settle();
+        if (this.#gather(batch, count, stay)) break;
+      }
+      await batch.resolve(values, reads);
+      if (turns.mustTurn()) await turns.turn();
+      this.#assertGoing();
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#leave();
+    }
+    return batch;
+  }
+
+  /** @internal As `take`. */
+  takeSync(count: number, stay = false): EntryBatch {
+    const batch = new EntryBatch(this.#fields.keys, this.#fields.values);
+    this.#enter();
+    try {
+      this.#beginTake();
+      do this.#settleSync();
+      while (!this.#gather(batch, count, stay));
+      batch.resolveSync(this.#parts.values);
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#leave();
+    }
+    return batch;
+  }
+
+  /** Ends the cursor and lets go of what it pins. Idempotent. A move under way fails with AURA_CLOSED. */
+  close(): void {
+    this.#closed = true;
+    if (!this.#busy) this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #move(move: number, key?: Uint8Array): Promise<boolean> {
+    const { turns } = this.#parts;
+    this.#enter();
+    try {
+      if (this.#start(move, key)) {
+        await this.#settle();
+        this.#arrive(move);
+      }
+      if (turns.mustTurn()) {
+        await turns.turn();
+        this.#assertGoing();
+      }
+      return this.#side === Side.on;
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  #moveSync(move: number, key?: Uint8Array): boolean {
+    this.#enter();
+    try {
+      if (this.#start(move, key)) {
+        this.#settleSync();
+        this.#arrive(move);
+      }
+      return this.#side === Side.on;
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** Begins a move. Returns false when the cursor stays where it is, off the range. */
+  #start(move: number, key?: Uint8Array): boolean {
+    if (move === Move.next || move === Move.prev) {
+      this.#assertSound();
+      const off = move === Move.next ? Side.behind : Side.before;
+      if (this.#side === off) return false;
+      if (this.#side !== Side.on) return this.#start(move === Move.next ? Move.first : Move.last);
+    }
+    this.#failure = undefined;
+    this.#go(move, key);
+    return true;
+  }
+
+  #go(move: number, key?: Uint8Array): void {
+    const visible = this.#visible;
+    const reverse = this.#reverse;
+    switch (move) {
+      case Move.first:
+        if (reverse) visible.last();
+        else visible.first();
+        break;
+      case Move.last:
+        if (reverse) visible.first();
+        else visible.last();
+        break;
+      case Move.next:
+        if (reverse) visible.prev();
+        else visible.next();
+        break;
+      case Move.prev:
+        if (reverse) visible.next();
+        else visible.prev();
+        break;
+      default:
+        assert(key !== undefined, "a seek has a key");
+        if (reverse) visible.seekBefore(behind(key), 0, key.length + 1);
+        else visible.seek(key, 0, key.length);
+    }
+  }
+
+  /** Notes where a move ended. */
+  #arrive(move: number): void {
+    const visible = this.#visible;
+    assert(!visible.pending && !visible.failed, "a move that ended");
+    const back = move === Move.prev || move === Move.last;
+    this.#side = visible.valid ? Side.on : back ? Side.before : Side.behind;
+  }
+
+  /** Places the cursor for a batch, when it is not on an entry. */
+  #beginTake(): void {
+    this.#assertSound();
+    if (this.#side !== Side.before) return;
+    this.#side = Side.on;
+    this.#go(Move.first);
+  }
+
+  /** Adds entries until the batch is complete or a block is missing. Returns whether it is complete. */
+  #gather(batch: EntryBatch, count: number, stay: boolean): boolean {
+    if (this.#side === Side.behind) return true;
+    const visible = this.#visible;
+    const reverse = this.#reverse;
+    for (;;) {
+      if (!visible.valid) {
+        if (visible.pending) return false;
+        assert(!visible.failed, "a failed read is no end");
+        this.#side = Side.behind;
+        return true;
+      }
+      if (batch.count >= count || batch.bytes >= BATCH_BYTES_MAX) return true;
+      this.#addTo(batch);
+      if (stay && batch.count === count) return true;
+      if (reverse) visible.prev();
+      else visible.next();
+    }
+  }
+
+  #addTo(batch: EntryBatch): void {
+    const {
+      keyBytes: key,
+      keyStart,
+      keyEnd,
+      tag,
+      valueBytes,
+      valueStart,
+      valueEnd,
+    } = this.#visible;
+    const { values } = this.#parts;
+    batch.add(key, keyStart, keyEnd, tag, valueBytes, valueStart, valueEnd, values);
+  }
+
+  /** Completes a move, reading where it is best. */
+  async #settle(): Promise<void> {
+    const visible = this.#visible;
+    const { reads, turns } = this.#parts;
+    this.#assertGoing();
+    while (visible.pending) {
+      if (visible.paused) {
+        if (turns.mustTurn()) await turns.turn();
+        visible.loadSync();
+      } else if (reads.maySync()) {
+        const startMs = reads.startMs();
+        try {
+          visible.loadSync();
+        } finally {
+          reads.note(startMs);
+        }
+      } else await visible.load();
+      this.#assertGoing();
+    }
+  }
+
+  #settleSync(): void {
+    const visible = this.#visible;
+    while (visible.pending) visible.loadSync();
+  }
+
+  #entry(): VisibleCursor {
+    this.#assertOpen();
+    if (!this.valid) throw new AuraError("AURA_INVALID_ARGUMENT", "the cursor is on no entry");
+    return this.#visible;
+  }
+
+  #enter(): void {
+    this.#assertOpen();
+    if (this.#busy) {
+      throw new AuraError("AURA_INVALID_ARGUMENT", "the cursor's last move has not ended yet");
+    }
+    this.#busy = true;
+  }
+
+  #leave(): void {
+    this.#busy = false;
+    if (this.#closed) this.#release();
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new AuraError("AURA_CLOSED", "the cursor is closed");
+  }
+
+  /** Throws AURA_CLOSED or AURA_ABORTED. */
+  #assertGoing(): void {
+    this.#assertOpen();
+    if (this.#signal?.aborted) {
+      throw new AuraError("AURA_ABORTED", "the read was aborted", { cause: this.#signal.reason });
+    }
+  }
+
+  /** Throws the failure that the cursor stands at. */
+  #assertSound(): void {
+    if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  #fail(error: unknown): unknown {
+    this.#failure = error;
+    return error;
+  }
+
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    const { cursors, versions } = this.#parts;
+    cursors.delete(this);
+    this.#visible.close();
+    for (const entry of this.#memtables) entry.release();
+    versions.unpin(this.#version);
+  }
+}
+
+/** Adds a cursor for each run that may hold a key of the range that a reader at `seq` sees. */
+function addRuns(
+  children: EntryCursor[],
+  parts: ReadParts,
+  version: Version,
+  range: ParsedRange,
+  seq: number,
+): void {
+  const open = (meta: TableMeta) => parts.tables.hold(meta);
+  const release = (meta: TableMeta) => parts.tables.release(meta);
+  for (const level of version.levels) {
+    for (const { tables } of level.runs) {
+      const within = tablesWithin(tables, range);
+      // A snapshot does not see younger tables.
+      const old = within.every((table) => table.smallestSeq <= seq)
+        ? within
+        : within.filter((table) => table.smallestSeq <= seq);
+      if (old.length > 0) children.push(new RunCursor(old, open, false, release));
+    }
+  }
+}
+
+function tablesWithin(tables: readonly TableMeta[], range: ParsedRange): readonly TableMeta[] {
+  const { lower, upper } = range;
+  const start = lower === undefined ? 0 : tableIndexFor(tables, lower, 0, lower.length);
+  let end = tables.length;
+  if (upper !== undefined) {
+    end = tableIndexFor(tables, upper, 0, upper.length);
+    const smallest = tables[end]?.smallestKey;
+    if (smallest !== undefined) {
+      if (compareBytes(smallest, 0, smallest.length, upper, 0, upper.length) < 0) end++;
+    }
+  }
+  return start === 0 && end === tables.length ? tables : tables.slice(start, end);
+}
+
+function entriesOf(batch: EntryBatch): [Buffer, Buffer][] {
+  const { keys, values, count } = batch;
+  const entries: [Buffer, Buffer][] = new Array(count);
+  for (let i = 0; i < count; i++) entries[i] = [keys[i]!, values[i]!];
+  return entries;
+}
+
+function checkedCount(count: number): number {
+  if (Number.isSafeInteger(count) && count >= 1) return Math.min(count, BATCH_COUNT_MAX);
+  throw new AuraError(
+    "AURA_INVALID_ARGUMENT",
+    `count: expected a whole number from 1 on, got ${String(count)}`,
+  );
+}

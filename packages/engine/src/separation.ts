@@ -1,0 +1,112 @@
+/**
+ * Which values are stored apart from the tree, and how operations enter a group accordingly.
+ *
+ * A value is separated from the threshold on, and always when it would take more than an eighth of
+ * a memtable. What it takes in the memtable is then a pointer.
+ */
+import type { Codec } from "@aura/base";
+import { AuraError, Codec as Codecs, compress, Kind } from "@aura/base";
+import { entryBytesMax } from "@aura/memtable";
+import { POINTER_BYTES } from "@aura/vlog";
+import type { WriteBatch } from "./batch.ts";
+import type { Group, SeparatedValue } from "./group.ts";
+import { OperationReader } from "./operations.ts";
+
+/** What separation is decided by. */
+export interface SeparationLimits {
+  /** Values of this many bytes or more are stored apart. */
+  readonly threshold: number;
+  readonly compression: "none" | "lz4";
+  /** Most bytes that one group may take in a memtable. */
+  readonly groupBytesMax: number;
+}
+
+/** Puts operations into groups. */
+export class Separation {
+  readonly #limits: SeparationLimits;
+  readonly #operations = new OperationReader();
+
+  constructor(limits: SeparationLimits) {
+    this.#limits = limits;
+  }
+
+  /** Whether an operation has no separated value; undefined stands for a delete. */
+  isInline(value: Uint8Array | undefined): boolean {
+    return value === undefined || !this.#separates(value.length);
+  }
+
+  /** Returns the most that an operation takes in a memtable, bytes. */
+  memtableBytes(keyLength: number, value: Uint8Array | undefined): number {
+    return entryBytesMax(keyLength, this.#inlineBytes(value?.length ?? 0));
+  }
+
+  /** Returns the most that a batch takes in a memtable, bytes. Throws AURA_BATCH_TOO_LARGE. */
+  batchMemtableBytes(batch: WriteBatch): number {
+    const bytes = batch.encoded;
+    const operations = this.#operations;
+    let need = 0;
+    operations.reset(bytes, 0, bytes.length, "batch", 0);
+    while (operations.next()) {
+      const isDelete = operations.tag === Kind.delete;
+      const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
+      need += entryBytesMax(operations.keyEnd - operations.keyStart, this.#inlineBytes(value));
+    }
+    const limit = this.#limits.groupBytesMax;
+    if (need > limit) {
+      throw new AuraError(
+        "AURA_BATCH_TOO_LARGE",
+        `a batch that needs ${need} bytes of memtable; at most ${limit} (memtable.maxSize)`,
+        { expected: limit, actual: need },
+      );
+    }
+    return need;
+  }
+
+  /**
+   * Adds a put, or a delete when `value` is undefined. With `copy`, nothing of the caller's is kept;
+   * without it a separated value is borrowed until the group is written.
+   */
+  addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
+    if (value === undefined) group.delete(key, 0, key.length);
+    else if (this.#separates(value.length)) {
+      group.putSeparated(key, 0, key.length, this.#separated(value, copy));
+    } else group.put(key, 0, key.length, value);
+  }
+
+  /** Adds all operations of a batch; `copy` as in `addOne`. */
+  addBatch(group: Group, batch: WriteBatch, copy: boolean): void {
+    const bytes = batch.encoded;
+    const operations = this.#operations;
+    operations.reset(bytes, 0, bytes.length, "batch", 0);
+    while (operations.next()) {
+      const { keyStart, keyEnd } = operations;
+      if (operations.tag === Kind.delete) {
+        group.delete(bytes, keyStart, keyEnd);
+        continue;
+      }
+      const value = bytes.subarray(operations.valueStart, operations.valueEnd);
+      if (this.#separates(value.length)) {
+        group.putSeparated(bytes, keyStart, keyEnd, this.#separated(value, copy));
+      } else group.put(bytes, keyStart, keyEnd, value);
+    }
+  }
+
+  #separates(bytes: number): boolean {
+    return bytes >= this.#limits.threshold || bytes > this.#limits.groupBytesMax / 8;
+  }
+
+  #inlineBytes(valueLength: number): number {
+    return this.#separates(valueLength) ? POINTER_BYTES : valueLength;
+  }
+
+  #separated(value: Uint8Array, copy: boolean): SeparatedValue {
+    const { compression } = this.#limits;
+    const packed = compression === "lz4" ? compress(Codecs.lz4, value) : undefined;
+    if (packed !== undefined) return { stored: packed, raw: value.length, codec: Codecs.lz4 };
+    const codec: Codec = Codecs.none;
+    if (!copy) return { stored: value, raw: value.length, codec };
+    const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
+    stored.set(value);
+    return { stored, raw: value.length, codec };
+  }
+}
