@@ -23,6 +23,7 @@ const jobs = {
   "check:pack": () => pnpm(["exec", "turbo", "run", "check:pack", "--output-logs=new-only"]),
   start: (rest) => build("errors-only") || tour() || bench(rest),
   bench: (rest) => build("errors-only") || bench(rest),
+  kill: (rest) => build("errors-only") || node(["apps/bench/dist/kill.js", ...rest]),
 };
 
 function run(command, args, options = {}) {

@@ -4,8 +4,8 @@
  * Two bounds. At most `maxOpenFiles` tables have a file handle; the rest give theirs back and take
  * a new one at their next read, so what they hold in memory (filter, index, cached blocks) stays.
  * At most `RESIDENT_FACTOR` times as many tables stay open at all. Which one gives way is decided
- * by second chance: the first in the queue that nobody used since its last turn. A table that is
- * held gives way to nobody; each bound may be passed by as many.
+ * by second chance: the first in the queue that nobody used again since its last turn. A table that
+ * is held gives way to nobody; each bound may be passed by as many.
  */
 import type { FileSystem } from "@aura/base";
 import { assert } from "@aura/base";
@@ -31,8 +31,9 @@ export interface TableStoreOptions {
 
 interface OpenTable {
   readonly table: Table;
-  /** Used since the last sweep. */
-  used: boolean;
+  /** Used again since the last sweep for a handle, and since the last one for a table. */
+  handleUsed: boolean;
+  tableUsed: boolean;
   /** May have a file handle: it is in the queue for handles. */
   hasGrant: boolean;
   holders: number;
@@ -76,8 +77,11 @@ export class TableStore {
    */
   get(meta: TableMeta): Table {
     const open = this.#open.get(meta.number) ?? this.#openTable(meta);
-    open.used = true;
-    if (!open.hasGrant) this.#grant(meta.number, open);
+    // Not at the first use: a table that is used once only gives way first.
+    if (open.hasGrant) {
+      open.handleUsed = true;
+      open.tableUsed = true;
+    } else this.#grant(meta.number, open);
     return open.table;
   }
 
@@ -132,7 +136,8 @@ export class TableStore {
     });
     const open: OpenTable = {
       table,
-      used: false,
+      handleUsed: false,
+      tableUsed: false,
       hasGrant: false,
       holders: 0,
       forgotten: false,
@@ -149,7 +154,7 @@ export class TableStore {
 
   #returnHandles(wanted: number): void {
     while (this.#granted.size > wanted) {
-      const number = nextUnused(this.#granted);
+      const number = nextUnused(this.#granted, "handleUsed");
       if (number === undefined) return;
       const open = this.#granted.get(number)!;
       this.#granted.delete(number);
@@ -160,7 +165,7 @@ export class TableStore {
 
   #closeUnused(wanted: number): void {
     while (this.#open.size > wanted) {
-      const number = nextUnused(this.#open);
+      const number = nextUnused(this.#open, "tableUsed");
       if (number === undefined) return;
       const { table } = this.#open.get(number)!;
       this.#open.delete(number);
@@ -174,13 +179,16 @@ export class TableStore {
  * Returns the first table of the queue that is neither held nor used since the last sweep. Those
  * passed over go to its end. Undefined when all are held.
  */
-function nextUnused(queue: Map<number, OpenTable>): number | undefined {
+function nextUnused(
+  queue: Map<number, OpenTable>,
+  used: "handleUsed" | "tableUsed",
+): number | undefined {
   // Twice round at most: the first round takes away every second chance.
   let steps = queue.size * 2;
   for (const [number, open] of queue) {
-    if (open.holders === 0 && !open.used) return number;
+    if (open.holders === 0 && !open[used]) return number;
     if (steps-- === 0) return undefined;
-    open.used = false;
+    open[used] = false;
     queue.delete(number);
     queue.set(number, open);
   }

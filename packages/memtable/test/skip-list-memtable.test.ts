@@ -116,14 +116,20 @@ describe("SkipListMemtable", () => {
     }
   });
 
-  it("gives the same arena for the same seed and adds, another one for another seed", () => {
-    const arenaOf = (seed: number): Uint8Array => {
+  it("gives the same arena for the same seed and adds, refused ones left out", () => {
+    const tooLong = new Uint8Array(65536);
+    const arenaOf = (seed: number, refusals: number): Uint8Array => {
       const memtable = memtableOf(65536, seed);
-      for (let i = 0; i < 300; i++) addEntry(memtable, entry(`k${(i * 31) % 97}`, i + 1, "v"));
+      for (let i = 0; i < 300; i++) {
+        addEntry(memtable, entry(`k${(i * 31) % 97}`, i + 1, "v"));
+        if (i >= refusals) continue;
+        expect(memtable.add(9999, 1, empty, 0, 0, tooLong, 0, tooLong.length)).toBe(false);
+      }
       return memtable.bytes.slice(0, memtable.usedBytes);
     };
-    expect(arenaOf(5)).toEqual(arenaOf(5));
-    expect(arenaOf(5)).not.toEqual(arenaOf(6));
+    expect(arenaOf(5, 0)).toEqual(arenaOf(5, 0));
+    expect(arenaOf(5, 3)).toEqual(arenaOf(5, 0));
+    expect(arenaOf(5, 0)).not.toEqual(arenaOf(6, 0));
   });
 
   it("behaves as new over an arena that was used, or is full of garbage", () => {

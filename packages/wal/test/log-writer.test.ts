@@ -99,6 +99,25 @@ describe("LogWriter", () => {
     );
   });
 
+  it("fills its buffer to the last byte and no further", () => {
+    const room = 65_536 - FRAME_HEADER_BYTES;
+    for (let over = -2; over <= 2; over++) {
+      const fs = emptyFs();
+      const log = create(fs);
+      const pieces = [new Uint8Array(4000).fill(1), new Uint8Array(9).fill(2)];
+      log.appendSync([new Uint8Array(room - 4000 + over).fill(3)], pieces, 1, 1, 0);
+      log.appendSync([new Uint8Array(room + over).fill(4)], pieces, 2, 1, 0);
+      log.closeSync();
+      const { frames } = readAll(fs);
+      expect(frames.map((frame) => frame.covered)).toEqual([
+        "03".repeat(room - 4000 + over),
+        "04".repeat(room + over),
+      ]);
+      const attached = "01".repeat(4000) + "02".repeat(9);
+      expect(frames.map((frame) => frame.attached)).toEqual([attached, attached]);
+    }
+  });
+
   it("does not copy a large piece", () => {
     const seen: Uint8Array[] = [];
     const fs = emptyFs();

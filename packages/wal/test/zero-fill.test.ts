@@ -72,17 +72,39 @@ describe("zero-fill", () => {
     await log.close();
   });
 
-  it("stops at a full disk without harm", async () => {
-    const fs = emptyFs({ capacity: 1.5 * MIB });
+  it("leaves zeros ahead, not what ran into an earlier part of it", async () => {
+    const tasks: (() => void)[] = [];
+    const fs = emptyFs({ schedule: (task) => tasks.push(task) });
     const log = create(fs);
-    log.appendSync([text("a")], [], 1, 1, 0);
-    await log.zeroFillAhead(4 * MIB);
-    expect(log.failure).toBeUndefined();
-    expect(fs.readFile(PATH).length).toBeGreaterThan(log.bytes);
-    log.appendSync([text("b")], [], 2, 1, 0);
-    log.closeSync();
-    expect(stamps(fs)).toEqual([1, 2]);
-    expect(fs.readFile(PATH).length).toBe(log.bytes);
+    const filled = log.zeroFillAhead(3 * MIB);
+    log.appendSync([text("ops")], [new Uint8Array(10_000).fill(7)], 1, 1, 0);
+    while (tasks.length > 0) {
+      tasks.shift()!();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await filled;
+    const reader = readLog(fs, PATH);
+    while (reader.next());
+    reader.scanOn();
+    reader.closeSync();
+    expect(reader.end).toMatchObject({ kind: "zeros", offset: log.bytes });
+    expect(reader.zerosFrom).toBe(log.bytes);
+    await log.close();
+  });
+
+  it("stops at a full disk without harm", async () => {
+    for (const capacity of [0.5 * MIB, 1.5 * MIB]) {
+      const fs = emptyFs({ capacity });
+      const log = create(fs);
+      log.appendSync([text("a")], [], 1, 1, 0);
+      await log.zeroFillAhead(4 * MIB);
+      expect(log.failure).toBeUndefined();
+      expect(fs.readFile(PATH).length).toBeGreaterThan(log.bytes);
+      log.appendSync([text("b")], [], 2, 1, 0);
+      log.closeSync();
+      expect(stamps(fs)).toEqual([1, 2]);
+      expect(fs.readFile(PATH).length).toBe(log.bytes);
+    }
   });
 
   it("gives the log up when its write or sync fails", async () => {

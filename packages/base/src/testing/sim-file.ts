@@ -130,7 +130,11 @@ export class SimFile {
     }
     if (mode === "revert") this.#size = this.#diskSize;
     this.#cache = this.#disk.fork();
-    this.#cache.cut(this.#size);
+    if (this.#size === this.#diskSize) return;
+    // The size is still on its way to the disk, and what a shorter size cuts off with it.
+    const size = this.#size;
+    this.#size = this.#diskSize;
+    this.truncate(size);
   }
 
   /** Forgets cached sectors that are clean, yet not on the disk (see `FailedSync` "keep"). */
