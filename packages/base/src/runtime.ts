@@ -21,10 +21,10 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Turns of the event loop. Timers never keep the process alive. */
+/** Turns of the event loop. */
 export interface Scheduler {
-  /** Runs `task` after at least `ms`. */
-  after(ms: number, task: () => void): Timer;
+  /** Runs `task` after at least `ms`. Does not keep the process alive, unless asked to. */
+  after(ms: number, task: () => void, keepAlive?: boolean): Timer;
   /** Runs `task` in a later turn, after pending I/O and timers had theirs. */
   nextTurn(task: () => void): void;
   /** Runs `task` when the running code returns, before any other turn. */
@@ -80,9 +80,9 @@ export const systemRuntime: Runtime = {
     },
   },
   scheduler: {
-    after: (ms, task) => {
+    after: (ms, task, keepAlive = false) => {
       const timer = setTimeout(task, ms);
-      timer.unref();
+      if (!keepAlive) timer.unref();
       return { cancel: () => clearTimeout(timer) };
     },
     nextTurn: (task) => {

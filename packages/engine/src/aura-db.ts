@@ -375,21 +375,20 @@ export class AuraDB {
     if (failure !== undefined) throw failure;
   }
 
-  /** Waits until `condition` holds, letting background work go on. */
+  /** Waits until `condition` holds, letting background work go on. Keeps the process alive. */
   async #until(condition: () => boolean): Promise<void> {
     const { queue, runtime, turns, health } = this.#parts;
     for (;;) {
       queue.poll();
       if (condition()) return;
       if (health.failure !== undefined && !health.closed) health.assertWritable();
-      if (queue.outstanding > 0 && !this.#inline) {
-        await new Promise<void>((resolve) => runtime.scheduler.after(WAIT_STEP_MS, resolve));
-      } else await turns.turn();
+      if (this.#parts.inline) await turns.turn();
+      else {
+        await new Promise<void>((resolve) => {
+          runtime.scheduler.after(WAIT_STEP_MS, resolve, true);
+        });
+      }
     }
-  }
-
-  get #inline(): boolean {
-    return this.#parts.inline;
   }
 
   #assertOpen(): void {
