@@ -372,7 +372,7 @@ export class AuraDB {
     } finally {
       await releaseParts(parts);
     }
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw failure as Error;
   }
 
   /** Waits until `condition` holds, letting background work go on. Keeps the process alive. */

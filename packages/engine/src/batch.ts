@@ -3,30 +3,34 @@
  * the caller may reuse its buffers at once. A batch may be written many times, and cleared.
  */
 
+import { AuraError } from "@aura/base";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
 import { encodeDelete, encodePut } from "./operations.ts";
 
 /** Most bytes one batch may hold, keys and values together: 1 GiB. */
-export const BATCH_BYTES_MAX: number = 2 ** 30;
+const BATCH_BYTES_MAX = 2 ** 30;
 
 /** Collects puts and deletes for `db.write`. */
 export class WriteBatch {
   readonly #operations = new ByteBuffer(256);
   #count = 0;
 
-  /** Adds a put. Throws AURA_INVALID_ARGUMENT, AURA_KEY_TOO_LONG or AURA_VALUE_TOO_LONG. */
+  /** Adds a put. Throws AURA_INVALID_ARGUMENT, or an AURA code of a limit. */
   put(key: Bytes, value: Bytes): this {
     const k = keyBytes(key);
-    encodePut(this.#operations, k, 0, k.length, valueBytes(value));
+    const v = valueBytes(value);
+    this.#admit(k.length + v.length);
+    encodePut(this.#operations, k, 0, k.length, v);
     this.#count++;
     return this;
   }
 
-  /** Adds a delete. Throws AURA_INVALID_ARGUMENT or AURA_KEY_TOO_LONG. */
+  /** Adds a delete. Throws AURA_INVALID_ARGUMENT, or an AURA code of a limit. */
   delete(key: Bytes): this {
     const k = keyBytes(key);
+    this.#admit(k.length);
     encodeDelete(this.#operations, k, 0, k.length);
     this.#count++;
     return this;
@@ -47,6 +51,15 @@ export class WriteBatch {
   /** Bytes that the operations take in encoded form. */
   get bytes(): number {
     return this.#operations.length;
+  }
+
+  #admit(more: number): void {
+    const bytes = this.#operations.length + more;
+    if (bytes <= BATCH_BYTES_MAX) return;
+    throw new AuraError("AURA_BATCH_TOO_LARGE", `a batch of ${bytes} bytes; at most 1 GiB`, {
+      expected: BATCH_BYTES_MAX,
+      actual: bytes,
+    });
   }
 
   /** @internal The encoded operations: borrowed until the batch changes. */

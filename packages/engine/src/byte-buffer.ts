@@ -3,7 +3,6 @@
  * The reader throws AURA_CORRUPTION before it reads or allocates past what is there.
  */
 import {
-  commonPrefix,
   corruption,
   getU32,
   getU56,
@@ -168,14 +167,4 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
   const end = new Uint8Array(prefix.subarray(0, length));
   end[length - 1]!++;
   return end;
-}
-
-/** Returns whether key[start, end) starts with `prefix`. */
-export function hasPrefix(
-  key: Uint8Array,
-  start: number,
-  end: number,
-  prefix: Uint8Array,
-): boolean {
-  return commonPrefix(key, start, end, prefix, 0, prefix.length) === prefix.length;
 }

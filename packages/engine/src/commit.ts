@@ -28,7 +28,7 @@ import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 
 /** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
-export const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
+const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 /** An open group is closed at this size. */
 const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
 /** Buffered operations are written at this size at the latest. */

@@ -26,7 +26,7 @@ import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
-export const COMPACTION_RETRY_MS = 1000;
+const COMPACTION_RETRY_MS = 1000;
 
 /** What compaction works with. */
 export interface CompactionParts {

@@ -20,7 +20,7 @@ import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 
 /** Pause before a failed flush is tried again, ms. */
-export const FLUSH_RETRY_MS = 1000;
+const FLUSH_RETRY_MS = 1000;
 
 /** What flushing works with. */
 export interface FlushParts {

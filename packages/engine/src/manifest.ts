@@ -179,7 +179,7 @@ export interface ManifestState {
 }
 
 /** Returns the number of the manifest in force, or undefined when there is no CURRENT. */
-export function readCurrent(
+function readCurrent(
   fs: FileSystem,
   directory: string,
 ): { number: number; databaseUuid: Uint8Array } | undefined {
@@ -274,7 +274,11 @@ function applyManifestEdit(
     return applyEdit(version, edit);
   } catch (cause) {
     if (hasCode(cause, "AURA_UNSUPPORTED")) throw cause;
-    const message = `${path}: edit at offset ${offset} does not fit`;
-    throw new AuraError("AURA_CORRUPTION", message, { cause, file: path, offset });
+    throw misfit(path, offset, cause);
   }
+}
+
+function misfit(file: string, offset: number, cause: unknown): AuraError {
+  const message = `${file}: the edit at offset ${offset} does not fit`;
+  return new AuraError("AURA_CORRUPTION", message, { cause, file, offset });
 }

@@ -7,7 +7,7 @@ import type { Clock, FileSystem } from "@aura/base";
 import { BALLAST_NAME } from "./file-names.ts";
 
 /** Size of the ballast file. */
-export const BALLAST_BYTES: number = 1024 * 1024;
+const BALLAST_BYTES: number = 1024 * 1024;
 /** Free bytes from which on writing goes on after the volume was full. */
 const FREE_BYTES_MIN = 4 * BALLAST_BYTES;
 /** Least time between two looks at the free space, ms. */

@@ -9,7 +9,7 @@
 import type { Version } from "./version.ts";
 
 /** Segments drained in one sweep at most (docs/rfcs/0002-value-pointers.md). */
-export const SWEEP_SEGMENTS_MAX = 8;
+const SWEEP_SEGMENTS_MAX = 8;
 /** A segment with less garbage than this share is not worth a rewrite. */
 const GARBAGE_SHARE_MIN = 0.05;
 /** A sweep goes on until this share of the allowed garbage is left. */

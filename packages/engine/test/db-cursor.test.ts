@@ -524,7 +524,7 @@ describe("scan", () => {
     }
     const visible = Array.from({ length: 4000 }, (_, i) => put(`k${i}`, i + 1));
     for (const history of [hidden, visible]) {
-      const runtime = simRuntime(1, { tickMs: 0.6 });
+      const runtime = simRuntime(1, { tickMs: 2 });
       const fixture = new ReadFixture(history, 1, { memoryOnly: true, runtime, apart: 0 });
       let turns = 0;
       let going = true;

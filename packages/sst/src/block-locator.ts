@@ -3,7 +3,7 @@
  * through its separators. A model is trusted with nothing: where a block's own bounds contradict
  * it, the table loads its separators and the model is not used again.
  */
-import { hasCode } from "@aura/base";
+import { AuraError, hasCode } from "@aura/base";
 import type { BlockIndex, BlockIndexFormat } from "./block-index.ts";
 import { separatorIndex } from "./separator-index.ts";
 import type { TableFile } from "./table-file.ts";
@@ -101,8 +101,18 @@ export class BlockLocator {
   }
 
   #useSeparators(bytes: Uint8Array): void {
-    this.#index = separatorIndex.decode(bytes, this.#file.blockCount);
+    const { path, footer, blockCount } = this.#file;
+    try {
+      this.#index = separatorIndex.decode(bytes, blockCount);
+    } catch (cause) {
+      throw separatorsDamaged(path, footer.separators.offset, cause as Error);
+    }
     this.#exact = true;
     this.#indexName = separatorIndex.name;
   }
+}
+
+function separatorsDamaged(file: string, offset: number, cause: Error): AuraError {
+  const message = `${file}: ${cause.message} at offset ${offset}`;
+  return new AuraError("AURA_CORRUPTION", message, { cause, file, offset });
 }
