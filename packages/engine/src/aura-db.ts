@@ -72,7 +72,7 @@ export class AuraDB {
     const { cut } = parts.recovered;
     if (cut !== undefined) {
       // Listeners can only be added once the caller has the database.
-      parts.runtime.scheduler.nextTurn(() => parts.events.emit("recoveryCut", cut));
+      parts.runtime.scheduler.nextTurn(() => parts.events.announce("recoveryCut", cut));
     }
     return new AuraDB(parts);
   }
@@ -353,7 +353,7 @@ export class AuraDB {
   async #close(): Promise<void> {
     const parts = this.#parts;
     const { committer, compactor, health, queue, cursors, events } = parts;
-    if (cursors.size > 0) events.emit("cursorLeft", { count: cursors.size });
+    if (cursors.size > 0) events.announce("cursorLeft", { count: cursors.size });
     for (const cursor of [...cursors]) cursor.close();
     parts.snapshots.releaseAll();
     let failure: unknown;

@@ -84,6 +84,8 @@ class PendingGroup {
   readonly appended = new Deferred();
   /** Settles when it is durable too; made at the first `sync` write of the group. */
   durable: Promise<void> | undefined;
+  /** Set when the group is appended. */
+  lastSeq = 0;
   closed = false;
   constructor(group: Group) {
     this.group = group;
@@ -105,6 +107,8 @@ export class Committer {
   #bufferedTimer: Timer | undefined;
   #watermarkTimer: Timer | undefined;
   #queue: PendingGroup[] = [];
+  /** A group to use again. Never one that the thread pool may still be reading. */
+  #spare: Group | undefined;
   #flight: Flight | undefined;
   #drainScheduled = false;
   #syncing: Promise<void> | undefined;
@@ -294,7 +298,8 @@ export class Committer {
     ) {
       return last;
     }
-    const pending = new PendingGroup(newGroup());
+    const pending = new PendingGroup(this.#spare ?? newGroup());
+    this.#spare = undefined;
     // A caller may drop its promise; the failure then shows in health and at the next write.
     pending.appended.promise.catch(() => undefined);
     pending.group.begin(this.#nextSeq);
@@ -311,7 +316,7 @@ export class Committer {
 
   #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
     if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() => this.#durable(pending.group.lastSeq));
+    pending.durable ??= pending.appended.promise.then(() => this.#durable(pending.lastSeq));
     return pending.durable;
   }
 
@@ -388,9 +393,12 @@ export class Committer {
       return;
     }
     this.#settled(pending);
+    // Written on this thread: nobody reads its buffers any more.
+    this.#spare = pending.group;
   }
 
   #settled(pending: PendingGroup): void {
+    pending.lastSeq = pending.group.lastSeq;
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
@@ -537,12 +545,7 @@ export class Committer {
   #writeWatermark(): void {
     const { journal, health } = this.#parts;
     if (health.failure !== undefined || health.closed || this.#flight !== undefined) return;
-    try {
-      journal.appendWatermarkSync();
-    } catch {
-      // The log is given up by its writer; the next append moves on to a new file.
-      journal.seal("wal");
-    }
+    journal.appendWatermarkSync();
   }
 }
 

@@ -223,7 +223,7 @@ export class Compactor {
     this.bytesRead += output.bytesRead;
     this.bytesWritten += output.bytesWritten + output.bytesRelocated;
     this.bytesRelocated += output.bytesRelocated;
-    events.emit("compaction", {
+    events.announce("compaction", {
       reason: plan.reason,
       fromLevel: plan.inputs[0]!.level,
       toLevel: plan.outputLevel,
@@ -247,7 +247,7 @@ export class Compactor {
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
-    events.emit("backgroundError", { severity: "soft", activity: "compaction", error });
+    events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
     this.#waiting = true;
     scheduler.after(COMPACTION_RETRY_MS, () => {
       this.#waiting = false;

@@ -1,5 +1,6 @@
 /** Events of a database: what happened in the background. Listeners run on the owner's thread. */
 import { EventEmitter } from "node:events";
+import type { Scheduler } from "@aura/base";
 
 /** A failure of background work. */
 export interface BackgroundErrorEvent {
@@ -37,5 +38,23 @@ export interface DatabaseEvents {
   backgroundError: [BackgroundErrorEvent];
 }
 
-/** The emitter behind `db.events`. */
-export class DatabaseEmitter extends EventEmitter<DatabaseEvents> {}
+/**
+ * The emitter behind `db.events`. The engine announces; listeners run in a later turn of the event
+ * loop, outside of any operation: they may call the database, and what they throw meets no caller.
+ */
+export class DatabaseEmitter extends EventEmitter<DatabaseEvents> {
+  readonly #scheduler: Scheduler;
+
+  constructor(scheduler: Scheduler) {
+    super();
+    this.#scheduler = scheduler;
+  }
+
+  /** @internal Emits in a later turn. */
+  announce<K extends keyof DatabaseEvents>(name: K, ...event: DatabaseEvents[K]): void {
+    if (this.listenerCount(name) === 0) return;
+    this.#scheduler.nextTurn(() => {
+      (this as EventEmitter).emit(name, ...event);
+    });
+  }
+}

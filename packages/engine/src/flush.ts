@@ -108,7 +108,7 @@ export class Flusher {
     this.bytesWritten += output.bytesWritten;
     memtables.dropOldest(memtable);
     reserve.fill();
-    events.emit("flush", {
+    events.announce("flush", {
       tables: output.tables.length,
       entries: output.entriesWritten,
       bytesWritten: output.bytesWritten,
@@ -142,7 +142,7 @@ export class Flusher {
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
-    events.emit("backgroundError", { severity: "soft", activity: "flush", error });
+    events.announce("backgroundError", { severity: "soft", activity: "flush", error });
     this.#waiting = true;
     scheduler.after(FLUSH_RETRY_MS, () => {
       this.#waiting = false;

@@ -55,6 +55,15 @@ export interface JournalPlace {
   readonly freeReserve: () => void;
 }
 
+/** Where a journal goes on. */
+export interface JournalStart {
+  /** Highest sequence number given before. */
+  readonly lastSeq: number;
+  readonly durableSeq: number;
+  /** Void ranges that recovery would still need. */
+  readonly voids: readonly VoidRange[];
+}
+
 /** Where a group was written. */
 export interface GroupPlace {
   readonly file: number;
@@ -78,10 +87,11 @@ export class Journal {
   bytesAppended = 0;
   syncCount = 0;
 
-  constructor(place: JournalPlace, lastSeq: number, durableSeq: number) {
+  constructor(place: JournalPlace, start: JournalStart) {
     this.#place = place;
-    this.appendedSeq = lastSeq;
-    this.durableSeq = durableSeq;
+    this.appendedSeq = start.lastSeq;
+    this.durableSeq = start.durableSeq;
+    this.#voids = [...start.voids];
   }
 
   /** Logs of this process that still exist, oldest first. */
@@ -89,7 +99,7 @@ export class Journal {
     return this.#files;
   }
 
-  /** Void ranges of this process that recovery would still need. */
+  /** Void ranges that recovery would still need. */
   get voids(): readonly VoidRange[] {
     return this.#voids;
   }
@@ -258,7 +268,12 @@ export class Journal {
   appendWatermarkSync(): void {
     const log = this.#current.wal ?? this.#current.vlog;
     if (log === undefined || this.durableSeq === 0) return;
-    log.writer.appendSync([], [], this.appendedSeq + 1, 0, this.durableSeq);
+    try {
+      log.writer.appendSync([], [], this.appendedSeq + 1, 0, this.durableSeq);
+    } catch {
+      // Nothing is lost with a watermark; the next group goes to a new file.
+      this.#giveUp(log);
+    }
   }
 
   /** Closes all files, behind what is under way; throws the first error after trying all. */

@@ -154,7 +154,7 @@ function assemble(
   });
   const { memtables, version, identity } = recovered;
   const health = new Health();
-  const events = new DatabaseEmitter();
+  const events = new DatabaseEmitter(runtime.scheduler);
   const turns = new TurnKeeper(runtime);
   const reserve = new Reserve(fs, runtime.clock, directory);
   const snapshots = new SnapshotList();
@@ -163,7 +163,7 @@ function assemble(
   const queue = new JobLanes(
     world.executor,
     () => inlineJobs(fs, runtime).open(),
-    (error) => events.emit("workersUnavailable", { error }),
+    (error) => events.announce("workersUnavailable", { error }),
   );
   const tables = new TableStore({
     fs,
@@ -194,8 +194,7 @@ function assemble(
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
     },
-    recovered.lastSeq,
-    recovered.lastSeq,
+    { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
   );
   const oldLogs = [...recovered.oldLogs];
   const tree = new Tree(
@@ -211,6 +210,7 @@ function assemble(
       nextNumber: () => numbers.next,
       takeNumber: () => numbers.take(1),
       appendedSeq: () => journal.appendedSeq,
+      freeReserve: () => reserve.free(),
       carried: () => ({ voids: journal.voids, logs: oldLogs }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);
@@ -288,7 +288,7 @@ function assemble(
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       valueBytesMax: () =>
         Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
-      onStall: () => events.emit("stall", { reason: "memtables" }),
+      onStall: () => events.announce("stall", { reason: "memtables" }),
     },
     recovered.lastSeq,
   );

@@ -8,6 +8,7 @@
  */
 import type { FileSystem, Random } from "@aura/base";
 import { AuraError, corruption } from "@aura/base";
+import type { VoidRange } from "./edit.ts";
 import { snapshotEdit } from "./edit.ts";
 import {
   BALLAST_NAME,
@@ -35,6 +36,8 @@ export interface Recovered {
   readonly lastSeq: number;
   readonly memtables: Memtables;
   readonly manifest: ManifestWriter;
+  /** Sequence numbers without operations that later recoveries still have to know. */
+  readonly voids: readonly VoidRange[];
   /** Logs of earlier processes that hold unflushed operations or values. */
   readonly oldLogs: readonly OldLog[];
   readonly created: boolean;
@@ -105,6 +108,7 @@ function create(place: RecoveryPlace): Recovered {
     lastSeq: 0,
     memtables: place.makeMemtables(0),
     manifest,
+    voids: [],
     oldLogs: [],
     created: true,
     operationsReplayed: 0,
@@ -159,6 +163,7 @@ function goOn(
     lastSeq: replayed.lastSeq,
     memtables,
     manifest,
+    voids: replayed.voids,
     oldLogs: live,
     created: false,
     operationsReplayed: replayed.operations,

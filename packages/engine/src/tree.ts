@@ -6,6 +6,7 @@
  * obsolete is removed when that edit is durable and no older version is pinned.
  */
 import type { FileSystem, JobQueue, Random } from "@aura/base";
+import { hasCode } from "@aura/base";
 import type { VersionEdit } from "./edit.ts";
 import { applyEdit, snapshotEdit } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
@@ -36,6 +37,8 @@ export interface TreeParts {
   readonly appendedSeq: () => number;
   /** Void ranges and old logs that a new manifest must repeat. */
   readonly carried: () => Pick<VersionEdit, "voids" | "logs">;
+  /** Frees the space kept for a full volume. */
+  readonly freeReserve: () => void;
   /** A table or segment file is about to be removed: close it. */
   readonly onFileGone: (kind: "sst" | "segment", number: number) => void;
   /** All edits up to a version are durable. */
@@ -121,7 +124,7 @@ export class Tree {
       (error) => {
         // What could not be removed is an orphan for the next open.
         if (this.#parts.health.closed) return;
-        events.emit("backgroundError", { severity: "soft", activity: "removal", error });
+        events.announce("backgroundError", { severity: "soft", activity: "removal", error });
       },
     );
   }
@@ -133,11 +136,12 @@ export class Tree {
       else this.#manifest.appendSync(edit);
     } catch (error) {
       // What the failed append left behind is unknown: a new manifest takes its place.
+      if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();
       try {
         this.#roll(after);
       } catch (second) {
         health.fail(second as Error);
-        this.#parts.events.emit("backgroundError", {
+        this.#parts.events.announce("backgroundError", {
           severity: "hard",
           activity: "manifest",
           error: error as Error,
@@ -207,11 +211,11 @@ export class Tree {
         this.#roll(this.version);
       } catch (second) {
         health.fail(second as Error);
-        events.emit("backgroundError", { severity: "hard", activity: "manifest", error });
+        events.announce("backgroundError", { severity: "hard", activity: "manifest", error });
         return;
       }
     }
-    events.emit("backgroundError", { severity: "soft", activity: "manifest", error });
+    events.announce("backgroundError", { severity: "soft", activity: "manifest", error });
     this.#syncLater();
   }
 
@@ -233,7 +237,7 @@ export class Tree {
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
         this.removeFiles([path]);
-        events.emit("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
+        events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }
   }

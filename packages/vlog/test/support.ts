@@ -5,7 +5,10 @@ import { SegmentWriter } from "../src/index.ts";
 export const PATH = "/db/000009.seg";
 export const NUMBER = 9;
 
-export function header(uid: Uid = { lo: 0xabcdef01, hi: 0x23456789 }, number = NUMBER): FileHeader {
+export function header(
+  uid: Uid = { lo: 0xabcdef01, hi: 0x23456789 },
+  number: number = NUMBER,
+): FileHeader {
   return { type: FileType.segment, databaseUuid: new Uint8Array(16).fill(0xdb), uid, number };
 }
 

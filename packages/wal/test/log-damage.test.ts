@@ -255,6 +255,18 @@ describe("a damaged log", () => {
     expect(rubbish.zerosFrom).toBe(whole.length + zeros.length + "rubbish".length);
   });
 
+  it("is damaged, not cut off, where a last frame ends in zeros of its own", () => {
+    const fs = emptyFs();
+    const log = create(fs);
+    const offset = log.appendSync([Uint8Array.of(1, 2, 3, 0, 0, 0)], [], 1, 1, 0);
+    log.closeSync();
+    fs.flipBits(PATH, offset + FRAME_HEADER_BYTES, 1);
+    const reader = readToEnd(fs);
+    expect(reader.end!.kind).toBe("bad");
+    expect(reader.zerosFrom).toBe(log.bytes - 3);
+    expect(reader.cutOff).toBe(false);
+  });
+
   it("padded with other bytes than zeros is bad behind its end", () => {
     for (const filler of [0xff, 0x01]) {
       const bytes = Buffer.concat([whole, new Uint8Array(300).fill(filler)]);

@@ -2,7 +2,7 @@ import { FILE_HEADER_BYTES, SEQ_MAX } from "@aura/base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FRAME_HEADER_BYTES, FrameFlag, LogWriter, readLog } from "../src/index.ts";
-import { create, emptyFs, header, hex, PATH, readAll, text, writeSmallLog } from "./support.ts";
+import { create, emptyFs, header, PATH, readAll, shown, text, writeSmallLog } from "./support.ts";
 
 describe("LogWriter", () => {
   it("writes header and preamble in one write, and each small group in one more", () => {
@@ -85,7 +85,7 @@ describe("LogWriter", () => {
         const wanted = groups.map(([covered, attached], index) => {
           const a = made(covered);
           const b = made(attached);
-          const expected = [hex(Buffer.concat(a)), hex(Buffer.concat(b))];
+          const expected = [shown(Buffer.concat(a)), shown(Buffer.concat(b))];
           log.appendSync(a, b, index + 1, 1, 0);
           for (const piece of [...a, ...b]) piece.fill(0xee); // not used any more
           return expected;
@@ -110,10 +110,10 @@ describe("LogWriter", () => {
       log.closeSync();
       const { frames } = readAll(fs);
       expect(frames.map((frame) => frame.covered)).toEqual([
-        "03".repeat(room - 4000 + over),
-        "04".repeat(room + over),
+        shown(Buffer.alloc(room - 4000 + over, 3)),
+        shown(Buffer.alloc(room + over, 4)),
       ]);
-      const attached = "01".repeat(4000) + "02".repeat(9);
+      const attached = shown(Buffer.concat(pieces));
       expect(frames.map((frame) => frame.attached)).toEqual([attached, attached]);
     }
   });

@@ -1,0 +1,48 @@
+/**
+ * The whole engine against a model: random writes, reads, snapshots, maintenance, reopens, kills and
+ * power losses, on settings so small that flush, compaction and relocation happen all the time.
+ *
+ * AURA_MODEL_SEED repeats one run; AURA_MODEL_RUNS takes more of them.
+ */
+import { ArenaPool } from "@aura/memtable";
+import { expect, test } from "vitest";
+import { ModelWorld, type Tally } from "./support/model-world.ts";
+
+const RUNS = Number(process.env["AURA_MODEL_RUNS"] ?? "60");
+const SEED = process.env["AURA_MODEL_SEED"];
+const STEPS = Number(process.env["AURA_MODEL_STEPS"] ?? "120");
+
+test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
+  const tally: Tally = {
+    steps: 0,
+    flushes: 0,
+    merges: 0,
+    relocated: 0,
+    segmentsRemoved: 0,
+    kills: 0,
+    powerLosses: 0,
+    reopens: 0,
+  };
+  const first = SEED === undefined ? 1 : Number(SEED);
+  const last = SEED === undefined ? RUNS : first;
+  for (let seed = first; seed <= last; seed++) {
+    const world = new ModelWorld(seed, tally);
+    try {
+      await world.run(STEPS);
+      expect(new ArenaPool().stats().heldCount, "arenas that are held after the close").toBe(0);
+    } catch (cause) {
+      const tail = world.trace.slice(-30).join("\n  ");
+      const message = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`seed ${seed}, step ${world.trace.length}: ${message}\n  ${tail}`, { cause });
+    }
+  }
+  if (SEED !== undefined) return;
+  // The run means nothing unless it went through all of it.
+  expect(tally.flushes).toBeGreaterThan(RUNS);
+  expect(tally.merges).toBeGreaterThan(RUNS);
+  expect(tally.relocated).toBeGreaterThan(0);
+  expect(tally.segmentsRemoved).toBeGreaterThan(RUNS / 2);
+  expect(tally.kills).toBeGreaterThan(RUNS / 8);
+  expect(tally.powerLosses).toBeGreaterThan(RUNS / 4);
+  expect(tally.reopens).toBeGreaterThan(RUNS / 4);
+});
