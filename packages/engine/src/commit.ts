@@ -264,7 +264,10 @@ export class Committer {
     }
   }
 
-  /** Waits until nothing is queued, in flight or being synced; failures are the callers'. */
+  /**
+   * Waits until nothing is queued, in flight or being synced (failures are the callers'), then hands
+   * over what is buffered. Throws when that fails.
+   */
   async quiesce(): Promise<void> {
     while (this.unsettled || this.#syncing !== undefined) {
       this.settleSync();
@@ -272,6 +275,7 @@ export class Committer {
       await this.#parts.turns.turn();
     }
     this.#watermarkTimer?.cancel();
+    if (this.#parts.health.failure === undefined) this.flushBufferedSync();
     this.#bufferedTimer?.cancel();
   }
 

@@ -110,8 +110,9 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
   #rest: number;
   #ended = false;
   #untimed = 0;
-  /** Settles with the step under way. */
-  #busy: Promise<void> | undefined;
+  /** Steps under way or waiting, and when the last of them is through. */
+  #waiting = 0;
+  #last: Promise<void> = Promise.resolve();
 
   /** @internal Made by `scan`, `keys` and `values`. */
   constructor(parts: ReadParts, range: ParsedRange, shape: Shape<T>) {
@@ -129,7 +130,7 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
     const batch = this.#batch;
     if (
       batch !== undefined &&
-      this.#busy === undefined &&
+      this.#waiting === 0 &&
       this.#index < batch.count &&
       this.#untimed < UNTIMED_COUNT &&
       this.#range.signal?.aborted !== true
@@ -161,11 +162,17 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
 
   /** Runs `work` when the steps before it are through. */
   #inTurn<R>(work: () => Promise<R>): Promise<R> {
-    const result = this.#busy === undefined ? work() : this.#busy.then(work);
-    const busy: Promise<void> = result.then(noop, noop).then(() => {
-      if (this.#busy === busy) this.#busy = undefined;
-    });
-    this.#busy = busy;
+    const run = async (): Promise<R> => {
+      try {
+        return await work();
+      } finally {
+        // Before the caller hears of it: its next step finds nothing under way.
+        this.#waiting--;
+      }
+    };
+    const result = this.#waiting === 0 ? run() : this.#last.then(run);
+    this.#waiting++;
+    this.#last = result.then(noop, noop);
     return result;
   }
 

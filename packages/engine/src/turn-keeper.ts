@@ -5,7 +5,7 @@
 import type { Runtime } from "@aura/base";
 
 /** Longest run of hop-free answers within one turn of the event loop, milliseconds. */
-const HOP_FREE_MS_MAX = 1;
+export const HOP_FREE_MS_MAX = 1;
 
 /** Tells whether an answer may resolve at once. */
 export class TurnKeeper {

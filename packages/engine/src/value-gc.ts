@@ -50,6 +50,8 @@ export function chooseDraining(
   if (fileBytes <= liveBytes * amplificationMax) return chosen;
   const candidates = [...version.segments.values()]
     .filter((segment) => segment.fileBytes > 0 && segment.lastSeq <= version.flushedSeq)
+    // A relocated segment without a dead record would be rewritten to the same size, for ever.
+    .filter((segment) => segment.kind === "vlog" || segment.deadCount > 0)
     .map((segment) => {
       const live = segment.totalBytes - segment.deadBytes;
       return { number: segment.number, live, fileBytes: segment.fileBytes };

@@ -60,7 +60,7 @@ export class VersionSet {
     if (this.#pinned.length === 0 && this.#waiting.length > 0) this.#wake();
   }
 
-  /** Id of the oldest pinned version, or of the current one when that is older or none is pinned. */
+  /** Id of the oldest version that is pinned or current: nobody reads an older one. */
   get oldestPinnedId(): number {
     return this.#pinned[0]?.id ?? this.#current.id;
   }
@@ -101,7 +101,7 @@ export class VersionSet {
 
   #removeReady(): void {
     if (this.#obsolete.length === 0) return;
-    const idMax = Math.min(this.oldestPinnedId, this.#current.id, this.#durableId);
+    const idMax = Math.min(this.oldestPinnedId, this.#durableId);
     const ready = this.#obsolete.filter((file) => file.versionId <= idMax);
     if (ready.length === 0) return;
     // Out of the queue first: a removal may come back here.

@@ -10,7 +10,13 @@
  */
 import { KeyEncoder, type PackedKeys, trainAlphabets } from "./key-encoder.ts";
 import { decodeModel, encodeModel, type Model, modelBytes } from "./model-format.ts";
-import { buildSegments, predict, type Segments } from "./piecewise-linear.ts";
+import {
+  buildSegments,
+  findSegment,
+  predict,
+  type Segments,
+  segmentEnd,
+} from "./piecewise-linear.ts";
 
 /** How a learned index is built. */
 export interface LearnedIndexSettings {
@@ -132,20 +138,25 @@ class ModelIndex implements LearnedIndex {
       this.first = this.last = 0;
       return;
     }
-    const blockMax = residuals.length;
     if (code === Number.POSITIVE_INFINITY) {
-      this.first = this.last = blockMax;
+      this.first = this.last = residuals.length;
       return;
     }
-    const position = predict(this.#segments, code);
+    const segments = this.#segments;
+    const segment = findSegment(segments, code);
+    const position = predict(segments, segment, code);
     const scale = this.#scale;
     const slack = this.#slack;
     // Bounds that stand for certain below the position are behind us, bounds for certain above it
-    // are ahead; between the two the rounded residuals cannot tell.
-    let last = Math.min(Math.floor(position + this.#reach), blockMax);
+    // are ahead; between the two the rounded residuals cannot tell. The bounds at which segments
+    // begin are known exactly: by their codes.
+    const lastMax = segment < 0 ? 0 : segmentEnd(segments, segment) - 1;
+    const firstMin = segment < 0 ? 0 : segments.positions[segment]!;
+    let last = Math.min(Math.floor(position + this.#reach), lastMax);
     while (last > 0 && last + residuals[last - 1]! * scale - slack > position) last--;
     let first = last;
     while (first > 0 && first + residuals[first - 1]! * scale + slack >= position) first--;
+    if (first < firstMin && code > segments.codes[segment]!) first = Math.min(firstMin, last);
     this.first = first;
     this.last = last;
   }
@@ -170,7 +181,7 @@ function takeResiduals(
   const exact = new Float64Array(count);
   let reach = 0;
   for (let i = 0; i < count; i++) {
-    exact[i] = predict(segments, codes[i]!) - (i + 1);
+    exact[i] = predict(segments, findSegment(segments, codes[i]!), codes[i]!) - (i + 1);
     reach = Math.max(reach, Math.abs(exact[i]!));
   }
   if (reach > ERROR_BLOCKS_MAX) return undefined;

@@ -58,9 +58,9 @@ export function buildSegments(codes: Float64Array, error: number): Segments {
   };
 }
 
-/** Returns the position of a code, 0 for one before the first segment. Never descends. */
-export function predict(segments: Segments, code: number): number {
-  const { codes, positions, slopes } = segments;
+/** Returns the last segment that begins at or before a code, or -1. */
+export function findSegment(segments: Segments, code: number): number {
+  const { codes } = segments;
   let low = 0;
   let high = codes.length;
   while (low < high) {
@@ -68,9 +68,20 @@ export function predict(segments: Segments, code: number): number {
     if (codes[middle]! <= code) low = middle + 1;
     else high = middle;
   }
-  if (low === 0) return 0;
-  const at = low - 1;
-  const position = positions[at]! + slopes[at]! * (code - codes[at]!);
-  const end = low < positions.length ? positions[low]! : segments.end;
+  return low - 1;
+}
+
+/** Returns the position at which a segment ends. */
+export function segmentEnd(segments: Segments, segment: number): number {
+  const { positions } = segments;
+  return segment + 1 < positions.length ? positions[segment + 1]! : segments.end;
+}
+
+/** Returns the position of a code in its segment (`findSegment`), 0 without one. Never descends. */
+export function predict(segments: Segments, segment: number, code: number): number {
+  if (segment < 0) return 0;
+  const { codes, positions, slopes } = segments;
+  const position = positions[segment]! + slopes[segment]! * (code - codes[segment]!);
+  const end = segmentEnd(segments, segment);
   return position < end ? position : end;
 }

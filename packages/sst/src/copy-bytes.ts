@@ -1,7 +1,7 @@
 /** Copies short byte ranges without a view: below the limit a loop costs less than `subarray`. */
 
 /** Measured: loop and `set` cost the same near this length. */
-const LOOP_BYTES_MAX = 64;
+const LOOP_BYTES_MAX = 40;
 
 /** Copies source[start, end) to `target` at `at`. The ranges do not overlap. */
 export function copyBytes(

@@ -51,7 +51,7 @@ export interface Footer {
 }
 
 /** Names of the sections, in the order in which they lie in the file. */
-export const SECTION_NAMES = ["separators", "blockMap", "model", "filter", "properties"] as const;
+const SECTION_NAMES = ["separators", "blockMap", "model", "filter", "properties"] as const;
 
 /**
  * Writes the trailer behind the payload `bytes[start, end)`, which will stand at `offset` of the

@@ -22,9 +22,9 @@ import {
 } from "../src/index.ts";
 
 export const PATH = "/db/000042.sst";
-export const HASH_SEED = 0x5eed;
+const HASH_SEED = 0x5eed;
 export const UID = { lo: 0x01234567, hi: 0x89abcdef };
-export const DATABASE_UUID: Uint8Array = new Uint8Array(16).fill(0xdb);
+const DATABASE_UUID: Uint8Array = new Uint8Array(16).fill(0xdb);
 
 /** A version as a test thinks of it. */
 export interface Entry {

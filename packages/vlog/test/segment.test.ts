@@ -196,6 +196,32 @@ describe("segment", () => {
     expect(copied.offsets).toEqual(offsets);
   });
 
+  it("takes a record or a copy where its buffer ends", () => {
+    const fs = emptyFs();
+    const offsets = writeSmallSegment(fs);
+    const record = Uint8Array.from(fs.readFile(PATH)).slice(offsets[0], offsets[1]);
+    for (let left = 0; left <= record.length + 1; left++) {
+      const other = emptyFs();
+      const segment = create(other, PATH, header({ lo: 7, hi: 8 }));
+      const sizes = [60_000, 60_000, 60_000, 60_000];
+      sizes.push(262_144 - FILE_HEADER_BYTES - 5 * recordBytes(1, 0) - 240_000 - left);
+      const filler = sizes.map((size): Item => {
+        return { keyspace: 0, key: text("f"), seq: 1, value: new Uint8Array(size).fill(left) };
+      });
+      for (const item of filler) append(segment, item);
+      expect(segment.bytes).toBe(262_144 - left);
+      if (left < 8 || left % 2 === 0)
+        segment.copyRecord(record, 0, record.length, header().uid, offsets[0]!);
+      else append(segment, items[0]!);
+      segment.finishSync();
+      segment.closeSync();
+      expect(scan(other)).toMatchObject({
+        items: [...filler.map(seen), seen(items[0]!)],
+        end: "clean",
+      });
+    }
+  });
+
   it("does not make a damaged record good by copying it", () => {
     const fs = emptyFs();
     const offsets = writeSmallSegment(fs);
@@ -367,7 +393,7 @@ describe("a damaged segment", () => {
   });
 
   it("ends in zeros only when nothing follows them", () => {
-    for (const few of [1, 31, 32, 5000]) {
+    for (const few of [1, 31, 32, 5000, 1_200_000]) {
       const zeros = new Uint8Array(few);
       const padded = withSegment(Buffer.concat([whole, zeros]));
       expect(scan(padded)).toMatchObject({ end: "zeros", endOffset: whole.length });

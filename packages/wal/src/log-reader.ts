@@ -13,6 +13,8 @@ import {
   type FileHandle,
   type FileHeader,
   type FileSystem,
+  hasCode,
+  type Uid,
 } from "@aura/base";
 import { FRAME_HEADER_BYTES, FrameFlag, FrameHeader } from "./frame.ts";
 import { type FrameStamp, frameStamp, scanForFrames } from "./log-scan.ts";
@@ -55,8 +57,8 @@ export function readLog(fs: FileSystem, path: string, settings: ReadLogSettings 
 
 /**
  * Returns whether the start of a log is not there at all: the file ends within its header and
- * preamble, or begins with zeros in place of a header. A creation that no sync covered leaves such
- * a file behind; damage to one that was synced hardly does.
+ * preamble, or has zeros in place of the header of either. A creation that no sync covered leaves
+ * such a file behind; damage to one that was synced hardly does. Throws AURA_NOT_FOUND, AURA_IO.
  */
 export function logStartMissing(fs: FileSystem, path: string): boolean {
   const file = fs.openSync(path, "read");
@@ -65,12 +67,24 @@ export function logStartMissing(fs: FileSystem, path: string): boolean {
     if (file.readSync(start, 0) < start.length) return true;
     if (allZero(start, 0, FILE_HEADER_BYTES)) return true;
     if (allZero(start, FILE_HEADER_BYTES, start.length)) return true;
-    const { uid } = decodeFileHeader(start.subarray(0, FILE_HEADER_BYTES), path);
     const frame = new FrameHeader();
-    if (!frame.read(start, FILE_HEADER_BYTES, uid, FILE_HEADER_BYTES)) return false;
+    const uid = readableUid(start, path);
+    if (uid === undefined || !frame.read(start, FILE_HEADER_BYTES, uid, FILE_HEADER_BYTES)) {
+      return false;
+    }
     return FILE_HEADER_BYTES + frame.frameBytes > file.sizeSync();
   } finally {
     file.closeSync();
+  }
+}
+
+/** Returns the uid of a file whose header this build can read. */
+function readableUid(start: Uint8Array, path: string): Uid | undefined {
+  try {
+    return decodeFileHeader(start, path).uid;
+  } catch (error) {
+    if (hasCode(error, "AURA_CORRUPTION") || hasCode(error, "AURA_UNSUPPORTED")) return undefined;
+    throw error;
   }
 }
 

@@ -94,7 +94,7 @@ describe("a damaged log", () => {
         const fs = withLog(bytes);
         if (at < start) {
           expect(code(() => readLog(fs, PATH))).toBe("AURA_CORRUPTION");
-          // A damaged start is not a missing one, unless its length was damaged.
+          expect(logStartMissing(fs, PATH)).toBe(false);
           continue;
         }
         const hit = frames.findIndex((_, index) => at < ends[index]!);
@@ -213,6 +213,10 @@ describe("a damaged log", () => {
     expect(logStartMissing(withLog(late), PATH)).toBe(true);
     late.fill(0, 0, 64);
     expect(logStartMissing(withLog(late), PATH)).toBe(true);
+    late.set(bytes.subarray(64, start), 64);
+    expect(logStartMissing(withLog(late), PATH)).toBe(true);
+    late[3] = 1;
+    expect(logStartMissing(withLog(late), PATH)).toBe(false);
   });
 
   it("is not read with memory of a forged length", () => {

@@ -97,6 +97,26 @@ describe("a log of several read chunks", () => {
     }
   });
 
+  it("is searched across the ends of chunks", () => {
+    for (let before = 0; before <= FRAME_HEADER_BYTES + 1; before++) {
+      const fs = emptyFs();
+      const log = create(fs);
+      const bad = log.bytes;
+      const padding = MIB - before - bad - FRAME_HEADER_BYTES;
+      log.appendSync([], [new Uint8Array(padding).fill(1)], 1, 1, 0);
+      const later = log.appendSync([], [new Uint8Array(100).fill(2)], 2, 1, 1);
+      expect(later).toBe(MIB - before);
+      log.closeSync();
+      fs.flipBits(PATH, bad, 1);
+      const reader = readLog(fs, PATH);
+      expect(reader.next()).toBe(false);
+      reader.scanOn();
+      reader.closeSync();
+      expect(reader.laterFrame?.offset).toBe(later);
+      expect(reader.zerosFrom).toBe(reader.fileBytes);
+    }
+  });
+
   it("is scanned in one pass over bytes that look like frame headers", () => {
     // Headers as a caller could store them in a value: all but the binding to this file is right.
     const value = new Uint8Array(1.5 * MIB);

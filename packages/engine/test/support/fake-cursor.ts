@@ -150,7 +150,7 @@ export class FakeCursor implements EntryCursor {
 
   async load(): Promise<void> {
     if (!this.pending) return;
-    const turns = this.#options.slowLoads ? this.#options.random!.below(5) : 0;
+    const turns = this.#options.slowLoads ? this.#options.random!.below(40) : 0;
     for (let i = 0; i < turns; i++) await Promise.resolve();
     this.#go(this.#target);
   }

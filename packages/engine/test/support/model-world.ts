@@ -29,6 +29,8 @@ interface Held {
 
 interface Image {
   readonly fs: SimFs;
+  readonly start: State;
+  readonly writes: readonly (readonly Change[])[];
   readonly least: number;
   readonly most: number;
   readonly what: string;
@@ -154,6 +156,7 @@ export class ModelWorld {
     await this.#verify();
   }
 
+  debug(): unknown { return this.#db.stats(); } // DBG
   async #open(): Promise<void> {
     const watched = new WatchedFs(this.#fs, () => this.#watch());
     this.#db = await AuraDB.open(directory, this.#settings, {
@@ -177,6 +180,8 @@ export class ModelWorld {
     const seed = this.#random.uint32();
     this.#image = {
       fs: kill ? this.#fs.processKill() : this.#fs.crash({ seed }),
+      start: this.#base,
+      writes: this.#writes,
       least: kill ? this.#acked : this.#durable,
       most: this.#writes.length,
       what: `${this.#imageKind} seed ${seed}`,
@@ -510,8 +515,7 @@ export class ModelWorld {
     this.#image = undefined;
     this.#imageIn = 0;
     this.#fs = image.fs;
-    const writes = this.#writes;
-    const start = this.#base;
+    const { start, writes } = image;
     await this.#open();
     const found: State = new Map();
     for (const [key, value] of this.#db.scanSync()) found.set(key.toString("latin1"), value);
@@ -616,9 +620,11 @@ function select(state: State, holds: (key: string) => boolean, reverse: boolean)
 }
 
 function expectSame(found: Buffer | undefined, wanted: Buffer | undefined, key: string): void {
-  if (found === undefined || wanted === undefined || !found.equals(wanted)) {
-    expect(found, `value of ${shown(key)}`).toEqual(wanted);
-  }
+  const same = found === undefined || wanted === undefined ? found === wanted : found.equals(wanted);
+  if (same) return;
+  const brief = (value: Buffer | undefined): string =>
+    value === undefined ? "nothing" : `${value.length} bytes ..${value.toString("latin1").slice(-8)}`;
+  expect.fail(`value of ${shown(key)}: ${brief(found)} instead of ${brief(wanted)}`);
 }
 
 function expectEntries(found: readonly [Buffer, Buffer][], wanted: readonly [string, Buffer][]): void {

@@ -1,0 +1,41 @@
+import { SimFs, simRuntime } from "@aura/base/testing";
+import { expect, test } from "vitest";
+import { AuraDB } from "../src/index.ts";
+import { openSim, smallSettings } from "./support/names-run.ts";
+const pad = "x".repeat(300);
+test("two compact() at once", async () => {
+  const db = await openSim(new SimFs());
+  for (let i = 0; i < 3000; i++) db.putSync(`k${i % 500}`, pad + i);
+  const r = await Promise.allSettled([db.compact(), db.compact(), db.compact({ gte: "a", lte: "l" })]);
+  console.log(r.map((x) => x.status === "rejected" ? String(x.reason) : "ok"));
+  expect(r.every((x) => x.status === "fulfilled")).toBe(true);
+  await db.close();
+});
+test("cache capacity 0", async () => {
+  const db = await openSim(new SimFs(), { ...smallSettings, cache: { capacity: 0 } });
+  for (let i = 0; i < 3000; i++) db.putSync(`k${i}`, pad + i);
+  await db.flush();
+  const v = await Promise.race([db.get("k1234"), new Promise((r) => setTimeout(() => r("timeout"), 2000))]);
+  expect(String(v)).toBe(`${pad}1234`);
+  const m = await db.getMany(Array.from({ length: 3000 }, (_, i) => `k${i}`));
+  expect(m.every((x, i) => x?.toString() === pad + i)).toBe(true);
+  let n = 0; for await (const _ of db.scan()) n++;
+  expect(n).toBe(3000);
+  await db.close();
+}, 10000);
+test("compact() after a snapshot was released drops what it held", async () => {
+  const db = await openSim(new SimFs());
+  const big = "v".repeat(5000);
+  for (let i = 0; i < 100; i++) db.putSync(`k${i}`, big + i);
+  const s = db.snapshot();
+  for (let i = 0; i < 100; i++) db.deleteSync(`k${i}`);
+  await db.compact();
+  await db.idle();
+  s.release();
+  await db.compact();
+  await db.idle();
+  const st = db.stats();
+  console.log(JSON.stringify(st.levels.slice(0, 3)), JSON.stringify(st.values));
+  expect(st.values.liveBytes).toBe(0);
+  await db.close();
+});

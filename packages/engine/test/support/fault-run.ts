@@ -1,0 +1,261 @@
+/**
+ * A short scripted workload for fault injection: every call's outcome is noted, and what the disk
+ * holds afterwards is judged by it. What was acknowledged at its level is there; what was rejected is
+ * not, unless the code says that nobody knows.
+ */
+import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
+import { expect } from "vitest";
+import { AuraDB, type Durability, type Settings, WriteBatch } from "../../src/index.ts";
+
+export const directory = "/db";
+
+export const faultSettings: Settings = {
+  seed: 5,
+  wal: { maxFileSize: 65536 },
+  valueLog: { separationThreshold: 300, maxSegmentSize: 65536, spaceAmplificationMax: 1.1 },
+  memtable: { maxSize: 262144 },
+  table: { maxSize: 16384, blockSize: 512 },
+  compaction: { l0Trigger: 2, baseLevelSize: 65536, fanout: 2 },
+  cache: { capacity: 65536 },
+};
+
+/** One write and what became of it. */
+export interface Write {
+  readonly changes: readonly (readonly [key: string, value: string | undefined])[];
+  readonly level: Durability;
+  outcome: "acknowledged" | "rejected" | "unknown" | "pending";
+  code: string | undefined;
+}
+
+/** What a run did and saw. */
+export interface FaultRun {
+  readonly fs: SimFs;
+  readonly runtime: SimRuntime;
+  readonly writes: Write[];
+  /** Every write up to here is durable: a flush, sync or close said so. */
+  durable: number;
+  /** The last sessions were opened on what the earlier ones left; the one that opened last. */
+  db: AuraDB | undefined;
+  readonly errors: { readonly what: string; readonly error: unknown }[];
+  readonly events: string[];
+  readonly closedCleanly: boolean[];
+}
+
+export function newRun(fs: SimFs): FaultRun {
+  return {
+    fs,
+    runtime: simRuntime(3, { autoAdvance: true }),
+    writes: [],
+    durable: 0,
+    db: undefined,
+    errors: [],
+    events: [],
+    closedCleanly: [],
+  };
+}
+
+const GIVE_UP_TURNS = 20_000;
+
+/** Awaits what must settle in a bounded number of turns. */
+export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const watched = promise.finally(() => {
+    settled = true;
+  });
+  watched.catch(() => undefined);
+  for (let turns = 0; !settled; turns++) {
+    if (turns > GIVE_UP_TURNS) throw new Error(`${what} hangs`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return watched;
+}
+
+async function attempt(run: FaultRun, what: string, work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await bounded(what, work());
+    return true;
+  } catch (error) {
+    run.errors.push({ what, error });
+    return false;
+  }
+}
+
+async function openOnce(run: FaultRun): Promise<boolean> {
+  return attempt(run, "open", async () => {
+    run.db = undefined;
+    const db = await AuraDB.open(directory, faultSettings, { fs: run.fs, runtime: run.runtime });
+    db.events.on("backgroundError", ({ activity, error, severity }) => {
+      run.events.push(`${severity} ${activity}: ${(error as { code?: string }).code}`);
+    });
+    run.db = db;
+  });
+}
+
+async function write(
+  run: FaultRun,
+  level: Durability,
+  manner: "sync" | "async",
+  changes: Write["changes"],
+): Promise<void> {
+  const { db } = run;
+  if (db === undefined) return;
+  const entry: Write = { changes, level, outcome: "pending", code: undefined };
+  run.writes.push(entry);
+  const index = run.writes.length;
+  const options = { durability: level };
+  const batch = new WriteBatch();
+  for (const [key, value] of changes) {
+    if (value === undefined) batch.delete(key);
+    else batch.put(key, value);
+  }
+  const [key, value] = changes[0]!;
+  try {
+    if (manner === "async") {
+      const promise =
+        changes.length > 1
+          ? db.write(batch, options)
+          : value === undefined
+            ? db.delete(key, options)
+            : db.put(key, value, options);
+      await bounded("a write", promise);
+    } else if (changes.length > 1) db.writeSync(batch, options);
+    else if (value === undefined) db.deleteSync(key, options);
+    else db.putSync(key, value, options);
+    entry.outcome = "acknowledged";
+    if (level === "sync") run.durable = Math.max(run.durable, index);
+  } catch (error) {
+    run.errors.push({ what: `write ${index}`, error });
+    entry.code = (error as { code?: string }).code;
+    entry.outcome = entry.code === "AURA_UNKNOWN_OUTCOME" ? "unknown" : "rejected";
+  }
+}
+
+async function durably(
+  run: FaultRun,
+  what: string,
+  work: (db: AuraDB) => Promise<unknown>,
+): Promise<boolean> {
+  const { db } = run;
+  if (db === undefined) return false;
+  const index = run.writes.length;
+  const done = await attempt(run, what, () => work(db));
+  if (done) run.durable = Math.max(run.durable, index);
+  return done;
+}
+
+async function closeOnce(run: FaultRun): Promise<void> {
+  const { db } = run;
+  if (db === undefined) return;
+  const clean = db.stats().failure === undefined;
+  const done = await attempt(run, "close", () => db.close());
+  run.db = undefined;
+  run.closedCleanly.push(done && clean);
+  if (done && clean) run.durable = run.writes.length;
+  expect(run.fs.openPaths()).toEqual([]);
+}
+
+const large = (name: string): string => name.repeat(Math.ceil(700 / name.length));
+
+/** Puts of small and large values at each level, flush, compact, close, and all over again. */
+export async function script(run: FaultRun): Promise<void> {
+  for (let session = 0; session < 2; session++) {
+    const p = `s${session}`;
+    if (!(await openOnce(run))) continue;
+    await write(run, "os", "sync", [["same", `${p} 1`]]);
+    await write(run, "os", "async", [["big", large(`${p} big 1 `)]]);
+    await write(run, "sync", "sync", [[`${p} a`, "small synced"]]);
+    await write(run, "sync", "async", [[`${p} b`, large(`${p} synced `)]]);
+    await write(run, "buffered", "sync", [[`${p} c`, "buffered"]]);
+    await write(run, "os", "async", [
+      ["same", `${p} 2`],
+      [`${p} d`, large("in a batch ")],
+      [`${p} a`, undefined],
+    ]);
+    await durably(run, "flush", (db) => db.flush());
+    await write(run, "os", "sync", [["big", large(`${p} big 2 `)]]);
+    await write(run, "buffered", "async", [[`${p} e`, "buffered again"]]);
+    await write(run, "os", "sync", [[`${p} f`, undefined]]);
+    await durably(run, "sync", (db) => db.sync());
+    await write(run, "os", "async", [["same", `${p} 3`]]);
+    await durably(run, "flush", (db) => db.flush());
+    await write(run, "sync", "async", [["big", large(`${p} big 3 `)]]);
+    await durably(run, "compact", (db) => db.compact());
+    await write(run, "os", "async", [[`${p} g`, large("last ")]]);
+    if (run.db !== undefined) {
+      await attempt(run, "idle", () => run.db!.idle());
+      read(run);
+    }
+    await closeOnce(run);
+  }
+}
+
+/** What the open database shows is what was not rejected; what nobody knows is either. */
+export function read(run: FaultRun): void {
+  const found = new Map<string, string>();
+  try {
+    for (const [key, value] of run.db!.scanSync()) found.set(key.toString(), value.toString());
+  } catch (error) {
+    run.errors.push({ what: "scan", error });
+    return;
+  }
+  expectHistory(found, run.writes, run.writes.length);
+}
+
+/** Opens what is left (the disk is sound again), compares, writes, closes. */
+export async function judge(run: FaultRun, fs: SimFs, least: number): Promise<void> {
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime: run.runtime });
+  const found = new Map<string, string>();
+  for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
+  expectHistory(found, run.writes, least);
+  db.putSync("after", "all", { durability: "sync" });
+  await bounded("flush", db.flush());
+  expect(db.getSync("after")?.toString()).toBe("all");
+  await bounded("close", db.close());
+  expect(fs.openPaths()).toEqual([]);
+  const report = await AuraDB.verify(directory, { fs, runtime: run.runtime });
+  expect(report.problems).toEqual([]);
+}
+
+/**
+ * Checks that `found` is a prefix of the writes that were not rejected, with at least the first
+ * `least` writes; each write of unknown outcome may be in it or not.
+ */
+function expectHistory(
+  found: ReadonlyMap<string, string>,
+  writes: readonly Write[],
+  least: number,
+): void {
+  const histories: Map<string, string>[] = [new Map()];
+  const states: { count: number; state: Map<string, string> }[] = [];
+  const note = (count: number): void => {
+    if (count < least) return;
+    for (const state of histories) states.push({ count, state: new Map(state) });
+  };
+  note(0);
+  writes.forEach(({ changes, outcome }, i) => {
+    if (outcome !== "rejected") {
+      if (outcome !== "acknowledged" && histories.length < 64) {
+        histories.push(...histories.map((state) => new Map(state)));
+      }
+      histories.forEach((state, h) => {
+        if (outcome !== "acknowledged" && h < histories.length / 2) return;
+        for (const [key, value] of changes) {
+          if (value === undefined) state.delete(key);
+          else state.set(key, value);
+        }
+      });
+    }
+    note(i + 1);
+  });
+  if (states.some(({ state }) => same(found, state))) return;
+  const brief = (state: ReadonlyMap<string, string>): string[] =>
+    [...state].map(([key, value]) => `${key}: ${value.slice(0, 16)}`).sort();
+  expect(brief(found)).toEqual(brief(states.at(-1)!.state));
+  throw new Error("no prefix of the history");
+}
+
+function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}
