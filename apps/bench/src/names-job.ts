@@ -201,7 +201,7 @@ export class NamesJob {
   }
 
   async #scan(phase: PhaseName): Promise<void> {
-    await this.#phase(phase, cut(this.#setup.sizes.names, 10_000, 10), (host, [from, to]) =>
+    await this.#phase(phase, cut(this.#setup.sizes.names, 100_000, 10), (host, [from, to]) =>
       host.call("scan", from, to),
     );
   }

@@ -169,7 +169,7 @@ function notesFor(results: readonly StoreResult[]): string {
   const notes: string[] = [];
   if (results.length > 1) {
     notes.push("ratio: how many times better the first store is, as measured; below 1: worse");
-    notes.push("slices: smallest and largest ratio of one slice");
+    notes.push("slices: smallest, median and largest ratio of one slice");
   }
   if (results.some(({ description }) => description?.hasSync === false)) {
     notes.push("in brackets: no sync API, so what stands against it is its awaited call");

@@ -1,6 +1,7 @@
 /**
  * The results as a table. A ratio says how many times better the first store is than the other one, as
- * measured: below 1 it is worse. Beside it stand the smallest and the largest ratio of a slice.
+ * measured: below 1 it is worse. Beside it stand the smallest, the median and the largest ratio of a
+ * slice.
  */
 import Table from "cli-table3";
 import pc from "picocolors";
@@ -168,8 +169,8 @@ function compare(row: Row, subject: StoreResult, peer: StoreResult): string[] {
     return [cellOf(row, peer), shown, ""];
   }
   const ratios = ownSlices.map((value, i) => better(row, value, otherSlices[i]!));
-  const spread = `${formatRatio(Math.min(...ratios))} - ${formatRatio(Math.max(...ratios))}`;
-  return [cellOf(row, peer), shown, spread];
+  const spread = [Math.min(...ratios), median(ratios)!, Math.max(...ratios)];
+  return [cellOf(row, peer), shown, spread.map(formatRatio).join(" < ")];
 }
 
 function better({ better: wanted }: Row, own: number, other: number): number {

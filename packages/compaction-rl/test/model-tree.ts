@@ -36,7 +36,7 @@ interface ModelJob {
 }
 
 /** Keys in bytes sort as their numbers do. */
-export function keyOf(n: number): Uint8Array {
+function keyOf(n: number): Uint8Array {
   return new Uint8Array([n >>> 16, n >>> 8, n]);
 }
 
@@ -44,7 +44,7 @@ function fail(what: string): never {
   throw new Error(what);
 }
 
-export function tableOf(number: number, entries: readonly ModelEntry[]): ModelTable {
+function tableOf(number: number, entries: readonly ModelEntry[]): ModelTable {
   const references = new Map<number, SegmentReference>();
   let bytes = 0;
   let deleteCount = 0;

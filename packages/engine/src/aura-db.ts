@@ -362,7 +362,7 @@ export class AuraDB {
     health.close();
     compactor.cancel();
     try {
-      await this.#until(() => queue.outstanding === 0);
+      await this.#until(() => queue.outstanding === 0, true);
       if (health.failure === undefined && failure === undefined) await closeCleanly(parts);
     } catch (error) {
       failure ??= error;
@@ -372,13 +372,16 @@ export class AuraDB {
     if (failure !== undefined) throw failure as Error;
   }
 
-  /** Waits until `condition` holds, letting background work go on. Keeps the process alive. */
-  async #until(condition: () => boolean): Promise<void> {
+  /**
+   * Waits until `condition` holds, letting background work go on. Keeps the process alive. A
+   * database that is closed or read-only meanwhile ends the wait, but for that of the close itself.
+   */
+  async #until(condition: () => boolean, closing = false): Promise<void> {
     const { queue, runtime, turns, health } = this.#parts;
     for (;;) {
       queue.poll();
       if (condition()) return;
-      if (health.failure !== undefined && !health.closed) health.assertWritable();
+      if (!closing) health.assertWritable();
       if (this.#parts.inline) await turns.turn();
       else {
         await new Promise<void>((resolve) => {
@@ -395,6 +398,7 @@ export class AuraDB {
   #levelOf(options: WriteOptions | undefined): Durability {
     this.#assertOpen();
     if (options === undefined) return this.#parts.settings.wal.syncPolicy;
+    checkOptions(options, WRITE_OPTIONS);
     const { signal, sync, durability } = options;
     if (signal?.aborted) {
       throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
@@ -411,6 +415,7 @@ export class AuraDB {
 
   #seqOf(options: ReadOptions | undefined): number {
     const { visibleSeq, snapshots } = this.#parts;
+    if (options !== undefined) checkOptions(options, READ_OPTIONS);
     const seq = visibleSeq();
     return options?.snapshot === undefined ? seq : snapshots.seqOf(options.snapshot);
   }
@@ -432,6 +437,21 @@ function compactionRange(range: KeyRangeOptions): CompactionRange {
     ...(range.gte === undefined ? {} : { smallest: new Uint8Array(keyBytes(range.gte)) }),
     ...(range.lte === undefined ? {} : { largest: new Uint8Array(keyBytes(range.lte)) }),
   };
+}
+
+const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
+const READ_OPTIONS: readonly string[] = ["snapshot"];
+
+/** A misspelt option must not be ignored: it may be the one that asks for durability. */
+function checkOptions(options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "options: expected an object");
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    const list = known.join(", ");
+    throw new AuraError("AURA_INVALID_ARGUMENT", `options.${name}: unknown; known: ${list}`);
+  }
 }
 
 function checkedLevel(durability: Durability): Durability {

@@ -13,7 +13,7 @@
  * - Memory is bounded: without room in the memtables promises wait, and synchronous writes block
  *   until a flush made room.
  */
-import type { Scheduler, Timer } from "@aura/base";
+import type { Clock, Scheduler, Timer } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
@@ -35,13 +35,15 @@ const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
 const BUFFERED_BYTES_MAX = 64 * 1024;
 /** A synchronous write gives up after this long without progress of the background work, ms. */
 const STALL_MS_MAX = 60_000;
+/** How long it waits for a completion before it looks again, ms. */
+const STALL_SLICE_MS = 100;
 /** How long after the last sync the durable watermark is written, ms. */
 const WATERMARK_IDLE_MS = 20;
 
 /** What commit needs of the background work. */
 export interface RoomMaker {
-  /** Begins to flush sealed memtables. */
-  flushSealed(): void;
+  /** Begins to flush sealed memtables. `again`: at once, even after a failure. */
+  flushSealed(again?: boolean): void;
   /** Runs completions of background work on this thread. */
   poll(): void;
   /** Blocks until background work made progress, or `ms` went by. */
@@ -54,6 +56,7 @@ export interface CommitParts {
   readonly memtables: Memtables;
   readonly health: Health;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
   readonly turns: TurnKeeper;
   readonly room: RoomMaker;
   readonly separation: Separation;
@@ -61,6 +64,8 @@ export interface CommitParts {
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
   readonly reserve: Reserve;
+  /** A sync failed; nothing is written any more. */
+  readonly onSyncFailed: () => void;
   /** A write waits for room. */
   readonly onStall: () => void;
 }
@@ -111,6 +116,9 @@ export class Committer {
   #spare: Group | undefined;
   #flight: Flight | undefined;
   #drainScheduled = false;
+  /** `settleSync` is at work: it empties the queue, and nobody else. */
+  #settling = false;
+  #bufferedSinceMs = 0;
   #syncing: Promise<void> | undefined;
   #nextSeq: number;
   /** Times a write had to wait for room. */
@@ -195,12 +203,23 @@ export class Committer {
 
   /** Makes every admitted write visible (or failed), on this thread. */
   settleSync(): void {
-    this.#landSync();
-    while (this.#queue.length > 0) {
-      const pending = this.#queue[0]!;
-      this.#makeRoomSync(pending.group.memtableBytes);
-      this.#queue.shift();
-      this.#appendPending(pending);
+    if (this.#settling) return;
+    this.#settling = true;
+    try {
+      this.#landSync();
+      while (this.#queue.length > 0) {
+        const { failure } = this.#parts.health;
+        if (failure !== undefined) {
+          this.#rejectQueue(failure);
+          return;
+        }
+        const pending = this.#queue[0]!;
+        this.#makeRoomSync(pending.group.memtableBytes);
+        this.#queue.shift();
+        this.#appendPending(pending);
+      }
+    } finally {
+      this.#settling = false;
     }
   }
 
@@ -234,9 +253,11 @@ export class Committer {
     this.#syncNow();
   }
 
-  /** Seals the active memtable if it holds something. Precondition: settled. */
+  /** Seals the active memtable if it holds something. */
   sealMemtable(): void {
     const { memtables, journal, room } = this.#parts;
+    // The log ends here: an append that goes to it has to be in it, and in this memtable.
+    this.#landSync();
     if (memtables.active.table.entryCount === 0) return;
     this.flushBufferedSync();
     memtables.seal();
@@ -246,6 +267,7 @@ export class Committer {
 
   /** Goes on with groups that waited for room. */
   drain(): void {
+    if (this.#settling) return;
     while (this.#queue.length > 0 && this.#flight === undefined) {
       const pending = this.#queue[0]!;
       if (this.#parts.health.failure !== undefined) {
@@ -259,7 +281,8 @@ export class Committer {
       }
       this.#queue.shift();
       pending.closed = true;
-      if (pending.group.bytes >= POOL_GROUP_BYTES_MIN) this.#appendOnPool(pending);
+      const large = pending.group.bytes >= POOL_GROUP_BYTES_MIN;
+      if (large && !this.#parts.journal.isPoolBusy(pending.group)) this.#appendOnPool(pending);
       else this.#appendPending(pending);
     }
   }
@@ -304,8 +327,6 @@ export class Committer {
     }
     const pending = new PendingGroup(this.#spare ?? newGroup());
     this.#spare = undefined;
-    // A caller may drop its promise; the failure then shows in health and at the next write.
-    pending.appended.promise.catch(() => undefined);
     pending.group.begin(this.#nextSeq);
     this.#queue.push(pending);
     if (!this.#drainScheduled) {
@@ -338,7 +359,11 @@ export class Committer {
     const { bytes, length } = group.covered;
     this.#parts.memtables.apply(bytes, start, length, this.#nextSeq, 0, 0);
     this.#nextSeq++;
-    if (group.bytes >= BUFFERED_BYTES_MAX) this.flushBufferedSync();
+    const nowMs = this.#parts.clock.monotonicMs();
+    if (group.count === 1) this.#bufferedSinceMs = nowMs;
+    // The timer needs a turn of the event loop, and the delay is bounded without one, too.
+    const late = nowMs - this.#bufferedSinceMs >= this.#parts.bufferedDelayMs;
+    if (late || group.bytes >= BUFFERED_BYTES_MAX) this.flushBufferedSync();
     else
       this.#bufferedTimer ??= this.#parts.scheduler.after(this.#parts.bufferedDelayMs, () => {
         this.#bufferedTimer = undefined;
@@ -359,8 +384,10 @@ export class Committer {
 
   /** Appends a group and makes it visible. On failure the group is void and the error is thrown. */
   #append(group: Group): void {
-    const { journal } = this.#parts;
+    const { journal, health } = this.#parts;
     this.flushBufferedSync();
+    // Nothing goes behind a group of unknown fate.
+    health.assertWritable();
     let place: GroupPlace;
     try {
       place = journal.appendSync(group);
@@ -411,6 +438,7 @@ export class Committer {
   #appendOnPool(pending: PendingGroup): void {
     try {
       this.flushBufferedSync();
+      this.#parts.health.assertWritable();
       const { log, place, written } = this.#parts.journal.beginAppend(pending.group);
       const flight: Flight = { pending, log, place, done: false };
       this.#flight = flight;
@@ -489,13 +517,13 @@ export class Committer {
     this.stallCount++;
     this.#parts.onStall();
     const { room, health } = this.#parts;
-    const sliceMs = 100;
-    for (let idleMs = 0; !this.#makeRoom(memtableBytes); ) {
+    for (let tries = 0; !this.#makeRoom(memtableBytes); ) {
       health.assertWritable();
-      room.flushSealed();
-      if (room.waitSync(sliceMs)) idleMs = 0;
-      else idleMs += sliceMs;
-      if (idleMs >= STALL_MS_MAX) {
+      const before = this.#parts.memtables.sealed.length;
+      room.flushSealed(true);
+      room.waitSync(STALL_SLICE_MS);
+      if (this.#parts.memtables.sealed.length < before) tries = 0;
+      else if (++tries * STALL_SLICE_MS >= STALL_MS_MAX) {
         throw new AuraError("AURA_BUSY", "no room: flushes make no progress");
       }
     }
@@ -515,6 +543,7 @@ export class Committer {
   async #durable(seq: number): Promise<void> {
     const { journal, health } = this.#parts;
     while (journal.durableSeq < seq) {
+      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
       if (health.failure !== undefined) throw this.#syncFailed(health.failure, health);
       if (this.#syncing === undefined) {
         this.#syncing = journal.sync().finally(() => {
@@ -531,6 +560,7 @@ export class Committer {
   }
 
   #syncFailed(error: unknown, health: Health): AuraError {
+    if (health.failure === undefined) this.#parts.onSyncFailed();
     health.fail(error as Error);
     return new AuraError(
       "AURA_UNKNOWN_OUTCOME",

@@ -14,7 +14,7 @@ import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
-import type { ReadParts } from "./lookup.ts";
+import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
 import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { behind, type ParsedRange } from "./range.ts";
@@ -101,12 +101,14 @@ export class DbCursor {
 
   /** As `value`; a separated value is read through the thread pool when that is better. */
   async readValue(): Promise<Buffer> {
-    if (this.#entry().tag !== Kind.pointer) return this.value;
-    const batch = new EntryBatch(false, true);
+    const visible = this.#entry();
+    if (visible.tag !== Kind.pointer) return this.value;
+    const { values, reads } = this.#parts;
+    const batch = new EntryBatch(false, true, 1);
     this.#enter();
     try {
-      this.#addTo(batch);
-      await batch.resolve(this.#parts.values, this.#parts.reads);
+      batch.add(visible, values);
+      await batch.resolve(values, reads);
     } finally {
       this.#leave();
     }
@@ -177,7 +179,7 @@ export class DbCursor {
   /** @internal As `nextMany`. `stay`: does not move behind the last of `count` entries. */
   async take(count: number, stay = false): Promise<EntryBatch> {
     const { values, reads, turns } = this.#parts;
-    const batch = new EntryBatch(this.#fields.keys, this.#fields.values);
+    const batch = new EntryBatch(this.#fields.keys, this.#fields.values, count);
     this.#enter();
     try {
       this.#beginTake();
@@ -198,7 +200,7 @@ export class DbCursor {
 
   /** @internal As `take`. */
   takeSync(count: number, stay = false): EntryBatch {
-    const batch = new EntryBatch(this.#fields.keys, this.#fields.values);
+    const batch = new EntryBatch(this.#fields.keys, this.#fields.values, count);
     this.#enter();
     try {
       this.#beginTake();
@@ -319,6 +321,7 @@ export class DbCursor {
     if (this.#side === Side.behind) return true;
     const visible = this.#visible;
     const reverse = this.#reverse;
+    const { values } = this.#parts;
     for (;;) {
       if (!visible.valid) {
         if (visible.pending) return false;
@@ -327,25 +330,11 @@ export class DbCursor {
         return true;
       }
       if (batch.count >= count || batch.bytes >= BATCH_BYTES_MAX) return true;
-      this.#addTo(batch);
+      batch.add(visible, values);
       if (stay && batch.count === count) return true;
       if (reverse) visible.prev();
       else visible.next();
     }
-  }
-
-  #addTo(batch: EntryBatch): void {
-    const {
-      keyBytes: key,
-      keyStart,
-      keyEnd,
-      tag,
-      valueBytes,
-      valueStart,
-      valueEnd,
-    } = this.#visible;
-    const { values } = this.#parts;
-    batch.add(key, keyStart, keyEnd, tag, valueBytes, valueStart, valueEnd, values);
   }
 
   /** Completes a move, reading where it is best. */
@@ -362,7 +351,7 @@ export class DbCursor {
         try {
           visible.loadSync();
         } finally {
-          reads.note(startMs);
+          reads.note(startMs, SLOW_CURSOR_READ_MS);
         }
       } else await visible.load();
       this.#assertGoing();

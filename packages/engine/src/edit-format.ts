@@ -38,6 +38,7 @@ const Tag = {
   log: 18,
   voidRange: 20,
   clean: 22,
+  syncFailed: 24,
 } as const;
 
 /** Appends the fields of `edit` to `out`. */
@@ -100,6 +101,7 @@ export function encodeEdit(out: ByteBuffer, edit: VersionEdit): void {
       b.seq(range.last);
     });
   }
+  if (edit.syncFailed === true) field(Tag.syncFailed, () => undefined);
   if (clean !== undefined) {
     field(Tag.clean, (b) => {
       b.seq(clean.lastSeq);
@@ -123,6 +125,7 @@ function encodeAddition(b: ByteBuffer, addition: TableAddition): void {
   b.varint(table.bytes);
   b.varint(table.entryCount);
   b.varint(table.deleteCount);
+  b.varint(table.shadowedCount);
   b.blob(table.smallestKey);
   b.blob(table.largestKey);
   b.u8(0); // bounds: inclusive (1 would be an exclusive sentinel of a range delete)
@@ -149,6 +152,7 @@ function decodeAddition(r: ByteReader): TableAddition {
   const bytes = r.varint();
   const entryCount = r.varint();
   const deleteCount = r.varint();
+  const shadowedCount = r.varint();
   const smallestKey = r.blob();
   const largestKey = r.blob();
   const bounds = r.u8();
@@ -171,6 +175,7 @@ function decodeAddition(r: ByteReader): TableAddition {
     bytes,
     entryCount,
     deleteCount,
+    shadowedCount,
     smallestKey,
     largestKey,
     smallestSeq,
@@ -187,6 +192,7 @@ export function decodeEdit(r: ByteReader): VersionEdit {
   let lastSeq = -1;
   let flushedSeq: number | undefined;
   let clean: VersionEdit["clean"];
+  let syncFailed = false;
   const added: TableAddition[] = [];
   const removed: TableRemoval[] = [];
   const segmentChanges: SegmentChange[] = [];
@@ -241,6 +247,9 @@ export function decodeEdit(r: ByteReader): VersionEdit {
       case Tag.voidRange:
         voids.push({ first: b.seq(), last: b.seq() });
         break;
+      case Tag.syncFailed:
+        syncFailed = true;
+        break;
       case Tag.clean:
         clean = decodeClean(b);
         break;
@@ -263,6 +272,7 @@ export function decodeEdit(r: ByteReader): VersionEdit {
     logs,
     voids,
     ...(clean === undefined ? {} : { clean }),
+    ...(syncFailed ? { syncFailed } : {}),
   };
 }
 

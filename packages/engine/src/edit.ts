@@ -72,6 +72,8 @@ export interface VersionEdit {
   readonly logs?: readonly LogValidity[];
   readonly voids?: readonly VoidRange[];
   readonly clean?: CleanClose;
+  /** A sync failed: the kernel may have dropped pages, so that an equal boot id says nothing. */
+  readonly syncFailed?: boolean;
 }
 
 /** Returns the version after `edit`. Throws (assertion) when the edit does not fit the version. */

@@ -2,10 +2,11 @@
  * Flush scheduling: sealed memtables become tables of level 0, one after the other, in order.
  *
  * A flush that fails is tried again after a pause (out of space: once there is room); its memtable
- * and logs stay. What it read is released when its edit is published: the entries are in tables and
+ * and logs stay. Only a log that could not be synced ends writing: that is not tried twice. What a
+ * flush read is released when its edit is published: the entries are in tables and
  * in the logs, which go only when the edit is durable.
  */
-import type { JobQueue, Scheduler } from "@aura/base";
+import type { JobQueue, Scheduler, Timer } from "@aura/base";
 import { hasCode } from "@aura/base";
 import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
@@ -44,7 +45,7 @@ export interface FlushParts {
 export class Flusher {
   readonly #parts: FlushParts;
   #running = false;
-  #waiting = false;
+  #waiting: Timer | undefined;
   /** Counters for stats. */
   flushes = 0;
   bytesWritten = 0;
@@ -56,7 +57,14 @@ export class Flusher {
 
   /** True while a flush runs or one is to be tried again. */
   get busy(): boolean {
-    return this.#running || this.#waiting;
+    return this.#running || this.#waiting !== undefined;
+  }
+
+  /** As `start`, without the pause after a failure: somebody is blocked until there is room. */
+  startAgain(): void {
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
+    this.start();
   }
 
   /** Begins to flush the oldest sealed memtable, unless a flush runs already. */
@@ -125,7 +133,7 @@ export class Flusher {
     for (const log of journal.files) {
       if (log.kind !== "vlog" || !log.sealed || log.lastSeq > seq) continue;
       if ((segments.get(log.number)?.fileBytes ?? 0) > 0) continue;
-      seals.push({ number: log.number, fileBytes: log.writer.bytes, lastSeq: log.lastSeq });
+      seals.push({ number: log.number, fileBytes: log.contentBytes, lastSeq: log.lastSeq });
     }
     for (const log of oldLogs) {
       if (log.kind !== "vlog" || log.lastSeq > seq) continue;
@@ -138,14 +146,20 @@ export class Flusher {
   #failed(memtable: MemtableEntry, error: Error): void {
     this.#running = false;
     memtable.flushing = false;
-    const { health, events, reserve, scheduler } = this.#parts;
+    const { health, events, reserve, scheduler, tree } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
+    if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
+      // A log could not be synced. Another try would succeed without writing what is lost.
+      tree.noteSyncFailed();
+      health.fail(error);
+      events.announce("backgroundError", { severity: "hard", activity: "sync", error });
+      return;
+    }
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
-    this.#waiting = true;
-    scheduler.after(FLUSH_RETRY_MS, () => {
-      this.#waiting = false;
+    this.#waiting = scheduler.after(FLUSH_RETRY_MS, () => {
+      this.#waiting = undefined;
       this.start();
     });
   }

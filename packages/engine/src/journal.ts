@@ -38,6 +38,10 @@ export interface LogFile {
   /** Highest sequence number in the file that a sync has covered. */
   syncedSeq: number;
   nameDurable: boolean;
+  /** End of its last group. What follows, watermarks, no sync needs to cover. */
+  contentBytes: number;
+  /** A sync of it failed: what it holds may be lost, whatever a later sync says. */
+  syncFailed: boolean;
   /** No group will be added. */
   sealed: boolean;
 }
@@ -106,7 +110,7 @@ export class Journal {
 
   /** Appends a group on this thread. On failure its sequence numbers are void and the error is thrown. */
   appendSync(group: Group): GroupPlace {
-    const { log, place } = this.#prepare(group);
+    const { log, place } = this.#prepareOrVoid(group);
     try {
       log.writer.appendSync(
         [group.covered.bytes.subarray(0, group.covered.length)],
@@ -127,16 +131,17 @@ export class Journal {
    * written to the next one under the same sequence numbers.
    */
   appendVisibleSync(group: Group): void {
-    const { log } = this.#prepare(group);
+    let log: LogFile | undefined;
     const covered = [group.covered.bytes.subarray(0, group.covered.length)];
     const { firstSeq, count } = group;
     try {
+      log = this.#prepare(group).log;
       log.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
       this.#appended(log, group);
     } catch (error) {
-      this.#giveUp(log);
+      if (log !== undefined) this.#giveUp(log);
       if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
-      const next = this.#create(log.kind);
+      const next = this.#create("wal");
       next.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
       this.#appended(next, group);
     }
@@ -144,7 +149,7 @@ export class Journal {
 
   /** Begins to append a group on the thread pool; `finishAppend` or `fail` must follow. */
   beginAppend(group: Group): { log: LogFile; place: GroupPlace; written: Promise<void> } {
-    const { log, place } = this.#prepare(group);
+    const { log, place } = this.#prepareOrVoid(group);
     const written = log.writer
       .append(
         [group.covered.bytes.subarray(0, group.covered.length)],
@@ -155,6 +160,11 @@ export class Journal {
       )
       .then(() => undefined);
     return { log, place, written };
+  }
+
+  /** Whether the log that a group would go to is still being written to by the thread pool. */
+  isPoolBusy(group: Group): boolean {
+    return this.#current[kindOf(group)]?.writer.inFlight === true;
   }
 
   /** Writes the group of an append in flight again on this thread, at the same place. */
@@ -168,28 +178,33 @@ export class Journal {
   }
 
   /**
-   * Gives up a file and the group whose write to it failed. Returns the error to report: `cause`
+   * Gives up a file (undefined: none could be made) and the group whose write failed. A group
+   * without a file leaves a gap in the numbers just the same. Returns the error to report: `cause`
    * when a new log that voids the group is durable (the group will never reappear), else
    * AURA_UNKNOWN_OUTCOME.
    */
-  fail(log: LogFile, group: Group, cause: unknown): Error {
-    this.#giveUp(log);
+  fail(log: LogFile | undefined, group: Group, cause: unknown): Error {
+    const path = log?.writer.path ?? this.#place.directory;
+    if (log !== undefined) this.#giveUp(log);
+    const before = this.appendedSeq;
     this.#voids.push({ first: group.firstSeq, last: group.lastSeq });
     this.appendedSeq = group.lastSeq;
     try {
       if (hasCode(cause, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
-      const next = this.#create(log.kind);
+      const next = this.#create(kindOf(group));
       next.writer.syncSync();
       this.#place.fs.syncDirSync(this.#place.directory);
       next.nameDurable = true;
     } catch (second) {
+      // No edit may say that these numbers were reached: recovery would miss what is not there.
+      this.appendedSeq = before;
       return new AuraError(
         "AURA_UNKNOWN_OUTCOME",
         `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,
-        { cause, file: log.writer.path },
+        { cause, file: path },
       );
     }
-    return cause instanceof Error ? cause : ioError(cause, log.writer.path, "append");
+    return cause instanceof Error ? cause : ioError(cause, path, "append");
   }
 
   /** Makes the history up to now durable, on this thread. */
@@ -198,7 +213,7 @@ export class Journal {
     if (this.durableSeq >= target) return;
     for (const log of this.#files) {
       if (log.lastSeq <= log.syncedSeq) continue;
-      log.writer.syncSync();
+      this.#syncLogSync(log);
       log.syncedSeq = log.lastSeq;
     }
     if (this.#files.some((log) => !log.nameDurable)) {
@@ -216,7 +231,7 @@ export class Journal {
     const dirty = this.#files.filter((log) => log.lastSeq > log.syncedSeq);
     const marks = dirty.map((log) => log.lastSeq);
     const nameless = this.#files.filter((log) => !log.nameDurable);
-    const work: Promise<void>[] = dirty.map((log) => log.writer.sync());
+    const work: Promise<void>[] = dirty.map((log) => this.#syncLog(log));
     if (nameless.length > 0) work.push(this.#place.fs.syncDir(this.#place.directory));
     await settleAll(work);
     dirty.forEach((log, i) => {
@@ -225,6 +240,14 @@ export class Journal {
     for (const log of nameless) log.nameDurable = true;
     this.syncCount++;
     if (target > this.durableSeq) this.durableSeq = target;
+  }
+
+  /** Makes durable also what no acknowledgement waits for: everything that the logs hold. */
+  syncRestSync(): void {
+    this.syncSync();
+    for (const { writer } of this.#files) {
+      if (writer.failure === undefined && writer.syncedBytes < writer.bytes) writer.syncSync();
+    }
   }
 
   /** Files whose values a flush up to `seq` may name and that no sync has covered yet. */
@@ -289,10 +312,44 @@ export class Journal {
     this.#poisoned.push({ number: log.number, validBytes: log.writer.bytes });
   }
 
+  async #syncLog(log: LogFile): Promise<void> {
+    if (log.writer.failure !== undefined) {
+      this.#syncLogSync(log);
+      return;
+    }
+    try {
+      await log.writer.sync();
+    } catch (error) {
+      log.syncFailed = true;
+      throw error;
+    }
+  }
+
+  /** A failed write ends a log, yet what stands before it is history and is synced like the rest. */
+  #syncLogSync(log: LogFile): void {
+    const { failure, path, token } = log.writer;
+    if (log.syncFailed) throw failure ?? new AuraError("AURA_IO", `a sync of ${path} failed`);
+    try {
+      if (failure === undefined) log.writer.syncSync();
+      else this.#place.fs.syncTokenSync(token);
+    } catch (error) {
+      log.syncFailed = true;
+      throw error;
+    }
+  }
+
+  #prepareOrVoid(group: Group): { log: LogFile; place: GroupPlace } {
+    try {
+      return this.#prepare(group);
+    } catch (error) {
+      throw this.fail(undefined, group, error);
+    }
+  }
+
   #prepare(group: Group): { log: LogFile; place: GroupPlace } {
     assert(group.count > 0, "an empty group is not appended");
-    assert(group.firstSeq > this.appendedSeq, "groups leave in sequence order");
-    const log = this.#fileFor(group.attachedBytes > 0 ? "vlog" : "wal");
+    assert(group.firstSeq === this.appendedSeq + 1, "groups leave in order and without a gap");
+    const log = this.#fileFor(kindOf(group));
     const attachedOffset = log.writer.bytes + FRAME_HEADER_BYTES + group.covered.length;
     if (group.attachedBytes > 0) group.place(log.writer.uid, attachedOffset);
     return { log, place: { file: log.number, attachedOffset } };
@@ -300,6 +357,7 @@ export class Journal {
 
   #appended(log: LogFile, group: Group): void {
     log.lastSeq = group.lastSeq;
+    log.contentBytes = log.writer.bytes;
     this.appendedSeq = group.lastSeq;
     this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
   }
@@ -344,12 +402,18 @@ export class Journal {
       lastSeq: this.appendedSeq,
       syncedSeq: this.appendedSeq,
       nameDurable: false,
+      contentBytes: writer.bytes,
+      syncFailed: false,
       sealed: false,
     };
     this.#files.push(log);
     this.#current[kind] = log;
     return log;
   }
+}
+
+function kindOf(group: Group): StreamKind {
+  return group.attachedBytes > 0 ? "vlog" : "wal";
 }
 
 /** Waits for all, then throws the first failure: nothing is left running behind an error. */

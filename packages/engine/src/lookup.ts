@@ -47,9 +47,11 @@ export interface ReadParts {
 }
 
 /** Longest time of reads on this thread within one turn of the event loop, milliseconds. */
-export const SYNC_READ_MS_MAX = 2;
-/** A read that takes longer did not come from the page cache, milliseconds. */
-export const SLOW_READ_MS = 0.2;
+const SYNC_READ_MS_MAX = 2;
+/** A read of a block that takes longer did not come from the page cache, milliseconds. */
+const SLOW_READ_MS = 0.2;
+/** The same for a read of a cursor, which may be of many blocks at once. */
+export const SLOW_CURSOR_READ_MS = 1;
 /** So many slow reads within the window send misses to the thread pool. */
 export const SLOW_READS_MAX = 4;
 /** The window: the last so many reads on this thread. */
@@ -98,8 +100,8 @@ export class AdaptiveReads {
     return this.#clock.monotonicMs();
   }
 
-  /** Notes a read on this thread that began at `startMs`, failed or not. */
-  note(startMs: number): void {
+  /** Notes a read on this thread that began at `startMs`, failed or not; slow if longer than `slowMs`. */
+  note(startMs: number, slowMs: number = SLOW_READ_MS): void {
     const nowMs = this.#clock.monotonicMs();
     const tookMs = nowMs - startMs;
     this.#spentMs += tookMs;
@@ -110,7 +112,7 @@ export class AdaptiveReads {
         this.#spentMs = 0;
       });
     }
-    const slow = tookMs > SLOW_READ_MS ? 1 : 0;
+    const slow = tookMs > slowMs ? 1 : 0;
     if (this.#pooled) {
       if (slow === 0) this.#return();
       return;

@@ -174,8 +174,8 @@ export interface ManifestState {
   readonly voids: readonly VoidRange[];
   /** Set when the last record is a clean close. */
   readonly clean: CleanClose | undefined;
-  /** True when the running kernel wrote this manifest: no power was lost since. */
-  readonly sameBoot: boolean;
+  /** A sync failed since: logs may lack what was never durable, though no power was lost. */
+  readonly syncFailed: boolean;
 }
 
 /** Returns the number of the manifest in force, or undefined when there is no CURRENT. */
@@ -220,6 +220,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
     const sameBoot = Buffer.from(preamble.blob()).toString() === fs.bootId();
     let version = emptyVersion();
     let last: VersionEdit | undefined;
+    let syncFailed = false;
     let previous = 0;
     let lastStamp = 0;
     const logs = new Map<number, LogValidity>();
@@ -236,6 +237,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
         throw new AuraError("AURA_UNSUPPORTED", `${path}: unknown record class ${recordClass}`);
       }
       last = decodeEdit(reader);
+      syncFailed ||= last.syncFailed === true;
       version = applyManifestEdit(version, last, path, log.offset);
       for (const entry of last.logs ?? []) logs.set(entry.number, entry);
       voids.push(...(last.voids ?? []));
@@ -257,7 +259,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
       logs,
       voids,
       clean: torn ? undefined : last.clean,
-      sameBoot,
+      syncFailed,
     };
   } finally {
     log.closeSync();

@@ -54,6 +54,18 @@ export async function compactRange(
     bytesDone += step.bytes;
     options.onProgress?.({ bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
   }
+  const last = lastStep(tree.version, range);
+  if (last !== undefined) {
+    const { inputs, outputLevel } = last;
+    await compactor.merge({
+      inputs,
+      outputLevel,
+      outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
+      tableBytesMax,
+      reason: "manual",
+      drain: [...compactor.draining],
+    });
+  }
   options.onProgress?.({ bytesDone: bytesTotal, bytesTotal });
 }
 
@@ -61,6 +73,24 @@ interface Step {
   readonly inputs: { level: number; tables: number[] }[];
   readonly outputLevel: number;
   readonly bytes: number;
+}
+
+/**
+ * Tables of the deepest level that hold deletes, or versions that only snapshots saw, are rewritten
+ * once: those snapshots may be gone.
+ */
+function lastStep(version: Version, range: CompactionRange): Step | undefined {
+  const level = version.levels.findLastIndex(({ runs }) => runs.length > 0);
+  if (level < 1 || version.levels[level]!.runs.length > 1) return undefined;
+  const tables = tablesIn(version, level, range).filter(
+    (table) => table.deleteCount + table.shadowedCount > 0,
+  );
+  if (tables.length === 0) return undefined;
+  return {
+    inputs: [{ level, tables: tables.map((table) => table.number) }],
+    outputLevel: level,
+    bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
+  };
 }
 
 /**

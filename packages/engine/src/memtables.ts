@@ -52,6 +52,9 @@ export interface MemtableLimits {
   readonly countMax: number;
 }
 
+/** More than an arena's header takes. */
+const ARENA_OVERHEAD = 4096;
+
 const pointer = new Uint8Array(POINTER_BYTES);
 
 /** The active and the sealed memtables. */
@@ -104,6 +107,19 @@ export class Memtables {
     this.#active = this.#make(memtable.lastSeq);
     this.#sealed.push(memtable);
     return memtable;
+  }
+
+  /**
+   * Makes room for a group whatever its size: recovery may meet one that was written with larger
+   * memtables.
+   */
+  makeRoom(bytes: number): void {
+    if (this.hasRoom(bytes)) return;
+    const old = this.#active;
+    const size = Math.max(this.#limits.bytes, Math.ceil((bytes + ARENA_OVERHEAD) / 4) * 4);
+    this.#active = new MemtableEntry(this.#pool, size, this.#drawSeed(), old.lastSeq);
+    if (old.table.entryCount > 0) this.#sealed.push(old);
+    else old.release();
   }
 
   /** Forgets the oldest sealed memtable, whose entries are in tables now. */

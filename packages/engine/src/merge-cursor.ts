@@ -11,12 +11,11 @@
  * A move that waits for blocks completes when all of its children have theirs. Two entries never
  * share key and sequence number; if they did, the one of the newer child would come first.
  */
-import { assert, compareBytes, type EntryCursor } from "@aura/base";
+import { assert, type EntryCursor } from "@aura/base";
+import { viewOf } from "./copy-view.ts";
 
 const NO_BYTES = new Uint8Array(0);
-
-/** What is left of an interrupted move. */
-const Rest = { none: 0, top: 1, all: 2 } as const;
+const NO_VIEW = new DataView(NO_BYTES.buffer);
 
 /** A cursor over the entries of several cursors. Owns them: `close` closes them all. */
 export class MergeCursor implements EntryCursor {
@@ -34,6 +33,11 @@ export class MergeCursor implements EntryCursor {
   readonly #children: readonly EntryCursor[];
   /** Current key and sequence number of each child that is in `#order`. */
   readonly #keys: Uint8Array[];
+  /** The same bytes, to compare four at a time. */
+  readonly #views: DataView[];
+  /** Views of values that were asked for, and what they are views of. */
+  readonly #valueBytes: Uint8Array[];
+  readonly #valueViews: DataView[];
   readonly #starts: Int32Array;
   readonly #ends: Int32Array;
   readonly #seqs: Float64Array;
@@ -41,15 +45,35 @@ export class MergeCursor implements EntryCursor {
   readonly #order: Int32Array;
   #count = 0;
   #forward = true;
-  #rest: number = Rest.none;
+  /** What a move waits for: the block of the first child only, or that of any. */
+  #isTopOnly = false;
 
   constructor(children: readonly EntryCursor[]) {
     this.#children = children;
     this.#keys = children.map(() => NO_BYTES);
+    this.#views = children.map(() => NO_VIEW);
+    this.#valueBytes = children.map(() => NO_BYTES);
+    this.#valueViews = children.map(() => NO_VIEW);
     this.#starts = new Int32Array(children.length);
     this.#ends = new Int32Array(children.length);
     this.#seqs = new Float64Array(children.length);
     this.#order = new Int32Array(children.length);
+  }
+
+  /** A view of `keyBytes`, with the same indexes. Precondition: valid. */
+  get keyView(): DataView {
+    return this.#views[this.#order[0]!]!;
+  }
+
+  /** A view of `valueBytes`, with the same indexes. Precondition: valid. */
+  get valueView(): DataView {
+    const top = this.#order[0]!;
+    const bytes = this.valueBytes;
+    if (this.#valueBytes[top] !== bytes) {
+      this.#valueBytes[top] = bytes;
+      this.#valueViews[top] = viewOf(bytes);
+    }
+    return this.#valueViews[top]!;
   }
 
   get failed(): boolean {
@@ -142,7 +166,6 @@ export class MergeCursor implements EntryCursor {
     this.pending = false;
     this.#forward = forward;
     this.#count = 0;
-    this.#rest = Rest.none;
   }
 
   /** Turns the merge round and moves one entry in the new direction. */
@@ -176,12 +199,11 @@ export class MergeCursor implements EntryCursor {
     }
   }
 
+  /** Goes on with a move whose children have what they waited for. */
   #settle(): void {
-    if (this.#rest === Rest.all) this.#settleAll();
-    else if (this.#rest === Rest.top) {
-      const top = this.#order[0]!;
-      this.#settleTop(top, this.#children[top]!);
-    }
+    const top = this.#order[0]!;
+    if (this.#isTopOnly) this.#settleTop(top, this.#children[top]!);
+    else this.#settleAll();
   }
 
   /** Sorts all children, unless some of them wait for a block. */
@@ -191,10 +213,9 @@ export class MergeCursor implements EntryCursor {
     for (const child of children) {
       if (!child.pending) continue;
       this.pending = true;
-      this.#rest = Rest.all;
+      this.#isTopOnly = false;
       return;
     }
-    this.#rest = Rest.none;
     let count = 0;
     for (let i = 0; i < children.length; i++) {
       const child = children[i]!;
@@ -215,16 +236,14 @@ export class MergeCursor implements EntryCursor {
     if (!child.valid) {
       if (child.pending) {
         this.pending = true;
-        this.#rest = Rest.top;
+        this.#isTopOnly = true;
         return;
       }
-      this.#rest = Rest.none;
       this.#count = count - 1;
       for (let i = 1; i < count; i++) order[i - 1] = order[i]!;
       if (count > 1) this.#stand();
       return;
     }
-    this.#rest = Rest.none;
     this.#note(top, child);
     if (count > 1 && this.#isBefore(order[1]!, top)) {
       let low = 2;
@@ -241,7 +260,11 @@ export class MergeCursor implements EntryCursor {
   }
 
   #note(index: number, child: EntryCursor): void {
-    this.#keys[index] = child.keyBytes;
+    const bytes = child.keyBytes;
+    if (this.#keys[index] !== bytes) {
+      this.#keys[index] = bytes;
+      this.#views[index] = viewOf(bytes);
+    }
     this.#starts[index] = child.keyStart;
     this.#ends[index] = child.keyEnd;
     this.#seqs[index] = child.seq;
@@ -249,13 +272,35 @@ export class MergeCursor implements EntryCursor {
 
   /** Returns whether the entry of child `a` comes before that of `b` in the direction of the merge. */
   #isBefore(a: number, b: number): boolean {
-    const starts = this.#starts;
-    const ends = this.#ends;
-    const keys = this.#keys;
-    let order = compareBytes(keys[a]!, starts[a]!, ends[a]!, keys[b]!, starts[b]!, ends[b]!);
-    if (order === 0) order = this.#seqs[b]! - this.#seqs[a]!;
-    if (order === 0) order = a - b;
+    const order = this.#compare(a, b);
     return this.#forward ? order < 0 : order > 0;
+  }
+
+  /** Compares the entries of two children in internal order. */
+  #compare(a: number, b: number): number {
+    const views = this.#views;
+    const viewA = views[a]!;
+    const viewB = views[b]!;
+    let atA = this.#starts[a]!;
+    let atB = this.#starts[b]!;
+    const lengthA = this.#ends[a]! - atA;
+    const lengthB = this.#ends[b]! - atB;
+    const end = atA + (lengthA < lengthB ? lengthA : lengthB);
+    // Neighbours share most of their bytes: four at a time takes half the time of a byte loop.
+    for (; atA <= end - 4; atA += 4, atB += 4) {
+      const fourA = viewA.getUint32(atA);
+      const fourB = viewB.getUint32(atB);
+      if (fourA !== fourB) return fourA < fourB ? -1 : 1;
+    }
+    for (; atA < end; atA++, atB++) {
+      const difference = viewA.getUint8(atA) - viewB.getUint8(atB);
+      if (difference !== 0) return difference;
+    }
+    if (lengthA !== lengthB) return lengthA - lengthB;
+    // Newer versions first; of equal ones, which there should not be, that of the newer child.
+    const seqs = this.#seqs;
+    const newer = seqs[b]! - seqs[a]!;
+    return newer === 0 ? a - b : newer;
   }
 
   /** Shows the entry of the first child. */

@@ -2,6 +2,7 @@
  * Assembles a database: locks the directory, recovers it, and makes the parts that work together.
  * The only place that knows how they are wired.
  */
+import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
 import { leveledPolicy } from "@aura/compaction-rl";
@@ -123,7 +124,8 @@ export function directoryOf(path: string): string {
   if (typeof path !== "string" || path.length === 0 || path.includes("\0")) {
     throw new AuraError("AURA_INVALID_ARGUMENT", "path: expected the path of a directory");
   }
-  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  // Absolute: a later change of the working directory must not move the database.
+  return resolve(path).replaceAll("\\", "/");
 }
 
 /** Returns memtables of the sizes that the settings ask for. */
@@ -273,10 +275,11 @@ function assemble(
       memtables,
       health,
       scheduler: runtime.scheduler,
+      clock: runtime.clock,
       turns,
       reserve,
       room: {
-        flushSealed: () => flusher.start(),
+        flushSealed: (again) => (again === true ? flusher.startAgain() : flusher.start()),
         poll: () => queue.poll(),
         waitSync: (ms) => queue.waitSync(ms),
       },
@@ -288,6 +291,7 @@ function assemble(
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       valueBytesMax: () =>
         Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
+      onSyncFailed: () => tree.noteSyncFailed(),
       onStall: () => events.announce("stall", { reason: "memtables" }),
     },
     recovered.lastSeq,
@@ -353,7 +357,7 @@ function obsoleteLogs(
 ): string[] {
   const { segments } = versions.current;
   const gone = journal.forget((log) => {
-    if (log.lastSeq > flushedSeq) return false;
+    if (log.lastSeq > flushedSeq || log.writer.inFlight) return false;
     return log.kind === "wal" || segments.get(log.number)?.fileBytes !== 0;
   });
   const paths: string[] = [];
@@ -378,9 +382,13 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
   journal.seal("wal");
   journal.seal("vlog");
   await journal.sync();
+  journal.syncRestSync();
   const seals = flusher.sealsUpTo(versions.current.flushedSeq);
   const logs = [
-    ...journal.files.map(({ number, kind }) => ({ number, kind })),
+    // Behind a failed write a file may hold anything: its length is not vouched for.
+    ...journal.files
+      .filter(({ writer }) => writer.failure === undefined)
+      .map(({ number, kind }) => ({ number, kind })),
     ...oldLogs.map(({ number, kind }) => ({ number, kind })),
   ];
   // Closing trims what was zero-filled ahead: lengths are final behind it.

@@ -131,7 +131,8 @@ function goOn(
   });
   // The new manifest will say how far these logs are valid: that much must not be lost any more.
   for (const log of live) {
-    if (log.lastSeq <= version.flushedSeq) continue;
+    const sealed = (version.segments.get(log.number)?.fileBytes ?? 0) > 0;
+    if (sealed && log.lastSeq <= version.flushedSeq) continue;
     const file = fs.openSync(log.path, "read");
     try {
       file.syncSync();

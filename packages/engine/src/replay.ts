@@ -327,7 +327,7 @@ class History {
       this.#gap = "a value fails its check";
       return false;
     }
-    if (!this.#memtables.hasRoom(room)) this.#memtables.seal();
+    this.#memtables.makeRoom(room);
     const count = this.#memtables.apply(
       reader.bytes,
       reader.coveredStart,
@@ -418,7 +418,8 @@ class History {
       return corruption(at.path, at.offset, what);
     }
     const bootId = fs.bootId();
-    const sameBoot = this.#open.every((log) => log.preamble.bootId === bootId);
+    const sameBoot =
+      !this.#state.syncFailed && this.#open.every((log) => log.preamble.bootId === bootId);
     if (!sameBoot || this.#open.length === 0) return undefined;
     const cutOff = this.#open.filter((log) => log.reader.end?.kind === "truncated");
     const bad = this.#open.find((log) => log.reader.end?.kind === "bad");

@@ -128,15 +128,10 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
 
   next(): Promise<IteratorResult<T, undefined>> {
     const batch = this.#batch;
-    if (
-      batch !== undefined &&
-      this.#waiting === 0 &&
-      this.#index < batch.count &&
-      this.#untimed < UNTIMED_COUNT &&
-      this.#range.signal?.aborted !== true
-    ) {
-      this.#untimed++;
-      return Promise.resolve({ value: this.#shape.of(batch, this.#index++), done: false });
+    if (batch !== undefined && this.#waiting === 0 && this.#index < batch.count) {
+      if (this.#range.signal?.aborted !== true && !this.#mustTurn()) {
+        return Promise.resolve({ value: this.#shape.of(batch, this.#index++), done: false });
+      }
     }
     return this.#inTurn(() => this.#step());
   }
@@ -176,12 +171,18 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
     return result;
   }
 
+  /** Whether the loop has to turn before the next entry; looks at the clock now and then. */
+  #mustTurn(): boolean {
+    if (++this.#untimed < UNTIMED_COUNT) return false;
+    this.#untimed = 0;
+    return this.#parts.turns.mustTurn();
+  }
+
   async #step(): Promise<IteratorResult<T, undefined>> {
     if (this.#ended) return { value: undefined, done: true };
     const { turns } = this.#parts;
     try {
       assertGoing(this.#range.signal);
-      this.#untimed = 0;
       if (this.#index >= (this.#batch?.count ?? 0)) await this.#fill();
       else if (turns.mustTurn()) await turns.turn();
       assertGoing(this.#range.signal);

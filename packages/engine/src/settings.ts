@@ -185,7 +185,7 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
       if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
         throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
       }
-      if (!Number.isInteger(value) && Number.isInteger(rule.initial) && rule.max > 100) {
+      if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
         throw invalid(path, "a whole number", value);
       }
       return value;

@@ -105,6 +105,22 @@ export class Tree {
     this.#manifest.syncSync();
   }
 
+  /**
+   * Notes in the manifest that a sync failed. Best effort, and not synced: it matters only to a
+   * process of the same boot, which reads it from the page cache.
+   */
+  noteSyncFailed(): void {
+    try {
+      this.#manifest.appendSync({
+        nextNumber: this.#parts.nextNumber(),
+        lastSeq: this.#parts.appendedSeq(),
+        syncFailed: true,
+      });
+    } catch {
+      // The database is read-only by now, and says so.
+    }
+  }
+
   /** Closes the manifest file. */
   releaseSync(): void {
     for (const manifest of this.#retired) manifest.closeSync();

@@ -7,8 +7,10 @@
  */
 import { assert, corruption, type FileSystem, Kind } from "@aura/base";
 import { POINTER_BYTES, PointerReader, ValueReader } from "@aura/vlog";
+import { copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
 import { filePath } from "./file-names.ts";
 import type { SegmentKind } from "./version.ts";
+import type { VisibleCursor } from "./visible-cursor.ts";
 
 /** Where values are. */
 export interface ValueStoreOptions {
@@ -117,10 +119,12 @@ export interface ReadTiming {
 export const SYNC_VALUE_BYTES_MAX: number = 256 * 1024;
 /** Values read at one time on the thread pool for one batch. */
 const READS_IN_FLIGHT_MAX = 64;
-/** Memory for the keys and values of a batch: the first piece, and the longest, bytes. */
-const PIECE_BYTES_MIN = 4096;
+/** Memory for the keys and values of a batch comes in pieces of these sizes, bytes. */
+const PIECE_BYTES_MIN = 1024;
 const PIECE_BYTES_MAX = 65536;
-/** Longest copy done byte by byte; a native copy costs more than the loop up to here. */
+/** What an entry is expected to take in the first piece, bytes. */
+const ENTRY_BYTES_GUESS = 128;
+/** Longest copy done byte by byte where there is no view; a native copy costs more up to here. */
 const LOOP_COPY_BYTES_MAX = 48;
 
 /** `Buffer.from(memory, start, length)`, without its checks: four times as fast. */
@@ -152,6 +156,9 @@ function copyBytes(
   } else target.set(source.subarray(start, end), at);
 }
 
+const NO_VALUE: Buffer = Buffer.alloc(0);
+const NO_PIECE = new Uint8Array(0);
+
 /** Entries on their way to the caller, whose memory they are: fresh, shared within a batch only. */
 export class EntryBatch {
   readonly keys: Buffer[] = [];
@@ -162,39 +169,40 @@ export class EntryBatch {
   bytes = 0;
   readonly #wantsKeys: boolean;
   readonly #wantsValues: boolean;
-  #piece: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #piece: Uint8Array<ArrayBuffer> = NO_PIECE;
+  #pieceView: DataView = viewOf(NO_PIECE);
   #used = 0;
+  #nextPieceBytes: number;
   /** Entries whose value is apart, and their keys. Encoded pointers stand in a row. */
   readonly #apart: number[] = [];
   readonly #apartKeys: Buffer[] = [];
-  #pointers: Uint8Array = new Uint8Array(0);
+  #pointers: Uint8Array = NO_PIECE;
 
-  constructor(wantsKeys: boolean, wantsValues: boolean) {
+  /** `countMax`: how many entries it will hold at most. */
+  constructor(wantsKeys: boolean, wantsValues: boolean, countMax: number) {
     this.#wantsKeys = wantsKeys;
     this.#wantsValues = wantsValues;
+    const guess = Math.max(PIECE_BYTES_MIN, countMax * ENTRY_BYTES_GUESS);
+    this.#nextPieceBytes = Math.min(guess, PIECE_BYTES_MAX);
   }
 
-  /** Adds a visible entry: copies of key and value. Throws AURA_CORRUPTION. */
-  add(
-    key: Uint8Array,
-    keyStart: number,
-    keyEnd: number,
-    tag: number,
-    value: Uint8Array,
-    valueStart: number,
-    valueEnd: number,
-    values: ValueStore,
-  ): void {
+  /** Adds the entry under `cursor`: copies of key and value. Throws AURA_CORRUPTION. */
+  add(cursor: VisibleCursor, store: ValueStore): void {
+    const { tag, keyBytes, keyStart, keyEnd } = cursor;
     const isApart = tag === Kind.pointer;
     assert(isApart || tag === Kind.value, "a visible entry is a value or a pointer");
-    if (this.#wantsKeys) this.keys.push(this.#copy(key, keyStart, keyEnd));
+    let key: Buffer | undefined;
+    if (this.#wantsKeys || isApart) {
+      key = this.#copy(keyBytes, cursor.keyView, keyStart, keyEnd);
+      if (this.#wantsKeys) this.keys.push(key);
+    }
     if (this.#wantsValues) {
+      const { valueBytes, valueStart, valueEnd } = cursor;
       if (isApart) {
-        const ownKey = this.#wantsKeys ? this.keys[this.count]! : this.#copy(key, keyStart, keyEnd);
-        this.bytes += values.decode(value, valueStart, valueEnd).raw;
+        this.bytes += store.decode(valueBytes, valueStart, valueEnd).raw;
         this.values.push(NO_VALUE);
-        this.#addPointer(ownKey, value, valueStart);
-      } else this.values.push(this.#copy(value, valueStart, valueEnd));
+        this.#addPointer(key!, valueBytes, valueStart);
+      } else this.values.push(this.#copy(valueBytes, cursor.valueView, valueStart, valueEnd));
     }
     this.count++;
   }
@@ -280,26 +288,25 @@ export class EntryBatch {
     return order.sort((a, b) => files[a]! - files[b]! || offsets[a]! - offsets[b]!);
   }
 
-  /** Returns a copy of bytes[start, end) in this batch's memory. */
-  #copy(bytes: Uint8Array, start: number, end: number): Buffer {
+  /** Returns a copy of bytes[start, end), which `view` shows too, in this batch's memory. */
+  #copy(bytes: Uint8Array, view: DataView, start: number, end: number): Buffer {
     const length = end - start;
+    this.bytes += length;
     if (this.#used + length > this.#piece.length) {
       if (length > PIECE_BYTES_MAX / 4) {
-        this.bytes += length;
         const own = new Uint8Array(length);
         own.set(bytes.subarray(start, end));
         return new BufferView(own.buffer, 0, length);
       }
-      const size = Math.min(Math.max(this.#piece.length * 2, PIECE_BYTES_MIN), PIECE_BYTES_MAX);
-      this.#piece = new Uint8Array(Math.max(size, length));
+      this.#piece = new Uint8Array(Math.max(this.#nextPieceBytes, length));
+      this.#pieceView = viewOf(this.#piece);
+      this.#nextPieceBytes = Math.min(this.#nextPieceBytes * 2, PIECE_BYTES_MAX);
       this.#used = 0;
     }
     const at = this.#used;
-    copyBytes(this.#piece, at, bytes, start, end);
+    if (length <= VIEW_COPY_BYTES_MAX) copyView(this.#pieceView, at, view, start, end);
+    else this.#piece.set(bytes.subarray(start, end), at);
     this.#used = at + length;
-    this.bytes += length;
     return new BufferView(this.#piece.buffer, at, length);
   }
 }
-
-const NO_VALUE: Buffer = Buffer.alloc(0);

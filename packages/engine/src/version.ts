@@ -27,6 +27,8 @@ export interface TableMeta {
   readonly bytes: number;
   readonly entryCount: number;
   readonly deleteCount: number;
+  /** Versions that only snapshots saw when the table was written. */
+  readonly shadowedCount: number;
   readonly smallestKey: Uint8Array;
   readonly largestKey: Uint8Array;
   readonly smallestSeq: number;

@@ -13,16 +13,19 @@
  * caller that must not block can let others run.
  */
 import { AuraError, assert, compareBytes, type EntryCursor, isKnownTag, Kind } from "@aura/base";
+import { copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
+import type { MergeCursor } from "./merge-cursor.ts";
 
 const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = new DataView(NO_BYTES.buffer);
 /** Older versions of one key that are stepped over one by one before a seek. */
 const STEPS_MAX = 8;
 /** Candidates of one key whose value is copied in a backward move. */
 const COPIES_MAX = 4;
 /** Hidden entries between two pauses. */
 const HIDDEN_MAX = 1024;
-/** Longest copy done byte by byte; a native copy costs more than the loop up to here. */
-const LOOP_COPY_BYTES_MAX = 64;
+/** First size of the buffers for a key and a value. */
+const BUFFER_BYTES_MIN = 256;
 /** No candidate yet. */
 const NO_TAG = -1;
 
@@ -47,7 +50,7 @@ export class VisibleCursor implements EntryCursor {
   valueStart = 0;
   valueEnd = 0;
 
-  readonly #source: EntryCursor;
+  readonly #source: MergeCursor;
   readonly #seqMax: number;
   readonly #lower: Uint8Array | undefined;
   readonly #upper: Uint8Array | undefined;
@@ -57,7 +60,8 @@ export class VisibleCursor implements EntryCursor {
   /** The source stands on the current entry; else it stands in front of all versions of its key. */
   #onSource = true;
   /** A key, one byte of room behind it: that of the entry left, or under examination. */
-  #key: Uint8Array = new Uint8Array(256);
+  #key: Uint8Array = NO_BYTES;
+  #keyView: DataView = NO_VIEW;
   #keyLength = 0;
   /** Forwards: versions of `#key` are old. Backwards: `#key` is under examination. */
   #hasKey = false;
@@ -67,13 +71,14 @@ export class VisibleCursor implements EntryCursor {
   #candidateSeq = 0;
   #copies = 0;
   #value: Uint8Array = NO_BYTES;
+  #valueView: DataView = NO_VIEW;
   #valueLength = 0;
 
   /**
    * `copiesValues` false spares backward moves the copy of inline values: the value fields are then
    * not to be used.
    */
-  constructor(source: EntryCursor, seqMax: number, range: KeyRange, copiesValues = true) {
+  constructor(source: MergeCursor, seqMax: number, range: KeyRange, copiesValues = true) {
     this.#source = source;
     this.#seqMax = seqMax;
     this.#lower = range.lower;
@@ -83,6 +88,16 @@ export class VisibleCursor implements EntryCursor {
 
   get failed(): boolean {
     return this.#failed || this.#source.failed;
+  }
+
+  /** A view of `keyBytes`, with the same indexes. Precondition: valid. */
+  get keyView(): DataView {
+    return this.#onSource ? this.#source.keyView : this.#keyView;
+  }
+
+  /** A view of `valueBytes`, with the same indexes. Precondition: valid. */
+  get valueView(): DataView {
+    return this.#onSource ? this.#source.valueView : this.#valueView;
   }
 
   /** The last move waits for nothing but the caller: `loadSync` or `load` lets it go on. */
@@ -305,10 +320,15 @@ export class VisibleCursor implements EntryCursor {
     this.#candidateTag = tag;
     if (tag === Kind.delete) return;
     if (++this.#copies > COPIES_MAX || !this.#copiesValues) return;
-    const { valueBytes, valueStart, valueEnd } = this.#source;
+    const { valueStart, valueEnd } = this.#source;
     const length = valueEnd - valueStart;
-    if (this.#value.length < length) this.#value = new Uint8Array(Math.max(256, length * 2));
-    copyBytes(this.#value, valueBytes, valueStart, valueEnd);
+    if (this.#value.length < length) {
+      this.#value = new Uint8Array(Math.max(BUFFER_BYTES_MIN, length * 2));
+      this.#valueView = viewOf(this.#value);
+    }
+    if (length <= VIEW_COPY_BYTES_MAX) {
+      copyView(this.#valueView, 0, this.#source.valueView, valueStart, valueEnd);
+    } else this.#value.set(this.#source.valueBytes.subarray(valueStart, valueEnd));
     this.#valueLength = length;
   }
 
@@ -361,10 +381,16 @@ export class VisibleCursor implements EntryCursor {
   }
 
   #noteKey(): void {
-    const { keyBytes, keyStart, keyEnd } = this.#source;
+    const source = this.#source;
+    const { keyStart, keyEnd } = source;
     const length = keyEnd - keyStart;
-    if (this.#key.length <= length) this.#key = new Uint8Array(length * 2 + 1);
-    copyBytes(this.#key, keyBytes, keyStart, keyEnd);
+    if (this.#key.length <= length) {
+      this.#key = new Uint8Array(Math.max(BUFFER_BYTES_MIN, length * 2 + 1));
+      this.#keyView = viewOf(this.#key);
+    }
+    if (length <= VIEW_COPY_BYTES_MAX) {
+      copyView(this.#keyView, 0, source.keyView, keyStart, keyEnd);
+    } else this.#key.set(source.keyBytes.subarray(keyStart, keyEnd));
     this.#keyLength = length;
   }
 
@@ -373,10 +399,4 @@ export class VisibleCursor implements EntryCursor {
     this.#key[this.#keyLength] = 0;
     this.#source.seek(this.#key, 0, this.#keyLength + 1);
   }
-}
-
-function copyBytes(target: Uint8Array, source: Uint8Array, start: number, end: number): void {
-  if (end - start <= LOOP_COPY_BYTES_MAX) {
-    for (let from = start, to = 0; from < end; from++, to++) target[to] = source[from]!;
-  } else target.set(source.subarray(start, end));
 }

@@ -12,10 +12,8 @@ async function timerDelays(count: number, isDone: { value: boolean }): Promise<n
     delays.push(performance.now() - start);
   }
   isDone.value = true;
-  return delays.sort((a, b) => a - b);
+  return delays;
 }
-
-const median = (sorted: readonly number[]): number => sorted[sorted.length >> 1]!;
 
 test("timers fire under an endless await of puts, and of gets", async () => {
   await withDirectory(async (directory) => {
@@ -24,11 +22,11 @@ test("timers fire under an endless await of puts, and of gets", async () => {
     const puts = timerDelays(40, state);
     for (let i = 0; !state.value; i++) await db.put(`key-${i % 5000}`, "value");
     // Without turns in between the timers would never fire, and this loop would never end.
-    console.log(`under puts a timer of 0 ms fires after ${median(await puts).toFixed(1)} ms`);
+    expect((await puts).length).toBe(40);
     state.value = false;
     const gets = timerDelays(40, state);
     for (let i = 0; !state.value; i++) await db.get(`key-${i % 5000}`);
-    console.log(`under gets a timer of 0 ms fires after ${median(await gets).toFixed(1)} ms`);
+    expect((await gets).length).toBe(40);
     await db.close();
   });
 });

@@ -8,6 +8,7 @@ import {
   PENDING,
   PROBE_INTERVAL_MS,
   READ_WINDOW,
+  SLOW_CURSOR_READ_MS,
   SLOW_READS_MAX,
 } from "../src/lookup.ts";
 import { TableStore } from "../src/table-store.ts";
@@ -286,6 +287,22 @@ describe("AdaptiveReads", () => {
     }
     expect(reads.pooled).toBe(true);
     expect(reads.maySync()).toBe(false);
+  });
+
+  test("gives a read of a cursor more time", () => {
+    const { reads, runtime } = clocked();
+    for (const [tookMs, pooled] of [
+      [0.9, false],
+      [1.1, true],
+    ] as const) {
+      for (let i = 0; i < SLOW_READS_MAX; i++) {
+        const startMs = reads.startMs();
+        runtime.advance(tookMs);
+        reads.note(startMs, SLOW_CURSOR_READ_MS);
+        runtime.turn();
+      }
+      expect(reads.pooled).toBe(pooled);
+    }
   });
 
   test("stays when slow reads are rarer than that", () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { DbCursor } from "../src/db-cursor.ts";
 import { parseCursorRange, type ScanOptions } from "../src/range.ts";
 import { keys, keysSync, scan, scanSync, values, valuesSync } from "../src/scan.ts";
-import { bytesOf, type Entry, put } from "./support/fake-cursor.ts";
+import { bytesOf, type Entry, put, textOf } from "./support/fake-cursor.ts";
 import { ReadFixture } from "./support/read-fixture.ts";
 import {
   collect,
@@ -164,6 +164,21 @@ describe("scan", () => {
       expect(results.slice(-3).every((result) => result.done)).toBe(true);
       expectQuiet(fixture);
     }
+  });
+
+  test("takes steps that overlap within a batch in order", async () => {
+    const history = Array.from({ length: 3000 }, (_, i) => put(`k${1000 + i}`, i + 1));
+    const runtime = simRuntime(1, { tickMs: 2 });
+    const fixture = new ReadFixture(history, 1, { memoryOnly: true, runtime, apart: 0 });
+    const entries = keys(fixture.parts);
+    const given: string[] = [];
+    for (let count = 1; given.length < history.length; count = (count * 7) % 101) {
+      const steps = Array.from({ length: count }, () => entries.next());
+      for (const { value } of await Promise.all(steps)) if (value) given.push(value.toString());
+    }
+    expect(given).toEqual(history.map(({ key }) => textOf(key)));
+    await entries.return();
+    expectQuiet(fixture);
   });
 
   test("ends with AURA_ABORTED when its signal fires", async () => {

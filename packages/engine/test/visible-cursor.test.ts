@@ -174,7 +174,7 @@ describe("VisibleCursor", () => {
   test("leaves a long run of versions by a seek", () => {
     const versions = Array.from({ length: 5000 }, (_, i) => put("m", i + 1));
     const source = new FakeCursor([...versions, put("n", 6000)].sort(compareEntries));
-    const cursor = new VisibleCursor(source, 9000, EVERYTHING);
+    const cursor = new VisibleCursor(new MergeCursor([source]), 9000, EVERYTHING);
     expect(keysForward(cursor)).toEqual(["m", "n"]);
     expect(source.moves).toBeLessThan(30);
   });
@@ -214,7 +214,8 @@ describe("VisibleCursor", () => {
     const history = [put("b", 1)];
     for (let i = 0; i < 400; i++) history.push(put(`${i % 2 === 0 ? "a" : "c"}${i}`, 2 + i));
     const sources = fakesOf(history, 1, {});
-    const cursor = new VisibleCursor(sources[0]!, 1, { lower: bytesOf("b"), upper: bytesOf("c") });
+    const range = { lower: bytesOf("b"), upper: bytesOf("c") };
+    const cursor = new VisibleCursor(new MergeCursor(sources), 1, range);
     expect(keysForward(cursor)).toEqual(["b"]);
     expect(keysBackward(cursor)).toEqual(["b"]);
     expect(sources[0]!.moves).toBeLessThan(12);
@@ -232,7 +233,7 @@ describe("VisibleCursor", () => {
     const history = [put("", 1, "v"), put(longest, 2, "w"), put(longest, 3, "y")];
     const source = new FakeCursor(history.toSorted(compareEntries));
     source.keyBytes = new Uint8Array(70000);
-    const cursor = new VisibleCursor(source, 9, EVERYTHING);
+    const cursor = new VisibleCursor(new MergeCursor([source]), 9, EVERYTHING);
     expect(keysForward(cursor)).toEqual(["", longest]);
     expect(keysBackward(cursor)).toEqual([longest, ""]);
   });

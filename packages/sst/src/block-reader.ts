@@ -7,11 +7,6 @@
 import { getU16, getU32, getU56 } from "@aura/base";
 import { BlockFlag, HEAD_BYTES, Head, rowStartsBytes } from "./block-layout.ts";
 
-/** A cache line. */
-const LINE_BYTES = 64;
-/** Lines behind the head that a search is likely to touch. */
-const LINES_TOUCHED = 7;
-
 /** A window on one data block. Positions are offsets in `bytes`; entries count from 0. */
 export class BlockReader {
   bytes: Uint8Array = new Uint8Array(0);
@@ -20,8 +15,6 @@ export class BlockReader {
   prefixBytes = 0;
   /** Set by `search`: the entry at the place is a version of the key that was sought. */
   found = false;
-  /** Keeps the loads of `open` from being optimised away. */
-  touched = 0;
   #flags = 0;
   #suffixesAt = 0;
   #suffixBytes = 0;
@@ -38,12 +31,6 @@ export class BlockReader {
 
   /** Puts the window on the block `bytes[start, end)`, which has passed `checkBlock`. */
   open(bytes: Uint8Array, start: number, end: number): void {
-    // A block in a large cache is in no processor cache. These loads do not depend on each other:
-    // together they wait once for memory, where the search would wait for each line in turn.
-    let touched = 0;
-    const touchEnd = Math.min(start + LINES_TOUCHED * LINE_BYTES, end - 1);
-    for (let at = start + LINE_BYTES; at <= touchEnd; at += LINE_BYTES) touched ^= bytes[at]!;
-    this.touched = touched;
     const count = getU16(bytes, start);
     const flags = bytes[start + Head.flags]!;
     const prefixBytes = getU16(bytes, start + Head.prefixBytes);

@@ -5,7 +5,7 @@
  * and their names are durable: the edit that installs them may be written at once.
  */
 import type { JobContext } from "@aura/base";
-import { assert, compareBytes, isKnownTag, Kind } from "@aura/base";
+import { AuraError, assert, compareBytes, isKnownTag, Kind } from "@aura/base";
 import type { MemtableShare } from "@aura/memtable";
 import { SkipListMemtable } from "@aura/memtable";
 import { PointerReader, recordBytes } from "@aura/vlog";
@@ -43,7 +43,7 @@ export function* flushJob(
   input: FlushInput,
   context: JobContext,
 ): Generator<void, FlushOutput, void> {
-  for (const token of input.syncTokens) context.fs.syncTokenSync(token);
+  for (const token of input.syncTokens) syncLog(context, token);
   const cursor = SkipListMemtable.attach(input.memtable).cursor();
   const survivors = new Survivors(input.snapshots);
   const tally = new SegmentTally();
@@ -67,6 +67,7 @@ export function* flushJob(
       previousEnd = keyEnd;
       const keep = survivors.keep(newKey, seq);
       if (keep) output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
+      if (keep && !newKey) output.noteShadowed();
       if (tag === Kind.pointer) {
         assert(pointer.read(valueBytes, valueStart, valueEnd), "a pointer of 20 bytes");
         const bytes = recordBytes(keyEnd - keyStart, pointer.stored);
@@ -89,4 +90,18 @@ export function* flushJob(
     // Reached by a failure and by a cancelled job alike.
     if (!complete) output.discardSync();
   }
+}
+
+/** Throws AURA_UNKNOWN_OUTCOME: after a failed sync nothing is known of the pages behind it. */
+function syncLog(context: JobContext, token: number): void {
+  try {
+    context.fs.syncTokenSync(token);
+  } catch (cause) {
+    throw syncFailed(cause);
+  }
+}
+
+function syncFailed(cause: unknown): AuraError {
+  const message = `a sync of a log with values failed: ${String(cause)}`;
+  return new AuraError("AURA_UNKNOWN_OUTCOME", message, { cause });
 }

@@ -143,13 +143,11 @@ class Merge {
     const keep =
       this.#survivors.keep(newKey || this.#entriesRead === 1, seq) &&
       !(tag === Kind.delete && this.#canGo(keyBytes, keyStart, keyEnd));
-    if (tag === Kind.pointer) {
-      this.#takePointer(keep);
-      return;
-    }
-    if (keep) {
+    if (tag === Kind.pointer) this.#takePointer(keep);
+    else if (keep) {
       this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
     } else this.#entriesDropped++;
+    if (keep && !newKey) this.#output.noteShadowed();
   }
 
   finishSync(): MergeOutput {

@@ -39,6 +39,11 @@ export class OutputNumbers {
     this.#random = new SeededRandom(settings.uidSeed);
   }
 
+  /** Numbers not taken yet. */
+  get left(): number {
+    return this.#settings.numberCount - this.#used;
+  }
+
   take(): { number: number; uid: Uid } {
     if (this.#used >= this.#settings.numberCount) {
       throw new AuraError("AURA_WORKER", "a job wrote more files than it has numbers for");
@@ -61,6 +66,7 @@ export class TableOutput {
   readonly #lastKey = new Uint8Array(65536);
   #lastKeyBytes = -1;
   entryCount = 0;
+  #shadowedCount = 0;
 
   constructor(fs: FileSystem, settings: TableOutputSettings, numbers: OutputNumbers) {
     this.#fs = fs;
@@ -80,7 +86,7 @@ export class TableOutput {
     valueEnd: number,
   ): void {
     let writer = this.#writer;
-    if (writer !== undefined && writer.estimatedBytes >= this.#settings.tableBytesMax) {
+    if (writer !== undefined && this.#isFull(writer)) {
       const last = this.#lastKey;
       if (compareBytes(last, 0, this.#lastKeyBytes, key, keyStart, keyEnd) !== 0) {
         this.#finishTable();
@@ -90,10 +96,15 @@ export class TableOutput {
     writer ??= this.#begin();
     writer.add(key, keyStart, keyEnd, seq, tag, value, valueStart, valueEnd);
     this.entryCount++;
-    if (writer.estimatedBytes >= this.#settings.tableBytesMax) {
+    if (this.#isFull(writer)) {
       for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
       this.#lastKeyBytes = keyEnd - keyStart;
     }
+  }
+
+  /** Notes that the entry added last is seen by snapshots only. */
+  noteShadowed(): void {
+    this.#shadowedCount++;
   }
 
   /** Notes that the entry added last refers to a record of `bytes` in `segment`. */
@@ -118,6 +129,11 @@ export class TableOutput {
         // The orphan sweep at the next open removes it.
       }
     }
+  }
+
+  /** The last number but one is for the last table, which takes whatever comes. */
+  #isFull(writer: TableWriter): boolean {
+    return writer.estimatedBytes >= this.#settings.tableBytesMax && this.#numbers.left > 2;
   }
 
   #begin(): TableWriter {
@@ -161,6 +177,7 @@ export class TableOutput {
       bytes: summary.fileBytes,
       entryCount: summary.entryCount,
       deleteCount: summary.deleteCount,
+      shadowedCount: this.#shadowedCount,
       smallestKey: summary.smallestKey,
       largestKey: summary.largestKey,
       smallestSeq: summary.smallestSeq,
@@ -168,5 +185,6 @@ export class TableOutput {
       filterBits: summary.filterBits,
       references: summary.references,
     });
+    this.#shadowedCount = 0;
   }
 }
