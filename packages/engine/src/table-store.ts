@@ -8,7 +8,7 @@
  * is held gives way to nobody; each bound may be passed by as many.
  */
 import type { FileSystem } from "@aura/base";
-import { assert } from "@aura/base";
+import { AuraError, assert } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
 import { BlockCache, type BlockIndexFormat, Table } from "@aura/sst";
 import { filePath } from "./file-names.ts";
@@ -52,6 +52,7 @@ export class TableStore {
   readonly #granted = new Map<number, OpenTable>();
   /** Forgotten tables that are still held. */
   readonly #leaving = new Map<number, OpenTable>();
+  #closed = false;
 
   constructor(options: TableStoreOptions) {
     assert(options.maxOpenFiles >= 1, "a table store needs an open file");
@@ -73,7 +74,7 @@ export class TableStore {
 
   /**
    * Returns a table for use within this turn of the event loop. Throws AURA_CORRUPTION (also when
-   * another file is in its place), AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO.
+   * another file is in its place), AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO, AURA_CLOSED.
    */
   get(meta: TableMeta): Table {
     const open = this.#open.get(meta.number) ?? this.#openTable(meta);
@@ -115,12 +116,14 @@ export class TableStore {
     else this.#leaving.set(number, open);
   }
 
-  /** Closes all tables, those that are held with their last holder. */
+  /** Closes all tables, those that are held with their last holder. None is opened any more. */
   closeAll(): void {
+    this.#closed = true;
     for (const number of [...this.#open.keys()]) this.forget(number);
   }
 
   #openTable(meta: TableMeta): OpenTable {
+    if (this.#closed) throw new AuraError("AURA_CLOSED", "the database is closed");
     const { fs, directory, identity, maxOpenFiles } = this.#options;
     this.#closeUnused(maxOpenFiles * RESIDENT_FACTOR - 1);
     this.#returnHandles(maxOpenFiles - 1);

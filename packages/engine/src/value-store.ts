@@ -5,7 +5,7 @@
  * A file is named by its number; whether it is a log with values (`vlog`) or a segment of relocated
  * ones (`seg`) the version knows, or, for a log that no table refers to yet, the directory.
  */
-import { assert, corruption, type FileSystem, Kind } from "@aura/base";
+import { AuraError, assert, corruption, type FileSystem, Kind } from "@aura/base";
 import { POINTER_BYTES, PointerReader, ValueReader } from "@aura/vlog";
 import { copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
 import { filePath } from "./file-names.ts";
@@ -30,6 +30,7 @@ export class ValueStore {
   readonly #options: ValueStoreOptions;
   readonly #reader: ValueReader;
   readonly #pointer = new PointerReader();
+  #closed = false;
 
   constructor(options: ValueStoreOptions) {
     this.#options = options;
@@ -44,7 +45,7 @@ export class ValueStore {
 
   /**
    * Reads the value that the pointer bytes[start, end) names, on this thread; `key[keyStart,
-   * keyEnd)` is its key. Throws AURA_CORRUPTION, AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO.
+   * keyEnd)` is its key. Throws AURA_CORRUPTION, AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO, AURA_CLOSED.
    */
   readSync(
     bytes: Uint8Array,
@@ -55,7 +56,7 @@ export class ValueStore {
     keyEnd: number,
   ): Buffer {
     const { file, offset, stored, raw, codec } = this.decode(bytes, start, end);
-    this.#count(stored);
+    this.#begin(stored);
     return this.#reader.readSync(file, offset, stored, raw, codec, key, keyStart, keyEnd);
   }
 
@@ -72,7 +73,7 @@ export class ValueStore {
     keyEnd: number,
   ): Promise<Buffer> {
     const { file, offset, stored, raw, codec } = this.decode(bytes, start, end);
-    this.#count(stored);
+    this.#begin(stored);
     return this.#reader.read(file, offset, stored, raw, codec, key, keyStart, keyEnd);
   }
 
@@ -87,12 +88,14 @@ export class ValueStore {
     this.#reader.forget(number);
   }
 
-  /** Closes all files, behind reads under way. Idempotent. */
+  /** Closes all files, behind reads under way; none is read any more. Idempotent. */
   closeAll(): void {
+    this.#closed = true;
     this.#reader.closeSync();
   }
 
-  #count(stored: number): void {
+  #begin(stored: number): void {
+    if (this.#closed) throw new AuraError("AURA_CLOSED", "the database is closed");
     this.reads++;
     this.bytesRead += stored;
   }

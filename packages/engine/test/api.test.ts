@@ -390,7 +390,6 @@ test("bytes are copied on the way in and fresh on the way out", async () => {
     };
     const first = await read();
     expect(first.length).toBeGreaterThan(14 * 6);
-    for (const line of first) expect(line).toMatch(/^(key-0=t{10}|key-1=L{500}|[ks]-[bos]0..?=|.*=)/);
     const states = new Set(first);
     expect(states.size).toBe(14);
     for (const line of states) expect([`t`.repeat(10), `L`.repeat(500)]).toContain(line.split("=")[1]);

@@ -3,7 +3,15 @@ import { SimFs, type SimErrorName, type SimFault, simRuntime } from "@aura/base/
 import { ArenaPool } from "@aura/memtable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuraDB } from "../src/index.ts";
-import { bounded, directory, faultSettings, judge, newRun, script } from "./support/fault-run.ts";
+import {
+  bounded,
+  directory,
+  faultSettings,
+  fewTurns,
+  judge,
+  newRun,
+  script,
+} from "./support/fault-run.ts";
 
 const unhandled: unknown[] = [];
 const note = (error: unknown): void => {
@@ -17,7 +25,7 @@ afterAll(() => {
 });
 
 /** Each kind of failure takes every how manieth operation. AURA_FAULT_STRIDE=1: all of them. */
-const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "9");
+const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "5");
 
 const OPERATIONS = new Set([
   "write",
@@ -145,6 +153,142 @@ describe.each<[string, Omit<SimFault, "at">]>([
       }
     }
     expect(failures.slice(0, Number(process.env["FAILURES"] ?? 3)), `${failures.length} failed`).toEqual([]);
-    expect(fired).toBeGreaterThan((total / STRIDE) * 0.8);
+    expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
   });
+});
+
+const large = (seed: number): string => `${seed}`.repeat(600).slice(0, 600);
+
+test("after a failed sync the database is read-only, readable, and sound when opened again", async () => {
+  for (const manner of ["sync", "async"] as const) {
+    const fs = new SimFs();
+    const runtime = simRuntime(1);
+    const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+    await db.put("before", "synced", { sync: true });
+    await db.put("after", "handed to the system");
+    const planned = fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+    const unknown = expect.objectContaining({ code: "AURA_UNKNOWN_OUTCOME" });
+    if (manner === "async") await expect(db.sync()).rejects.toEqual(unknown);
+    else expect(() => db.putSync("last", "?", { sync: true })).toThrow(unknown);
+    expect(planned.fired).toBe(1);
+    const readOnly = expect.objectContaining({ code: "AURA_READ_ONLY" });
+    expect(() => db.putSync("k", "v")).toThrow(readOnly);
+    await expect(db.put("k", "v")).rejects.toEqual(readOnly);
+    await expect(db.sync()).rejects.toEqual(readOnly);
+    await expect(db.flush()).rejects.toEqual(readOnly);
+    expect(db.getSync("before")?.toString()).toBe("synced");
+    expect(db.getSync("after")?.toString()).toBe("handed to the system");
+    expect(db.stats().failure).toMatch(/EIO/);
+    // No second sync of the same file may make it look durable.
+    const syncs = fs.counts.sync;
+    await bounded("close", db.close(), runtime);
+    expect(fs.counts.sync).toBe(syncs);
+    const powerless = await AuraDB.open(directory, faultSettings, {
+      fs: fs.crash({ data: "all" }),
+      runtime,
+    });
+    expect(powerless.getSync("before")?.toString()).toBe("synced");
+    await powerless.close();
+  }
+});
+
+test("a log with values that could not be synced is not synced again to flush what it holds", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+  const events: string[] = [];
+  db.events.on("backgroundError", ({ severity, activity }) => events.push(`${severity} ${activity}`));
+  await db.put("first", large(1), { sync: true });
+  await db.put("second", large(2));
+  fs.failAt({ at: (kind, path) => kind === "sync" && path.endsWith(".vlog"), error: "EIO" });
+  const readOnly = expect.objectContaining({ code: "AURA_READ_ONLY" });
+  await expect(bounded("flush", db.flush(), runtime)).rejects.toEqual(readOnly);
+  await fewTurns();
+  expect(events).toEqual(["hard sync"]);
+  expect(db.getSync("second")?.toString()).toBe(large(2));
+  expect(fs.list(directory).filter((path) => path.endsWith(".sst"))).toEqual([]);
+  const image = fs.crash({ data: "all", names: "all" });
+  await bounded("close", db.close(), runtime);
+  const again = await AuraDB.open(directory, faultSettings, { fs: image, runtime });
+  expect(again.getSync("first")?.toString()).toBe(large(1));
+  const second = again.getSync("second")?.toString();
+  expect([undefined, large(2)]).toContain(second);
+  await bounded("close", again.close(), runtime);
+  const report = await AuraDB.verify(directory, { fs: image, runtime });
+  expect(report.problems).toEqual([]);
+});
+
+test("a sync behind a failed write covers the log that the write ended", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+  db.putSync("old", "in the log that fails");
+  fs.failAt({ at: (kind, path) => kind === "write" && path.endsWith(".wal"), error: "EIO" });
+  expect(() => db.putSync("rejected", "x")).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+  db.putSync("new", "in the next", { sync: true });
+  const again = await AuraDB.open(directory, faultSettings, {
+    fs: fs.crash({ data: "none", names: "none" }),
+    runtime,
+  });
+  expect([...again.keysSync()].map(String)).toEqual(["new", "old"]);
+  await again.close();
+  await db.close();
+  expect(fs.openPaths()).toEqual([]);
+});
+
+test("out of space: writing pauses, reading goes on, and writing resumes once there is room", async () => {
+  const fs = new SimFs({ capacity: 24 << 20 });
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+  db.events.on("backgroundError", () => undefined);
+  const model = new Map<string, string>();
+  const put = (key: string, value: string): void => {
+    db.putSync(key, value);
+    model.set(key, value);
+  };
+  put("first", large(1));
+  await bounded("flush", db.flush(), runtime);
+  expect(fs.existsSync(`${directory}/BALLAST`)).toBe(true);
+  fs.writeFile("/filler", new Uint8Array(fs.freeBytesSync("/") - (300 << 10)));
+  let refused = 0;
+  for (let i = 0; refused === 0; i++) {
+    expect(i).toBeLessThan(2000);
+    try {
+      put(`key ${i}`, large(i));
+    } catch (error) {
+      expect((error as { code: string }).code).toBe("AURA_OUT_OF_SPACE");
+      refused = i + 1;
+    }
+  }
+  const full = expect.objectContaining({ code: "AURA_OUT_OF_SPACE" });
+  for (let i = 0; i < 5; i++) {
+    expect(() => db.putSync("paused", "x")).toThrow(full);
+    await expect(db.put("paused", "x")).rejects.toEqual(full);
+    runtime.advance(500);
+  }
+  for (const [key, value] of model) expect(db.getSync(key)?.toString()).toBe(value);
+  const killed = fs.processKill();
+  fs.unlinkSync("/filler");
+  fs.syncDirSync("/");
+  runtime.advance(500);
+  put("resumed", large(7));
+  await db.put("and so", "on", { sync: true });
+  model.set("and so", "on");
+  await bounded("flush", db.flush(), runtime);
+  await bounded("close", db.close(), runtime);
+  expect(db.closed).toBe(true);
+  for (const [image, last] of [
+    [fs, true],
+    [killed, false],
+  ] as const) {
+    if (!last) image.unlinkSync("/filler");
+    const again = await AuraDB.open(directory, faultSettings, { fs: image, runtime });
+    const wanted = new Map(model);
+    if (!last) {
+      wanted.delete("resumed");
+      wanted.delete("and so");
+    }
+    expect(new Map([...again.scanSync()].map(([k, v]) => [String(k), String(v)]))).toEqual(wanted);
+    await bounded("close", again.close(), runtime);
+  }
 });

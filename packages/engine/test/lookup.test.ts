@@ -228,6 +228,26 @@ describe("Lookup", () => {
     expect(snapshots.count).toBe(0);
   });
 
+  test("reads under way when the stores are closed end, and leave nothing open", async () => {
+    for (const seed of [7, 8, 9]) {
+      const fixture = drawFixture(seed, { pooled: true, cacheBytes: 0, apart: 60 });
+      const { lastSeq, parts } = fixture;
+      const lookup = new Lookup(parts);
+      const outcomes = fixture.modelAt(lastSeq).map(async ({ key, value }) => {
+        const found = await lookup.find(key, lastSeq);
+        expect(found?.toString()).toBe(textOf(value));
+      });
+      fixture.close();
+      for (const outcome of await Promise.allSettled(outcomes)) {
+        if (outcome.status === "rejected") {
+          expect(outcome.reason).toMatchObject({ code: "AURA_CLOSED" });
+        }
+      }
+      expect(fixture.fs.openHandles).toBe(0);
+      expect(parts.versions.pinCount).toBe(0);
+    }
+  });
+
   test("`findMany` ends when the database is closed", async () => {
     const runtime = simRuntime(1, { tickMs: 0.5 });
     const fixture = drawFixture(10, { memoryOnly: true, runtime });

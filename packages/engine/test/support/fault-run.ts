@@ -64,6 +64,11 @@ const GIVE_UP_TURNS = 1_500;
 /** Time goes on while one waits: what failed is tried again after a pause. Milliseconds a turn. */
 const TURN_MS = 20;
 
+/** Lets events arrive: they come in a turn of their own. */
+export async function fewTurns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 class Hang extends Error {
   constructor(what: string) {
     super(`${what} hangs`);
@@ -96,6 +101,7 @@ async function attempt(run: FaultRun, what: string, work: () => Promise<unknown>
     await bounded(what, promise, run.runtime);
     return true;
   } catch (error) {
+    await fewTurns();
     if (error instanceof Hang && what !== "close" && run.events.length > 0) {
       run.pending.push(promise);
       return false;
@@ -179,6 +185,7 @@ async function closeOnce(run: FaultRun): Promise<void> {
     const error = await bounded("a call behind the close", promise).catch((e: unknown) => e);
     run.errors.push({ what: "a call that waited", error });
   }
+  await fewTurns();
   run.db = undefined;
   run.closedCleanly.push(done && clean);
   if (done && clean) run.durable = run.writes.length;

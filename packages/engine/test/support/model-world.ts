@@ -156,7 +156,6 @@ export class ModelWorld {
     await this.#verify();
   }
 
-  debug(): unknown { return this.#db.stats(); } // DBG
   async #open(): Promise<void> {
     const watched = new WatchedFs(this.#fs, () => this.#watch());
     this.#db = await AuraDB.open(directory, this.#settings, {
