@@ -404,6 +404,8 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
 export async function releaseParts(parts: DatabaseParts): Promise<void> {
   const { journal, tree, queue, tables, values, memtables, lock } = parts;
   try {
+    // Reads that wait for the disk have their files until they are answered.
+    await parts.versions.whenUnpinned();
     await journal.close();
   } finally {
     await queue.close();

@@ -137,7 +137,7 @@ class TreeCheck {
   #checkTable(meta: TableMeta): void {
     this.tables++;
     this.#tables.get(meta).verifySync();
-    const cursor = new RunCursor([meta], (table) => this.#tables.get(table), true);
+    const cursor = this.#cursor([meta]);
     const references = new Map<number, { count: number; bytes: number }>();
     let entries = 0;
     for (cursor.first(); cursor.valid; cursor.next()) {
@@ -163,6 +163,16 @@ class TreeCheck {
     if (references.size > 0) this.#problems.push(`table ${meta.number}: references not declared`);
   }
 
+  #cursor(tables: readonly TableMeta[]): RunCursor {
+    const store = this.#tables;
+    return new RunCursor(
+      tables,
+      (table) => store.hold(table),
+      true,
+      (table) => store.release(table),
+    );
+  }
+
   #follow(cursor: RunCursor, references: Map<number, { count: number; bytes: number }>): void {
     const pointer = this.#pointer;
     const { keyBytes, keyStart, keyEnd } = cursor;
@@ -186,7 +196,7 @@ class TreeCheck {
     const cursors: RunCursor[] = [];
     for (const level of this.#version.levels) {
       for (const run of level.runs) {
-        cursors.push(new RunCursor(run.tables, (table) => this.#tables.get(table), true));
+        cursors.push(this.#cursor(run.tables));
       }
     }
     for (const cursor of cursors) cursor.first();

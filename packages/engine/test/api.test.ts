@@ -324,7 +324,11 @@ test("a call that waits when the database is closed ends", async () => {
   const fs = new SimFs();
   const db = await AuraDB.open("/db", small, world(fs));
   await db.put("k", "v");
-  fs.failAt({ at: (kind, path) => kind === "create" && path.endsWith(".sst"), error: "EIO", sticky: true });
+  fs.failAt({
+    at: (kind, path) => kind === "create" && path.endsWith(".sst"),
+    error: "EIO",
+    sticky: true,
+  });
   db.events.on("backgroundError", () => undefined);
   // Time stands still: the flush that failed is never tried again.
   const flush = db.flush();
@@ -384,7 +388,8 @@ test("bytes are copied on the way in and fresh on the way out", async () => {
       for (let more = cursor.firstSync(); more; more = cursor.nextSync()) {
         take(cursor.key, cursor.value);
       }
-      for (const [name, value] of cursor.firstSync() ? cursor.nextManySync(100) : []) take(name, value);
+      for (const [name, value] of cursor.firstSync() ? cursor.nextManySync(100) : [])
+        take(name, value);
       cursor.close();
       return lines;
     };
@@ -392,7 +397,8 @@ test("bytes are copied on the way in and fresh on the way out", async () => {
     expect(first.length).toBeGreaterThan(14 * 6);
     const states = new Set(first);
     expect(states.size).toBe(14);
-    for (const line of states) expect([`t`.repeat(10), `L`.repeat(500)]).toContain(line.split("=")[1]);
+    for (const line of states)
+      expect([`t`.repeat(10), `L`.repeat(500)]).toContain(line.split("=")[1]);
     expect(new Set(await read())).toEqual(states);
     await db.flush();
     expect(new Set(await read())).toEqual(states);

@@ -2,9 +2,9 @@
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { readLog } from "@aura/wal";
 import { expect, test } from "vitest";
+import { ByteReader } from "../src/byte-buffer.ts";
 import { AuraDB, type Settings } from "../src/index.ts";
 import { decodePreamble } from "../src/log-preamble.ts";
-import { ByteReader } from "../src/byte-buffer.ts";
 import { bounded, fewTurns } from "./support/fault-run.ts";
 
 const directory = "/db";
@@ -49,7 +49,9 @@ async function refused(fs: SimFs): Promise<void> {
     offset: expect.any(Number),
   });
   await expect(open(fs)).rejects.toEqual(corrupt);
-  expect(fs.list(directory).map((path) => [path, fs.readFile(path).toString("hex")])).toEqual(before);
+  expect(fs.list(directory).map((path) => [path, fs.readFile(path).toString("hex")])).toEqual(
+    before,
+  );
   expect(fs.openPaths()).toEqual([]);
 }
 
@@ -128,46 +130,54 @@ test.each([
   ["a write", "write", undefined],
   ["a write that reached the disk all the same", "write", true],
   ["the creation of the log", "create", undefined],
-] as const)("%s that fails: its numbers are void, and it never reappears", async (_, kind, happened) => {
-  for (const large of [false, true]) {
-    const ending = large ? ".vlog" : ".wal";
-    const fs = new SimFs();
-    const db = await open(fs);
-    if (kind === "write") db.putSync("before", large ? LARGE : "small");
-    fs.failAt({
-      at: (what, path) => what === kind && path.endsWith(ending),
-      error: "EIO",
-      ...(happened === undefined ? {} : { happened }),
-    });
-    expect(() => db.putSync("rejected", large ? LARGE : "small")).toThrow(
-      expect.objectContaining({ code: "AURA_IO" }),
-    );
-    const wanted: Record<string, string> = kind === "write" ? { before: large ? LARGE : "small" } : {};
-    expect(entries(db)).toEqual(wanted);
-    // Not either when nothing was written since.
-    expect(await contentOf(fs.processKill())).toEqual(wanted);
-    // The history goes on in both streams, behind the void.
-    db.putSync("small", "after");
-    db.putSync("big", LARGE, { sync: true });
-    Object.assign(wanted, { small: "after", big: LARGE });
-    expect(await contentOf(fs.processKill())).toEqual(wanted);
-    expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual(wanted);
-    expect(await contentOf(fs.crash({ data: "all", names: "all" }))).toEqual(wanted);
-    // Through a recovery, and one more.
-    const twice = fs.crash({ data: "all", names: "all" });
-    await contentOf(twice);
-    expect(await contentOf(twice)).toEqual(wanted);
-    await db.close();
-    expect(await contentOf(fs)).toEqual(wanted);
-    expect((await AuraDB.verify(directory, { fs, runtime })).problems).toEqual([]);
-  }
-});
+] as const)(
+  "%s that fails: its numbers are void, and it never reappears",
+  async (_, kind, happened) => {
+    for (const large of [false, true]) {
+      const ending = large ? ".vlog" : ".wal";
+      const fs = new SimFs();
+      const db = await open(fs);
+      if (kind === "write") db.putSync("before", large ? LARGE : "small");
+      fs.failAt({
+        at: (what, path) => what === kind && path.endsWith(ending),
+        error: "EIO",
+        ...(happened === undefined ? {} : { happened }),
+      });
+      expect(() => db.putSync("rejected", large ? LARGE : "small")).toThrow(
+        expect.objectContaining({ code: "AURA_IO" }),
+      );
+      const wanted: Record<string, string> =
+        kind === "write" ? { before: large ? LARGE : "small" } : {};
+      expect(entries(db)).toEqual(wanted);
+      // Not either when nothing was written since.
+      expect(await contentOf(fs.processKill())).toEqual(wanted);
+      // The history goes on in both streams, behind the void.
+      db.putSync("small", "after");
+      db.putSync("big", LARGE, { sync: true });
+      Object.assign(wanted, { small: "after", big: LARGE });
+      expect(await contentOf(fs.processKill())).toEqual(wanted);
+      expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual(wanted);
+      expect(await contentOf(fs.crash({ data: "all", names: "all" }))).toEqual(wanted);
+      // Through a recovery, and one more.
+      const twice = fs.crash({ data: "all", names: "all" });
+      await contentOf(twice);
+      expect(await contentOf(twice)).toEqual(wanted);
+      await db.close();
+      expect(await contentOf(fs)).toEqual(wanted);
+      expect((await AuraDB.verify(directory, { fs, runtime })).problems).toEqual([]);
+    }
+  },
+);
 
 test("a rejected last write does not come back after a close and power loss", async () => {
   const fs = new SimFs();
   const db = await open(fs);
   db.putSync("kept", "1");
-  fs.failAt({ at: (kind, path) => kind === "write" && path.endsWith(".wal"), error: "EIO", happened: true });
+  fs.failAt({
+    at: (kind, path) => kind === "write" && path.endsWith(".wal"),
+    error: "EIO",
+    happened: true,
+  });
   expect(() => db.putSync("rejected", "2")).toThrow();
   await db.close();
   for (const image of [fs.crash({ data: "none", names: "none" }), fs.processKill()]) {
@@ -181,7 +191,11 @@ test("a poisoned log is read up to its valid length only", async () => {
   db.putSync("kept", "1");
   const [first] = files(fs, ".wal");
   const { end } = lastFrame(fs, first!);
-  fs.failAt({ at: (kind, path) => kind === "write" && path === first, error: "EIO", happened: true });
+  fs.failAt({
+    at: (kind, path) => kind === "write" && path === first,
+    error: "EIO",
+    happened: true,
+  });
   expect(() => db.putSync("rejected", "2")).toThrow();
   const second = files(fs, ".wal").find((path) => path !== first)!;
   const log = readLog(fs, second);
@@ -240,7 +254,9 @@ test("damage at or below the durable watermark refuses, whichever frame says so;
   const image = fs.crash({ data: "all", names: "all" });
   image.flipBits(path!, end - 1, 1);
   await refused(image);
-  expect(await contentOf(image.processKill(), { wal: { recovery: "salvage" } })).toEqual({ a: "1" });
+  expect(await contentOf(image.processKill(), { wal: { recovery: "salvage" } })).toEqual({
+    a: "1",
+  });
   await db.close();
   // An empty group carries it when writing pauses; a group of the other stream does as well.
   for (const other of [false, true]) {
@@ -304,7 +320,10 @@ test("after a clean close any damage refuses: a bad byte, a cut, a longer file, 
       }
     }
   }
-  expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual({ a: "1", big: LARGE });
+  expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual({
+    a: "1",
+    big: LARGE,
+  });
 });
 
 /** Writes, a flush, a torn tail, a void: something of everything for a recovery. */
@@ -313,7 +332,11 @@ async function leaveMuch(): Promise<SimFs> {
   const db = await open(fs);
   for (let i = 0; i < 5; i++) db.putSync(`flushed ${i}`, i % 2 === 0 ? LARGE : "small");
   await db.flush();
-  fs.failAt({ at: (kind, path) => kind === "write" && path.endsWith(".vlog"), error: "EIO", partial: 50 });
+  fs.failAt({
+    at: (kind, path) => kind === "write" && path.endsWith(".vlog"),
+    error: "EIO",
+    partial: 50,
+  });
   expect(() => db.putSync("rejected", LARGE)).toThrow();
   db.putSync("big", LARGE);
   db.putSync("small", "synced", { sync: true });
@@ -340,7 +363,9 @@ test("recovery is idempotent: recovered twice is recovered once", async () => {
   expect((await AuraDB.verify(directory, { fs: twice, runtime })).problems).toEqual([]);
 });
 
-test("recovery is idempotent: cut off at every operation, and again in the next", { timeout: 60_000 }, async () => {
+test("recovery is idempotent: cut off at every operation, and again in the next", {
+  timeout: 60_000,
+}, async () => {
   const image = await leaveMuch();
   const wanted = await contentOf(image.processKill());
   const crashed = async (from: SimFs, point: number, seed: number): Promise<SimFs | undefined> => {
@@ -411,7 +436,9 @@ test("a file that lies about is never written over, whatever its number", async 
   db.putSync("k", LARGE);
   await db.flush();
   expect(fs.existsSync(`${directory}/000900.sst`)).toBe(false);
-  expect(Math.min(...[...files(fs, ".sst"), ...files(fs, ".vlog")].map(numberOf))).toBeGreaterThan(900);
+  expect(Math.min(...[...files(fs, ".sst"), ...files(fs, ".vlog")].map(numberOf))).toBeGreaterThan(
+    900,
+  );
   await db.close();
 });
 
@@ -423,7 +450,14 @@ test("orphans go at open; files with other names are left alone", async () => {
   await db.close();
   const [table] = files(fs, ".sst");
   const foreign = ["notes.txt", "1.sst", "000001.sst.bak", "000001.SST", "CURRENT.bak", "a.wal"];
-  const orphans = ["000777.sst", "000778.seg", "000779.manifest", "CURRENT.tmp", "000780.sst", "000781.sst"];
+  const orphans = [
+    "000777.sst",
+    "000778.seg",
+    "000779.manifest",
+    "CURRENT.tmp",
+    "000780.sst",
+    "000781.sst",
+  ];
   for (const name of foreign) fs.writeFile(`${directory}/${name}`, Buffer.from(name));
   for (const name of orphans) fs.writeFile(`${directory}/${name}`, Buffer.from(name));
   const again = await open(fs);

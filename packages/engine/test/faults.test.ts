@@ -1,5 +1,5 @@
 /** Input and output that fails: at every operation of a short run, once and for good. */
-import { SimFs, type SimErrorName, type SimFault, simRuntime } from "@aura/base/testing";
+import { type SimFault, SimFs, simRuntime } from "@aura/base/testing";
 import { ArenaPool } from "@aura/memtable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuraDB } from "../src/index.ts";
@@ -25,7 +25,7 @@ afterAll(() => {
 });
 
 /** Each kind of failure takes every how manieth operation. AURA_FAULT_STRIDE=1: all of them. */
-const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "5");
+const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "7");
 
 const OPERATIONS = new Set([
   "write",
@@ -144,7 +144,8 @@ describe.each<[string, Omit<SimFault, "at">]>([
     let fired = 0;
     const failures: string[] = [];
     for (let at = Number(process.env["AT"] ?? 2 + offset); at <= total; at += STRIDE) {
-      if (process.env["AT"]) process.stderr.write(`at ${at}/${total} ${Math.round(performance.now())}\n`);
+      if (process.env["AT"])
+        process.stderr.write(`at ${at}/${total} ${Math.round(performance.now())}\n`);
       try {
         if ((await runWith(fault, at)) > 0) fired++;
       } catch (error) {
@@ -152,7 +153,10 @@ describe.each<[string, Omit<SimFault, "at">]>([
         if (process.env["AT"]) process.stderr.write(`FAIL ${(error as Error).message}\n`);
       }
     }
-    expect(failures.slice(0, Number(process.env["FAILURES"] ?? 3)), `${failures.length} failed`).toEqual([]);
+    expect(
+      failures.slice(0, Number(process.env["FAILURES"] ?? 3)),
+      `${failures.length} failed`,
+    ).toEqual([]);
     expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
   });
 });
@@ -197,7 +201,9 @@ test("a log with values that could not be synced is not synced again to flush wh
   const runtime = simRuntime(1);
   const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
   const events: string[] = [];
-  db.events.on("backgroundError", ({ severity, activity }) => events.push(`${severity} ${activity}`));
+  db.events.on("backgroundError", ({ severity, activity }) =>
+    events.push(`${severity} ${activity}`),
+  );
   await db.put("first", large(1), { sync: true });
   await db.put("second", large(2));
   fs.failAt({ at: (kind, path) => kind === "sync" && path.endsWith(".vlog"), error: "EIO" });

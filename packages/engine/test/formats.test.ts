@@ -41,9 +41,7 @@ describe("worked examples", () => {
   });
 
   test("the first record of an empty database (docs/formats/manifest.md)", async () => {
-    const record = hex(
-      "01 00000000 02 01 02 04 07 00000000000000 06 08 00 00000000000000",
-    );
+    const record = hex("01 00000000 02 01 02 04 07 00000000000000 06 08 00 00000000000000");
     const out = new ByteBuffer();
     out.u8(EDIT_CLASS);
     out.u32(0);
@@ -93,7 +91,14 @@ test("an edit is whole or refused at every length; an unknown field that matters
     flushedSeq: 77,
     removed: [{ level: 1, number: 9 }],
     segmentChanges: [
-      { number: 4, kind: "vlog" as const, totalCount: 3, totalBytes: 500, deadCount: 1, deadBytes: 9 },
+      {
+        number: 4,
+        kind: "vlog" as const,
+        totalCount: 3,
+        totalBytes: 500,
+        deadCount: 1,
+        deadBytes: 9,
+      },
     ],
     segmentSeals: [{ number: 4, fileBytes: 700, lastSeq: 76 }],
     segmentsRemoved: [3],
@@ -204,7 +209,9 @@ function contents(fs: SimFs): Map<string, string> {
  * Opens a damaged copy. Returns what became of it: refused (and then untouched), or the writes
  * that are there, or undefined when something else is there.
  */
-async function outcome(fs: SimFs): Promise<{ refused?: string; states?: number[]; wrong?: string }> {
+async function outcome(
+  fs: SimFs,
+): Promise<{ refused?: string; states?: number[]; wrong?: string }> {
   const before = contents(fs);
   let db: AuraDB;
   try {
@@ -244,7 +251,9 @@ const STRIDE = process.env["AURA_EVERY_BYTE"] === "1" ? 1 : 5;
 const KINDS = ["CURRENT", ".manifest", ".wal", ".vlog"];
 
 describe.each(["killed", "powerless", "closed"] as const)("a database that was %s", (name) => {
-  test("a flipped bit in any byte is refused, or does not matter", { timeout: 120_000 }, async () => {
+  test("a flipped bit in any byte is refused, or does not matter", {
+    timeout: 120_000,
+  }, async () => {
     const image = (await makeDatabase())[name];
     expect(await outcome(image.processKill())).toMatchObject({ states: [HISTORY.length] });
     // Without power loss, or behind a clean close, nothing at all may be missing.
@@ -252,7 +261,9 @@ describe.each(["killed", "powerless", "closed"] as const)("a database that was %
     const problems: string[] = [];
     let refusals = 0;
     let cases = 0;
-    for (const path of image.list("/db").filter((file) => KINDS.some((kind) => file.endsWith(kind)))) {
+    for (const path of image
+      .list("/db")
+      .filter((file) => KINDS.some((kind) => file.endsWith(kind)))) {
       const length = image.readFile(path).length;
       for (let offset = 0; offset < length; offset += name === "killed" ? 1 : STRIDE) {
         const copy = image.processKill();
@@ -269,12 +280,16 @@ describe.each(["killed", "powerless", "closed"] as const)("a database that was %
     expect(refusals).toBeGreaterThan(cases / 3);
   });
 
-  test("a file cut anywhere is refused, or was not durable there", { timeout: 120_000 }, async () => {
+  test("a file cut anywhere is refused, or was not durable there", {
+    timeout: 120_000,
+  }, async () => {
     const image = (await makeDatabase())[name];
     const least = name === "closed" ? HISTORY.length : DURABLE;
     const problems: string[] = [];
     let cases = 0;
-    for (const path of image.list("/db").filter((file) => KINDS.some((kind) => file.endsWith(kind)))) {
+    for (const path of image
+      .list("/db")
+      .filter((file) => KINDS.some((kind) => file.endsWith(kind)))) {
       const bytes = image.readFile(path);
       for (let length = 0; length < bytes.length; length += STRIDE) {
         const copy = image.processKill();
@@ -294,7 +309,9 @@ test("a missing file of a closed database is refused", async () => {
   const { closed } = await makeDatabase();
   const state = readManifest(closed, "/db")!;
   expect(state.clean?.files.length).toBeGreaterThan(0);
-  const live = closed.list("/db").filter((path) => /\.(manifest|wal|vlog|sst)$|CURRENT$/.test(path));
+  const live = closed
+    .list("/db")
+    .filter((path) => /\.(manifest|wal|vlog|sst)$|CURRENT$/.test(path));
   for (const path of live) {
     const copy = closed.processKill();
     copy.unlinkSync(path);

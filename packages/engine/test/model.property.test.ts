@@ -8,7 +8,7 @@ import { ArenaPool } from "@aura/memtable";
 import { expect, test } from "vitest";
 import { ModelWorld, type Tally } from "./support/model-world.ts";
 
-const RUNS = Number(process.env["AURA_MODEL_RUNS"] ?? "60");
+const RUNS = Number(process.env["AURA_MODEL_RUNS"] ?? "40");
 const SEED = process.env["AURA_MODEL_SEED"];
 const STEPS = Number(process.env["AURA_MODEL_STEPS"] ?? "120");
 

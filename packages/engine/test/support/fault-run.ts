@@ -3,7 +3,7 @@
  * holds afterwards is judged by it. What was acknowledged at its level is there; what was rejected is
  * not, unless the code says that nobody knows.
  */
-import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
+import { type SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
 import { AuraDB, type Durability, type Settings, WriteBatch } from "../../src/index.ts";
 
@@ -94,7 +94,11 @@ export async function bounded<T>(
   return watched;
 }
 
-async function attempt(run: FaultRun, what: string, work: () => Promise<unknown>): Promise<boolean> {
+async function attempt(
+  run: FaultRun,
+  what: string,
+  work: () => Promise<unknown>,
+): Promise<boolean> {
   const promise = work();
   promise.catch(() => undefined);
   try {
@@ -260,7 +264,10 @@ export async function judge(run: FaultRun, fs: SimFs, least: number): Promise<vo
   } catch (error) {
     // What was acknowledged is gone: that is said, and what is left can be salvaged.
     if (!run.pagesLost || (error as { code?: string }).code !== "AURA_CORRUPTION") throw error;
-    const salvage = { ...faultSettings, wal: { ...faultSettings.wal, recovery: "salvage" as const } };
+    const salvage = {
+      ...faultSettings,
+      wal: { ...faultSettings.wal, recovery: "salvage" as const },
+    };
     db = await AuraDB.open(directory, salvage, { fs, runtime });
   }
   try {

@@ -14,13 +14,24 @@ import {
   type Snapshot,
   WriteBatch,
 } from "../../src/index.ts";
+import {
+  apply,
+  bytesOf,
+  type Change,
+  describe,
+  drawSettings,
+  expectEntries,
+  expectSame,
+  NASTY,
+  PREFIX,
+  type State,
+  sameStates,
+  select,
+  shown,
+} from "./model-state.ts";
 import { WatchedFs } from "./watched-fs.ts";
 
 export const directory = "/db";
-
-/** Keys as latin1 strings, whose order is the order of their bytes. */
-type State = Map<string, Buffer>;
-type Change = readonly [key: string, value: Buffer | undefined];
 
 interface Held {
   readonly snapshot: Snapshot;
@@ -34,62 +45,6 @@ interface Image {
   readonly least: number;
   readonly most: number;
   readonly what: string;
-}
-
-const bytesOf = (key: string): Buffer => Buffer.from(key, "latin1");
-const shown = (key: string): string =>
-  key.length > 20 ? `${JSON.stringify(key.slice(0, 20))}+${key.length}` : JSON.stringify(key);
-
-const PREFIX = "shared/prefix/".repeat(20);
-const NASTY: readonly string[] = [
-  "",
-  "\0",
-  "\0\0",
-  "\0\xff",
-  "\xff",
-  "\xff\xff",
-  "\xff\xff\xff\0",
-  "\xff".repeat(300),
-  "a",
-  "a\0",
-  "a\0\0",
-  "a\xff",
-  "ab",
-  "abc",
-  "__proto__",
-  "constructor",
-  "toString",
-  PREFIX,
-  `${PREFIX}\0`,
-  `${PREFIX}a`,
-  `${PREFIX}\xff`,
-  "k".repeat(2000),
-  "L".repeat(65535),
-];
-
-/** Settings small enough that everything happens all the time. */
-function drawSettings(random: SeededRandom, threshold: number): Settings {
-  return {
-    seed: 1 + random.below(1000),
-    maxOpenFiles: 16,
-    wal: { maxFileSize: 65536, bufferedDelayMs: 1 + random.below(20) },
-    valueLog: {
-      separationThreshold: threshold,
-      maxSegmentSize: 65536,
-      spaceAmplificationMax: random.below(2) === 0 ? 1.05 : 1.3,
-      compression: random.below(3) === 0 ? "lz4" : "none",
-    },
-    memtable: { maxSize: 262144, maxCount: 2 + random.below(2) },
-    table: {
-      maxSize: 16384,
-      blockSize: 512,
-      bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
-      compression: random.below(2) === 0 ? "lz4" : "none",
-    },
-    compaction: { l0Trigger: 1 + random.below(3), baseLevelSize: 65536, fanout: 2 },
-    cache: { capacity: random.below(2) === 0 ? 0 : 131072 },
-    learnedIndex: { modelType: random.below(3) === 0 ? "none" : "piecewise-linear" },
-  };
 }
 
 /** What a run went through: for the test that everything was met. */
@@ -316,8 +271,7 @@ export class ModelWorld {
     const random = this.#random;
     this.trace.push("compact");
     const keys = [this.#key(), this.#key()].sort();
-    const range =
-      random.below(2) === 0 ? {} : { gte: bytesOf(keys[0]!), lte: bytesOf(keys[1]!) };
+    const range = random.below(2) === 0 ? {} : { gte: bytesOf(keys[0]!), lte: bytesOf(keys[1]!) };
     await this.#db.compact(range);
   }
 
@@ -467,7 +421,8 @@ export class ModelWorld {
         const key = this.#key();
         const reverse = range.reverse === true;
         const at = wanted.findIndex(([other]) => (reverse ? other <= key : other >= key));
-        const isThere = random.below(2) === 0 ? cursor.seekSync(bytesOf(key)) : await cursor.seek(bytesOf(key));
+        const isThere =
+          random.below(2) === 0 ? cursor.seekSync(bytesOf(key)) : await cursor.seek(bytesOf(key));
         expect(isThere).toBe(at >= 0);
         if (!isThere) continue;
         expect(shown(cursor.key.toString("latin1"))).toBe(shown(wanted[at]![0]));
@@ -476,7 +431,8 @@ export class ModelWorld {
         const neighbour = wanted[back ? at - 1 : at + 1];
         const moved = back ? await cursor.prev() : cursor.nextSync();
         expect(moved).toBe(neighbour !== undefined);
-        if (neighbour !== undefined) expectSame(await cursor.readValue(), neighbour[1], neighbour[0]);
+        if (neighbour !== undefined)
+          expectSame(await cursor.readValue(), neighbour[1], neighbour[0]);
       }
     } finally {
       cursor.close();
@@ -597,50 +553,4 @@ export class ModelWorld {
     for (let i = 0; i < length / 2; i++) value[i] = this.#random.below(256);
     return value;
   }
-}
-
-function apply(state: State, changes: readonly Change[]): void {
-  for (const [key, value] of changes) {
-    if (value === undefined) state.delete(key);
-    else state.set(key, value);
-  }
-}
-
-function sameStates(a: State, b: State): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) if (b.get(key)?.equals(value) !== true) return false;
-  return true;
-}
-
-function select(state: State, holds: (key: string) => boolean, reverse: boolean): [string, Buffer][] {
-  const entries = [...state].filter(([key]) => holds(key));
-  entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return reverse ? entries.reverse() : entries;
-}
-
-function expectSame(found: Buffer | undefined, wanted: Buffer | undefined, key: string): void {
-  const same = found === undefined || wanted === undefined ? found === wanted : found.equals(wanted);
-  if (same) return;
-  const brief = (value: Buffer | undefined): string =>
-    value === undefined ? "nothing" : `${value.length} bytes ..${value.toString("latin1").slice(-8)}`;
-  expect.fail(`value of ${shown(key)}: ${brief(found)} instead of ${brief(wanted)}`);
-}
-
-function expectEntries(found: readonly [Buffer, Buffer][], wanted: readonly [string, Buffer][]): void {
-  const keys = found.map(([key]) => shown(key.toString("latin1")));
-  expect(keys).toEqual(wanted.map(([key]) => shown(key)));
-  found.forEach(([key, value], i) => {
-    if (key.toString("latin1") !== wanted[i]![0]) throw new Error("another long key");
-    expectSame(value, wanted[i]![1], wanted[i]![0]);
-  });
-}
-
-function describe(range: object): string {
-  return Object.entries(range)
-    .map(([name, value]) =>
-      value instanceof Uint8Array
-        ? `${name} ${shown(Buffer.from(value).toString("latin1"))}`
-        : `${name} ${name === "snapshot" ? "held" : String(value)}`,
-    )
-    .join(", ");
 }

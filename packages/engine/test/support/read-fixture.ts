@@ -201,7 +201,7 @@ export class ReadFixture {
     const summary = writer.finishSync();
     file.syncSync();
     file.closeSync();
-    return { ...summary, number, uid, bytes: summary.fileBytes };
+    return { ...summary, number, uid, bytes: summary.fileBytes, shadowedCount: 0 };
   }
 }
 

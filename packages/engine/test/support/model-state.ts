@@ -1,0 +1,124 @@
+/** The model's side: states of a map, the keys and settings that are drawn, and how both compare. */
+import type { SeededRandom } from "@aura/base";
+import { expect } from "vitest";
+import type { Settings } from "../../src/index.ts";
+
+/** Keys as latin1 strings, whose order is the order of their bytes. */
+export type State = Map<string, Buffer>;
+export type Change = readonly [key: string, value: Buffer | undefined];
+
+export const bytesOf = (key: string): Buffer => Buffer.from(key, "latin1");
+export const shown = (key: string): string =>
+  key.length > 20 ? `${JSON.stringify(key.slice(0, 20))}+${key.length}` : JSON.stringify(key);
+
+export const PREFIX = "shared/prefix/".repeat(20);
+export const NASTY: readonly string[] = [
+  "",
+  "\0",
+  "\0\0",
+  "\0\xff",
+  "\xff",
+  "\xff\xff",
+  "\xff\xff\xff\0",
+  "\xff".repeat(300),
+  "a",
+  "a\0",
+  "a\0\0",
+  "a\xff",
+  "ab",
+  "abc",
+  "__proto__",
+  "constructor",
+  "toString",
+  PREFIX,
+  `${PREFIX}\0`,
+  `${PREFIX}a`,
+  `${PREFIX}\xff`,
+  "k".repeat(2000),
+  "L".repeat(65535),
+];
+
+/** Settings small enough that everything happens all the time. */
+export function drawSettings(random: SeededRandom, threshold: number): Settings {
+  return {
+    seed: 1 + random.below(1000),
+    maxOpenFiles: 16,
+    wal: { maxFileSize: 65536, bufferedDelayMs: 1 + random.below(20) },
+    valueLog: {
+      separationThreshold: threshold,
+      maxSegmentSize: 65536,
+      spaceAmplificationMax: random.below(2) === 0 ? 1.05 : 1.3,
+      compression: random.below(3) === 0 ? "lz4" : "none",
+    },
+    memtable: { maxSize: 262144, maxCount: 2 + random.below(2) },
+    table: {
+      maxSize: 16384,
+      blockSize: 512,
+      bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
+      compression: random.below(2) === 0 ? "lz4" : "none",
+    },
+    compaction: { l0Trigger: 1 + random.below(3), baseLevelSize: 65536, fanout: 2 },
+    cache: { capacity: random.below(2) === 0 ? 0 : 131072 },
+    learnedIndex: { modelType: random.below(3) === 0 ? "none" : "piecewise-linear" },
+  };
+}
+
+export function apply(state: State, changes: readonly Change[]): void {
+  for (const [key, value] of changes) {
+    if (value === undefined) state.delete(key);
+    else state.set(key, value);
+  }
+}
+
+export function sameStates(a: State, b: State): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key)?.equals(value) !== true) return false;
+  return true;
+}
+
+export function select(
+  state: State,
+  holds: (key: string) => boolean,
+  reverse: boolean,
+): [string, Buffer][] {
+  const entries = [...state].filter(([key]) => holds(key));
+  entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return reverse ? entries.reverse() : entries;
+}
+
+export function expectSame(
+  found: Buffer | undefined,
+  wanted: Buffer | undefined,
+  key: string,
+): void {
+  const same =
+    found === undefined || wanted === undefined ? found === wanted : found.equals(wanted);
+  if (same) return;
+  const brief = (value: Buffer | undefined): string =>
+    value === undefined
+      ? "nothing"
+      : `${value.length} bytes ..${value.toString("latin1").slice(-8)}`;
+  expect.fail(`value of ${shown(key)}: ${brief(found)} instead of ${brief(wanted)}`);
+}
+
+export function expectEntries(
+  found: readonly [Buffer, Buffer][],
+  wanted: readonly [string, Buffer][],
+): void {
+  const keys = found.map(([key]) => shown(key.toString("latin1")));
+  expect(keys).toEqual(wanted.map(([key]) => shown(key)));
+  found.forEach(([key, value], i) => {
+    if (key.toString("latin1") !== wanted[i]![0]) throw new Error("another long key");
+    expectSame(value, wanted[i]![1], wanted[i]![0]);
+  });
+}
+
+export function describe(range: object): string {
+  return Object.entries(range)
+    .map(([name, value]) =>
+      value instanceof Uint8Array
+        ? `${name} ${shown(Buffer.from(value).toString("latin1"))}`
+        : `${name} ${name === "snapshot" ? "held" : String(value)}`,
+    )
+    .join(", ");
+}
