@@ -3,6 +3,7 @@
  *
  * NNNNNN.wal   log of groups without separated values     NNNNNN.vlog  log of groups with them
  * NNNNNN.seg   relocated values                           NNNNNN.sst   table
+ * NNNNNN.*.copy  a log that recovery writes anew, until it is renamed
  * NNNNNN.manifest, CURRENT (names the manifest), CURRENT.tmp, LOCK, BALLAST
  *
  * All numbers come from one counter and are never used twice.
@@ -12,6 +13,7 @@
 export type NumberedKind = "wal" | "vlog" | "seg" | "sst" | "manifest";
 
 export const CURRENT_NAME = "CURRENT";
+export const COPY_SUFFIX = ".copy";
 export const CURRENT_TMP_NAME = "CURRENT.tmp";
 export const LOCK_NAME = "LOCK";
 export const BALLAST_NAME = "BALLAST";

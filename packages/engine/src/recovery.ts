@@ -12,6 +12,7 @@ import type { VoidRange } from "./edit.ts";
 import { snapshotEdit } from "./edit.ts";
 import {
   BALLAST_NAME,
+  COPY_SUFFIX,
   CURRENT_NAME,
   CURRENT_TMP_NAME,
   filePath,
@@ -26,6 +27,8 @@ import { replayLogs } from "./replay.ts";
 import type { ResolvedSettings } from "./settings.ts";
 import type { Version } from "./version.ts";
 import { emptyVersion } from "./version.ts";
+
+const COPY_BYTES = 1024 * 1024;
 
 /** A database that is ready to go on. */
 export interface Recovered {
@@ -133,12 +136,8 @@ function goOn(
   for (const log of live) {
     const sealed = (version.segments.get(log.number)?.fileBytes ?? 0) > 0;
     if (sealed && log.lastSeq <= version.flushedSeq) continue;
-    const file = fs.openSync(log.path, "read");
-    try {
-      file.syncSync();
-    } finally {
-      file.closeSync();
-    }
+    if (state.syncFailed) rewriteLog(fs, log);
+    else syncLog(fs, log.path);
   }
   fs.syncDirSync(directory);
   let nextNumber = state.nextNumber;
@@ -171,6 +170,44 @@ function goOn(
     cut: replayed.cut,
     orphans: findOrphans(fs, directory, version, live, number),
   };
+}
+
+function syncLog(fs: FileSystem, path: string): void {
+  const file = fs.openSync(path, "read");
+  try {
+    file.syncSync();
+  } finally {
+    file.closeSync();
+  }
+}
+
+/**
+ * Makes a log durable of which a sync failed before. The kernel may hold its pages as clean though
+ * they never reached the disk, so that another sync would do nothing: what is valid is written anew,
+ * to a file that takes the place of the old one.
+ */
+function rewriteLog(fs: FileSystem, log: OldLog): void {
+  const draft = `${log.path}${COPY_SUFFIX}`;
+  if (fs.existsSync(draft)) fs.unlinkSync(draft);
+  const source = fs.openSync(log.path, "read");
+  try {
+    const target = fs.openSync(draft, "create");
+    try {
+      const chunk = new Uint8Array(Math.min(COPY_BYTES, log.validBytes));
+      for (let at = 0; at < log.validBytes; at += chunk.length) {
+        const piece = chunk.subarray(0, Math.min(chunk.length, log.validBytes - at));
+        const count = source.readSync(piece, at);
+        if (count < piece.length) throw corruption(log.path, at + count, "the log was cut off");
+        target.writeSync(piece, at);
+      }
+      target.syncSync();
+    } finally {
+      target.closeSync();
+    }
+  } finally {
+    source.closeSync();
+  }
+  fs.renameSync(draft, log.path);
 }
 
 /** Every table and sealed segment of the version must be there, at its length. */
@@ -216,7 +253,8 @@ function findOrphans(
   keep(filePath(directory, manifestNumber, "manifest"));
   const orphans: string[] = [];
   for (const name of fs.listSync(directory)) {
-    const ours = name === CURRENT_TMP_NAME || parseFileName(name) !== undefined;
+    const base = name.endsWith(COPY_SUFFIX) ? name.slice(0, -COPY_SUFFIX.length) : name;
+    const ours = name === CURRENT_TMP_NAME || parseFileName(base) !== undefined;
     if (ours && !live.has(name)) orphans.push(`${directory}/${name}`);
   }
   return orphans;

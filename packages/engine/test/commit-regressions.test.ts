@@ -341,3 +341,25 @@ describe("a log that fails", () => {
     }
   });
 });
+
+test("a sync write acknowledged after a reopen behind a failed sync survives power loss", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  let db = await AuraDB.open("/db", {}, { fs, runtime });
+  db.putSync("a", "os");
+  fs.failAt({
+    at: (kind, path) => kind === "sync" && path.endsWith(".wal"),
+    error: "EIO",
+    sync: "keep",
+  });
+  await expect(db.sync()).rejects.toThrow();
+  await db.close();
+  db = await AuraDB.open("/db", {}, { fs, runtime });
+  db.putSync("b", "synced", { sync: true });
+  const lost = fs.crash({ data: "none", names: "all" });
+  const again = await AuraDB.open("/db", {}, { fs: lost, runtime });
+  expect(again.getSync("a")?.toString()).toBe("os");
+  expect(again.getSync("b")?.toString()).toBe("synced");
+  await again.close();
+  await db.close();
+});

@@ -11,7 +11,7 @@ export const bytesOf = (key: string): Buffer => Buffer.from(key, "latin1");
 export const shown = (key: string): string =>
   key.length > 20 ? `${JSON.stringify(key.slice(0, 20))}+${key.length}` : JSON.stringify(key);
 
-export const PREFIX = "shared/prefix/".repeat(20);
+export const PREFIX: string = "shared/prefix/".repeat(20);
 export const NASTY: readonly string[] = [
   "",
   "\0",
