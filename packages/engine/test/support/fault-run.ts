@@ -244,7 +244,7 @@ export async function script(run: FaultRun): Promise<void> {
 }
 
 /** What the open database shows is what was not rejected; what nobody knows is either. */
-export function read(run: FaultRun): void {
+function read(run: FaultRun): void {
   const found = new Map<string, string>();
   try {
     for (const [key, value] of run.db!.scanSync()) found.set(key.toString(), value.toString());

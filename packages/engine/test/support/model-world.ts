@@ -31,7 +31,7 @@ import {
 } from "./model-state.ts";
 import { WatchedFs } from "./watched-fs.ts";
 
-export const directory = "/db";
+const directory = "/db";
 
 interface Held {
   readonly snapshot: Snapshot;
