@@ -1,5 +1,13 @@
 /** One run of the main job, from folders to exit code. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { forkHost, type HostSetup } from "./bench-host.ts";
@@ -80,7 +88,10 @@ export async function runNames(
       print("interrupted: the table holds what ran");
       return INTERRUPTED;
     }
-    if (failure !== undefined) print(`failed: ${failure.message}`);
+    if (failure !== undefined) {
+      print(`failed: ${failure.message}`);
+      if (!existsSync(dataFolder)) print(`${folder}: somebody removed this folder meanwhile`);
+    }
     return failure === undefined && mismatches === 0 ? 0 : FAILED;
   } finally {
     rmSync(options.dir === undefined ? folder : dataFolder, { recursive: true, force: true });
