@@ -45,6 +45,9 @@ export interface BenchHost {
   kill(): Promise<void>;
 }
 
+/** Starts a host. */
+export type StartHost = (setup: HostSetup) => Promise<BenchHost>;
+
 /** Starts a process; it is ready when it has read the data. */
 export async function forkHost(setup: HostSetup): Promise<BenchHost> {
   const host = new ForkedHost(setup);

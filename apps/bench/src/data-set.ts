@@ -22,8 +22,8 @@ export const BLOB_BYTES: number = 64 * 1024;
 /** Any number that shares no factor with the number of records does; this is a prime. */
 const REVISION_STEP = 7919;
 
-/** Keys that are absent. */
-const ABSENT_COUNT = 200_000;
+/** Absent keys: as many as names, but so many at most. */
+const ABSENT_COUNT_MAX = 200_000;
 
 /** Names, values and absent keys of a run. */
 export class DataSet {
@@ -86,7 +86,7 @@ export class DataSet {
 
 /** Returns the data set of some names. */
 export function createDataSet(set: KeySet, seed: number): DataSet {
-  const absent = absentNames(set, ABSENT_COUNT, seed);
+  const absent = absentNames(set, Math.min(set.count, ABSENT_COUNT_MAX), seed);
   const names = set.build();
   return new DataSet({ seed, names, records: recordsOf(), order: orderOf(names), absent });
 }

@@ -4,7 +4,7 @@
  * that what disturbs the machine for a while hits all of them.
  */
 
-import type { BenchHost, HostSetup } from "./bench-host.ts";
+import type { BenchHost, HostSetup, StartHost } from "./bench-host.ts";
 import type { Counters } from "./counters.ts";
 import type { Sample, StoreDescription } from "./store-bench.ts";
 import type { StoreName } from "./stores/catalog.ts";
@@ -82,7 +82,7 @@ export interface Progress {
 export interface JobSetup {
   readonly stores: readonly HostSetup[];
   readonly sizes: Sizes;
-  readonly startHost: (setup: HostSetup) => Promise<BenchHost>;
+  readonly startHost: StartHost;
   readonly progress: Progress;
   /** Ends the job between two calls; what ran by then stays in the results. */
   readonly signal: AbortSignal;

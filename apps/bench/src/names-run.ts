@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { forkHost, type HostSetup } from "./bench-host.ts";
+import { forkHost, type HostSetup, type StartHost } from "./bench-host.ts";
 import { BLOB_BYTES, createDataSet, type DataSet, saveDataSet } from "./data-set.ts";
 import { formatBytes, formatCount, formatMs } from "./format.ts";
 import { describeMachine, freeBytes, type Machine } from "./machine.ts";
@@ -39,11 +39,15 @@ const DISK_FACTOR = 3;
 const FAILED = 1;
 const INTERRUPTED = 130;
 
-/** Runs the job and prints what was measured, also when it ends early. Returns the exit code. */
+/**
+ * Runs the job and prints what was measured, also when it ends early. Returns the exit code. Throws
+ * UsageError for options that cannot be met.
+ */
 export async function runNames(
   options: NamesOptions,
   output: Output,
   signal: AbortSignal,
+  startHost: StartHost = forkHost,
 ): Promise<number> {
   const startedAt = performance.now();
   const folder = makeFolder(options.dir);
@@ -66,7 +70,7 @@ export async function runNames(
     const stores = options.stores.map((store): HostSetup => {
       return { store, path: join(folder, store), dataFolder, budget: BUDGET };
     });
-    const job = new NamesJob({ stores, sizes, startHost: forkHost, progress, signal });
+    const job = new NamesJob({ stores, sizes, startHost, progress, signal });
     const failure = await job.run().then(
       () => undefined,
       (error: Error) => error,
@@ -139,7 +143,7 @@ function printMachine(
   const memory = formatBytes(machine.memoryBytes);
   print(`${machine.cpu}, ${machine.cores} cores, ${memory}, ${machine.system}`);
   print(`Node ${machine.node}, ${machine.fileSystem}, seed ${options.seed}`);
-  if (machine.load > machine.cores / 2) {
+  if (machine.load > machine.cores) {
     print(`note: the machine is busy (load ${machine.load.toFixed(1)}): the slices will spread`);
   }
 }

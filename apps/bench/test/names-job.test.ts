@@ -1,5 +1,8 @@
-import { describe, expect, test } from "vitest";
-import { createDataSet } from "../src/data-set.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDataSet, saveDataSet } from "../src/data-set.ts";
 import { composeNames } from "../src/names.ts";
 import { cut, NamesJob, type Progress, sizesFor } from "../src/names-job.ts";
 import { ProgressView } from "../src/progress.ts";
@@ -9,7 +12,10 @@ import { localHosts } from "./support/local-host.ts";
 import { type Faults, mapStore } from "./support/map-store.ts";
 
 const COUNT = 400;
-const data = createDataSet(composeNames(COUNT, 9), 9);
+const dataFolder = mkdtempSync(join(tmpdir(), "aura-bench-test-"));
+beforeAll(() => saveDataSet(createDataSet(composeNames(COUNT, 9), 9), dataFolder));
+afterAll(() => rmSync(dataFolder, { recursive: true }));
+
 const silent: Progress = { begin: () => {}, step: () => {}, end: () => {} };
 
 function makeJob(options: { faults?: Faults; signal?: AbortSignal; progress?: Progress } = {}) {
@@ -19,15 +25,11 @@ function makeJob(options: { faults?: Faults; signal?: AbortSignal; progress?: Pr
     stores: (["aura", "rocksdb"] as const).map((store) => ({
       store,
       path: `${folder}/${store}`,
-      dataFolder: "",
+      dataFolder,
       budget: smallBudget,
     })),
     sizes: sizesFor(COUNT),
-    startHost: localHosts(
-      data,
-      ({ store }) => mapStore(store === "aura" ? options.faults : {}),
-      log,
-    ),
+    startHost: localHosts(({ store }) => mapStore(store === "aura" ? options.faults : {}), log),
     progress: options.progress ?? silent,
     signal: options.signal ?? new AbortController().signal,
   });

@@ -10,6 +10,7 @@ import { smallBudget, temporaryFolder } from "./support/folder.ts";
 import { mapStore } from "./support/map-store.ts";
 
 const COUNT = 6000;
+const data = createDataSet(composeNames(COUNT, 3), 3);
 
 const kinds: Readonly<Record<string, () => Promise<StoreKind>>> = {
   map: async () => mapStore(),
@@ -78,7 +79,6 @@ describe.each(Object.entries(kinds))("%s", (_, load) => {
   });
 
   test("goes through the measured calls without a mismatch", async () => {
-    const data = createDataSet(composeNames(COUNT, 3), 3);
     const path = `${temporaryFolder()}/db`;
     const kind = await load();
     const bench = new StoreBench(kind, path, smallBudget, data);

@@ -274,7 +274,15 @@ export class Committer {
         this.#rejectQueue(this.#parts.health.failure);
         return;
       }
-      if (!this.#makeRoom(pending.group.memtableBytes)) {
+      let hasRoom: boolean;
+      try {
+        hasRoom = this.#makeRoom(pending.group.memtableBytes);
+      } catch (error) {
+        // What is buffered could not be written: the queue is rejected above.
+        this.#parts.health.fail(error as Error);
+        continue;
+      }
+      if (!hasRoom) {
         this.stallCount++;
         this.#parts.onStall();
         return;
@@ -543,8 +551,8 @@ export class Committer {
   async #durable(seq: number): Promise<void> {
     const { journal, health } = this.#parts;
     while (journal.durableSeq < seq) {
-      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
       if (health.failure !== undefined) throw this.#syncFailed(health.failure, health);
+      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
       if (this.#syncing === undefined) {
         this.#syncing = journal.sync().finally(() => {
           this.#syncing = undefined;

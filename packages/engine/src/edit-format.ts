@@ -39,6 +39,7 @@ const Tag = {
   voidRange: 20,
   clean: 22,
   syncFailed: 24,
+  logFloor: 26,
 } as const;
 
 /** Appends the fields of `edit` to `out`. */
@@ -95,6 +96,8 @@ export function encodeEdit(out: ByteBuffer, edit: VersionEdit): void {
       b.seq(log.lastSeq);
     });
   }
+  const { logFloor } = edit;
+  if (logFloor !== undefined) field(Tag.logFloor, (b) => b.varint(logFloor));
   for (const range of edit.voids ?? []) {
     field(Tag.voidRange, (b) => {
       b.seq(range.first);
@@ -193,6 +196,7 @@ export function decodeEdit(r: ByteReader): VersionEdit {
   let flushedSeq: number | undefined;
   let clean: VersionEdit["clean"];
   let syncFailed = false;
+  let logFloor: number | undefined;
   const added: TableAddition[] = [];
   const removed: TableRemoval[] = [];
   const segmentChanges: SegmentChange[] = [];
@@ -247,6 +251,9 @@ export function decodeEdit(r: ByteReader): VersionEdit {
       case Tag.voidRange:
         voids.push({ first: b.seq(), last: b.seq() });
         break;
+      case Tag.logFloor:
+        logFloor = b.varint();
+        break;
       case Tag.syncFailed:
         syncFailed = true;
         break;
@@ -272,6 +279,7 @@ export function decodeEdit(r: ByteReader): VersionEdit {
     logs,
     voids,
     ...(clean === undefined ? {} : { clean }),
+    ...(logFloor === undefined ? {} : { logFloor }),
     ...(syncFailed ? { syncFailed } : {}),
   };
 }

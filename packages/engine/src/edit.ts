@@ -70,6 +70,8 @@ export interface VersionEdit {
   readonly segmentSeals?: readonly SegmentSeal[];
   readonly segmentsRemoved?: readonly number[];
   readonly logs?: readonly LogValidity[];
+  /** Logs with a lower number count only if they are listed: a removal may not have been durable. */
+  readonly logFloor?: number;
   readonly voids?: readonly VoidRange[];
   readonly clean?: CleanClose;
   /** A sync failed: the kernel may have dropped pages, so that an equal boot id says nothing. */
@@ -186,7 +188,7 @@ function applySegments(
 /** Returns one edit that builds `version` from an empty tree. */
 export function snapshotEdit(
   version: Version,
-  counters: Pick<VersionEdit, "nextNumber" | "lastSeq" | "logs" | "voids">,
+  counters: Pick<VersionEdit, "nextNumber" | "lastSeq" | "logs" | "logFloor" | "voids">,
 ): VersionEdit {
   const added: TableAddition[] = [];
   version.levels.forEach((level, index) => {

@@ -10,6 +10,7 @@ import { AuraError } from "@aura/base";
 export class Health {
   #failure: Error | undefined;
   #closed = false;
+  #onFailure: () => void = () => undefined;
 
   /** The failure that made the database read-only. */
   get failure(): Error | undefined {
@@ -22,7 +23,14 @@ export class Health {
 
   /** Refuses writes from now on. The first failure is the one that is kept. */
   fail(failure: Error): void {
-    this.#failure ??= failure;
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    this.#onFailure();
+  }
+
+  /** Names who is told of the failure. */
+  onFailure(listener: () => void): void {
+    this.#onFailure = listener;
   }
 
   close(): void {

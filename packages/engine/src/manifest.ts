@@ -171,6 +171,8 @@ export interface ManifestState {
   readonly nextNumber: number;
   readonly lastSeq: number;
   readonly logs: ReadonlyMap<number, LogValidity>;
+  /** Logs with a lower number count only if `logs` lists them. */
+  readonly logFloor: number;
   readonly voids: readonly VoidRange[];
   /** Set when the last record is a clean close. */
   readonly clean: CleanClose | undefined;
@@ -221,6 +223,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
     let version = emptyVersion();
     let last: VersionEdit | undefined;
     let syncFailed = false;
+    let logFloor = 0;
     let previous = 0;
     let lastStamp = 0;
     const logs = new Map<number, LogValidity>();
@@ -238,6 +241,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
       }
       last = decodeEdit(reader);
       syncFailed ||= last.syncFailed === true;
+      logFloor = last.logFloor ?? logFloor;
       version = applyManifestEdit(version, last, path, log.offset);
       for (const entry of last.logs ?? []) logs.set(entry.number, entry);
       voids.push(...(last.voids ?? []));
@@ -257,6 +261,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
       nextNumber: last.nextNumber,
       lastSeq: last.lastSeq,
       logs,
+      logFloor,
       voids,
       clean: torn ? undefined : last.clean,
       syncFailed,

@@ -213,7 +213,11 @@ function assemble(
       takeNumber: () => numbers.take(1),
       appendedSeq: () => journal.appendedSeq,
       freeReserve: () => reserve.free(),
-      carried: () => ({ voids: journal.voids, logs: oldLogs }),
+      carried: () => ({
+        voids: journal.voids,
+        logs: oldLogs,
+        logFloor: recovered.logFloor,
+      }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);
         else values.forget(number);
@@ -296,6 +300,8 @@ function assemble(
     },
     recovered.lastSeq,
   );
+  // Whoever waits for room learns that there will be none.
+  health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
   compactor.start();
@@ -391,13 +397,24 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
       .map(({ number, kind }) => ({ number, kind })),
     ...oldLogs.map(({ number, kind }) => ({ number, kind })),
   ];
+  // What stands behind these lengths never counts: a failed write may have left something there.
+  const validities = journal.files.map(({ number, kind, writer, lastSeq }) => ({
+    number,
+    kind,
+    validBytes: writer.bytes,
+    lastSeq,
+  }));
   // Closing trims what was zero-filled ahead: lengths are final behind it.
   await journal.close();
   const files = logs.map(({ number, kind }) => ({
     name: fileName(number, kind),
     bytes: fs.fileBytesSync(filePath(directory, number, kind)),
   }));
-  tree.closeSync({ segmentSeals: seals, clean: { lastSeq: journal.appendedSeq, files } });
+  tree.closeSync({
+    segmentSeals: seals,
+    logs: validities,
+    clean: { lastSeq: journal.appendedSeq, files },
+  });
 }
 
 /** Lets go of everything that is open. The directory is unlocked whatever fails. */

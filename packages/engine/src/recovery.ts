@@ -39,6 +39,8 @@ export interface Recovered {
   readonly lastSeq: number;
   readonly memtables: Memtables;
   readonly manifest: ManifestWriter;
+  /** Logs with a lower number count only if they are among `oldLogs`. */
+  readonly logFloor: number;
   /** Sequence numbers without operations that later recoveries still have to know. */
   readonly voids: readonly VoidRange[];
   /** Logs of earlier processes that hold unflushed operations or values. */
@@ -111,6 +113,7 @@ function create(place: RecoveryPlace): Recovered {
     lastSeq: 0,
     memtables: place.makeMemtables(0),
     manifest,
+    logFloor: 0,
     voids: [],
     oldLogs: [],
     created: true,
@@ -153,6 +156,7 @@ function goOn(
       nextNumber,
       lastSeq: replayed.lastSeq,
       logs: live,
+      logFloor: number,
       voids: replayed.voids,
     }),
   );
@@ -163,6 +167,7 @@ function goOn(
     lastSeq: replayed.lastSeq,
     memtables,
     manifest,
+    logFloor: number,
     voids: replayed.voids,
     oldLogs: live,
     created: false,

@@ -121,6 +121,8 @@ function openLogs(
   try {
     for (const { kind, number, path } of found) {
       const validity = state.logs.get(number);
+      // An earlier recovery was done with it; a power loss undid its removal.
+      if (validity === undefined && number < state.logFloor) continue;
       const segment = kind === "vlog" ? state.version.segments.get(number) : undefined;
       const sealedSeq = Math.min(
         validity?.lastSeq ?? Number.MAX_SAFE_INTEGER,

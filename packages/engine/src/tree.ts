@@ -36,7 +36,7 @@ export interface TreeParts {
   /** Highest sequence number handed to the operating system. */
   readonly appendedSeq: () => number;
   /** Void ranges and old logs that a new manifest must repeat. */
-  readonly carried: () => Pick<VersionEdit, "voids" | "logs">;
+  readonly carried: () => Pick<VersionEdit, "voids" | "logs" | "logFloor">;
   /** Frees the space kept for a full volume. */
   readonly freeReserve: () => void;
   /** A table or segment file is about to be removed: close it. */

@@ -363,3 +363,57 @@ test("a sync write acknowledged after a reopen behind a failed sync survives pow
   await again.close();
   await db.close();
 });
+
+test("writes that wait for room are refused when a failure ends writing", async () => {
+  const fs = new SimFs();
+  const memtable = { maxSize: 262144, maxCount: 2 };
+  const db = await openSim(fs, { memtable, valueLog: { separationThreshold: 8192 } });
+  db.putSync("v", "v".repeat(9000));
+  fs.failAt({
+    at: (kind, path) => kind.startsWith("sync") && path.endsWith(".vlog"),
+    error: "EIO",
+  });
+  const puts = Array.from({ length: 400 }, (_, i) => db.put(`k${i}`, "x".repeat(3000)));
+  const results = await Promise.allSettled(puts);
+  const refused = results.filter(({ status }) => status === "rejected");
+  expect(refused.length).toBeGreaterThan(0);
+  await db.close();
+});
+
+test("a log that recovery was done with does not come back by a second power loss", async () => {
+  const fs = new SimFs();
+  const db = await openSim(fs);
+  db.putSync("a", "v".repeat(20_000));
+  let cut = 0;
+  for (let seed = 0; seed < 60; seed++) {
+    const once = fs.crash({ seed });
+    const second = await openSim(once);
+    if (second.getSync("a") === undefined) cut++;
+    second.putSync("b", "1", { durability: "sync" });
+    const twice = once.crash({ seed: seed + 1000 });
+    await second.close();
+    const third = await openSim(twice);
+    expect(third.getSync("b")?.toString()).toBe("1");
+    await third.close();
+  }
+  expect(cut).toBeGreaterThan(0);
+  await db.close();
+});
+
+test("a watermark that was cut short does not spoil a clean close", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(7);
+  const db = await AuraDB.open(directory, smallSettings, { fs, runtime });
+  db.putSync("a", "1", { durability: "sync" });
+  const fault = fs.failAt({
+    at: (kind, path) => kind === "write" && path.endsWith(".wal"),
+    error: "ENOSPC",
+    partial: 20,
+  });
+  runtime.advance(50);
+  expect(fault.fired).toBe(1);
+  await db.close();
+  const again = await openSim(fs);
+  expect(again.getSync("a")?.toString()).toBe("1");
+  await again.close();
+});
