@@ -119,6 +119,8 @@ export class Committer {
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #bufferedSinceMs = 0;
+  /** Acknowledged buffered writes could not be written: a close has to say so. */
+  #lostBuffered = false;
   #syncing: Promise<void> | undefined;
   #nextSeq: number;
   /** Times a write had to wait for room. */
@@ -232,6 +234,7 @@ export class Committer {
     try {
       this.#parts.journal.appendVisibleSync(group);
     } catch (error) {
+      this.#lostBuffered = true;
       this.#parts.health.fail(error as Error);
       throw error;
     } finally {
@@ -306,7 +309,9 @@ export class Committer {
       await this.#parts.turns.turn();
     }
     this.#watermarkTimer?.cancel();
-    if (this.#parts.health.failure === undefined) this.flushBufferedSync();
+    const { failure } = this.#parts.health;
+    if (failure === undefined) this.flushBufferedSync();
+    else if (this.#lostBuffered || this.#buffered.count > 0) throw failure;
     this.#bufferedTimer?.cancel();
   }
 
@@ -359,6 +364,7 @@ export class Committer {
 
   #writeBuffered(key: Uint8Array, value: Uint8Array | undefined): void {
     this.settleSync();
+    this.#parts.health.assertWritable();
     const group = this.#buffered;
     this.#makeRoomSync(entryBytesMax(key.length, value?.length ?? 0));
     if (group.count === 0) group.begin(this.#nextSeq);

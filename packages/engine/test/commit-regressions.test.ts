@@ -417,3 +417,18 @@ test("a watermark that was cut short does not spoil a clean close", async () => 
   expect(again.getSync("a")?.toString()).toBe("1");
   await again.close();
 });
+
+test("a close says that acknowledged buffered writes were lost", async () => {
+  const fs = new SimFs();
+  const db = await openSim(fs);
+  db.putSync("b", "2", { durability: "buffered" });
+  fs.failAt({
+    at: (kind, path) => (kind === "write" || kind === "create") && path.endsWith(".wal"),
+    error: "EIO",
+    sticky: true,
+  });
+  await expect(db.put("a", "1")).rejects.toThrow();
+  expect(() => db.putSync("c", "3", { durability: "buffered" })).toThrow();
+  await expect(db.close()).rejects.toThrow();
+  expect(fs.openHandles).toBe(0);
+});
