@@ -22,6 +22,7 @@ import { Group } from "./group.ts";
 import type { Health } from "./health.ts";
 import type { GroupPlace, Journal, LogFile } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
+import { PendingGroup } from "./pending-group.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
@@ -68,33 +69,6 @@ export interface CommitParts {
   readonly onSyncFailed: () => void;
   /** A write waits for room. */
   readonly onStall: () => void;
-}
-
-class Deferred {
-  readonly promise: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: unknown) => void;
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
-
-/** A group of asynchronous writes that has not left yet, or is leaving. */
-class PendingGroup {
-  readonly group: Group;
-  /** Settles when the group is handed to the operating system. */
-  readonly appended = new Deferred();
-  /** Settles when it is durable too; made at the first `sync` write of the group. */
-  durable: Promise<void> | undefined;
-  /** Set when the group is appended. */
-  lastSeq = 0;
-  closed = false;
-  constructor(group: Group) {
-    this.group = group;
-  }
 }
 
 interface Flight {
