@@ -35,6 +35,15 @@ export async function compactRange(
   tableBytesMax: number,
 ): Promise<void> {
   const bytesTotal = bytesIn(tree.version, range);
+  const merge = ({ inputs, outputLevel }: Step): Promise<void> =>
+    compactor.merge({
+      inputs,
+      outputLevel,
+      outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
+      tableBytesMax,
+      reason: "manual",
+      drain: [...compactor.draining],
+    });
   let bytesDone = 0;
   for (;;) {
     if (options.signal?.aborted) {
@@ -42,30 +51,12 @@ export async function compactRange(
     }
     const step = nextStep(tree.version, range);
     if (step === undefined) break;
-    const { inputs, outputLevel } = step;
-    await compactor.merge({
-      inputs,
-      outputLevel,
-      outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
-      tableBytesMax,
-      reason: "manual",
-      drain: [...compactor.draining],
-    });
+    await merge(step);
     bytesDone += step.bytes;
     options.onProgress?.({ bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
   }
   const last = lastStep(tree.version, range);
-  if (last !== undefined) {
-    const { inputs, outputLevel } = last;
-    await compactor.merge({
-      inputs,
-      outputLevel,
-      outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
-      tableBytesMax,
-      reason: "manual",
-      drain: [...compactor.draining],
-    });
-  }
+  if (last !== undefined) await merge(last);
   options.onProgress?.({ bytesDone: bytesTotal, bytesTotal });
 }
 
