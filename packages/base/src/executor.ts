@@ -34,6 +34,8 @@ export interface Job {
 export interface JobQueue {
   /** Jobs submitted and not yet completed. */
   readonly outstanding: number;
+  /** Whether a job of the lane would be taken up at once: without a thread to start first. */
+  isServed(lane: Lane): boolean;
   /** Submits a job; exactly one of `onDone`, `onError` runs, once, on the owner's thread. */
   submit(
     lane: Lane,

@@ -119,6 +119,10 @@ class InlineQueue implements JobQueue {
     return this.#completions.outstanding;
   }
 
+  isServed(): boolean {
+    return true;
+  }
+
   submit(
     lane: Lane,
     name: string,

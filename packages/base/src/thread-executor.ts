@@ -101,6 +101,11 @@ class ThreadPool {
     return Atomics.load(this.signal, SignalWord.done) !== this.#seen;
   }
 
+  /** Whether a lane has a thread that takes jobs. */
+  isServed(lane: Lane): boolean {
+    return this.#threads.get(lane)?.isServing === true;
+  }
+
   /** Returns the thread of a lane, started if need be. */
   thread(lane: Lane): Thread {
     let thread = this.#threads.get(lane);
@@ -209,6 +214,10 @@ class Thread {
       systemRuntime.scheduler.nextTurn(() => this.#lose(error));
     }
     this.#holdProcess();
+  }
+
+  get isServing(): boolean {
+    return Atomics.load(this.#control, ControlWord.state) === ThreadState.serving;
   }
 
   /** Sends a job. Throws when the input cannot be cloned, or AURA_BUSY. */
@@ -345,6 +354,10 @@ class ThreadQueue implements JobQueue {
 
   get outstanding(): number {
     return this.#completions.outstanding;
+  }
+
+  isServed(lane: Lane): boolean {
+    return this.#pool.isServed(lane);
   }
 
   submit(

@@ -335,8 +335,8 @@ export class AuraDB {
 
   /**
    * Closes the database: what was admitted is written, everything is made durable and marked as
-   * closed cleanly, background work ends. Idempotent. Throws when the last sync failed; the
-   * directory is released all the same.
+   * closed cleanly, background work ends. Idempotent. Throws when a sync failed and no call said so
+   * yet; the directory is released all the same.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -359,6 +359,7 @@ export class AuraDB {
     } catch (error) {
       failure = error;
     }
+    failure ??= health.untold;
     health.close();
     compactor.cancel();
     try {

@@ -20,7 +20,8 @@ import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
 import { Group } from "./group.ts";
 import type { Health } from "./health.ts";
-import type { GroupPlace, Journal, LogFile } from "./journal.ts";
+import type { GroupPlace, Journal } from "./journal.ts";
+import type { LogFile } from "./log-file.ts";
 import type { Memtables } from "./memtables.ts";
 import { PendingGroup } from "./pending-group.ts";
 import type { Reserve } from "./reserve.ts";
@@ -488,6 +489,7 @@ export class Committer {
   #rejectQueue(cause: Error): void {
     const queue = this.#queue;
     this.#queue = [];
+    if (queue.length > 0) this.#parts.health.noteTold();
     const error = new AuraError("AURA_READ_ONLY", `not written: ${cause.message}`, { cause });
     for (const pending of queue) pending.appended.reject(error);
   }
@@ -520,7 +522,7 @@ export class Committer {
   #syncNow(): void {
     const { journal, health } = this.#parts;
     try {
-      journal.syncSync();
+      journal.syncs.syncSync();
     } catch (error) {
       throw this.#syncFailed(error, health);
     }
@@ -530,11 +532,11 @@ export class Committer {
   /** Resolves when the history up to `seq` is durable. Waiters share syncs. */
   async #durable(seq: number): Promise<void> {
     const { journal, health } = this.#parts;
-    while (journal.durableSeq < seq) {
+    while (journal.syncs.durableSeq < seq) {
       if (health.failure !== undefined) throw this.#syncFailed(health.failure, health);
       assert(journal.appendedSeq >= seq, "only what was appended can become durable");
       if (this.#syncing === undefined) {
-        this.#syncing = journal.sync().finally(() => {
+        this.#syncing = journal.syncs.sync().finally(() => {
           this.#syncing = undefined;
         });
       }

@@ -12,7 +12,8 @@ import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
-import type { Journal, LogFile } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import type { LogFile } from "./log-file.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { OldLog } from "./replay.ts";
@@ -37,6 +38,8 @@ export interface FlushParts {
   readonly reserve: Reserve;
   /** Logs of earlier processes that hold values and are not sealed in the manifest yet. */
   readonly oldLogs: readonly OldLog[];
+  /** A log could not be synced. */
+  readonly onSyncFailed: (error: Error) => void;
   /** A memtable was released and its tables are visible. */
   readonly onFlushed: () => void;
 }
@@ -96,8 +99,13 @@ export class Flusher {
   #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
     const { tree, memtables, events, reserve, onFlushed } = this.#parts;
     this.#running = false;
+    if (logs.some((log) => log.syncFailed)) {
+      // Another sync of it failed meanwhile: that this one did not says nothing.
+      memtable.flushing = false;
+      return;
+    }
     logs.forEach((log, i) => {
-      log.syncedSeq = Math.max(log.syncedSeq, marks[i]!);
+      log.noteSynced(marks[i]!);
       log.nameDurable = true;
     });
     const run = output.tables[0]?.number ?? 0;
@@ -146,14 +154,11 @@ export class Flusher {
   #failed(memtable: MemtableEntry, error: Error): void {
     this.#running = false;
     memtable.flushing = false;
-    const { health, events, reserve, scheduler, tree } = this.#parts;
+    const { health, events, reserve, scheduler } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
-      // A log could not be synced. Another try would succeed without writing what is lost.
-      tree.noteSyncFailed();
-      health.fail(error);
-      events.announce("backgroundError", { severity: "hard", activity: "sync", error });
+      this.#parts.onSyncFailed(error);
       return;
     }
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();

@@ -10,6 +10,7 @@ import { AuraError } from "@aura/base";
 export class Health {
   #failure: Error | undefined;
   #closed = false;
+  #isTold = true;
   #onFailure: () => void = () => undefined;
 
   /** The failure that made the database read-only. */
@@ -28,7 +29,23 @@ export class Health {
     this.#onFailure();
   }
 
-  /** Names who is told of the failure. */
+  /** As `fail`, for a failure that no call returns: the next one, or the close, has to. */
+  failUntold(failure: Error): void {
+    if (this.#failure === undefined) this.#isTold = false;
+    this.fail(failure);
+  }
+
+  /** The failure, if no call has returned it so far. */
+  get untold(): Error | undefined {
+    return this.#isTold ? undefined : this.#failure;
+  }
+
+  /** A call has returned the failure. */
+  noteTold(): void {
+    this.#isTold = true;
+  }
+
+  /** Names who hears of the failure. */
   onFailure(listener: () => void): void {
     this.#onFailure = listener;
   }
@@ -46,6 +63,7 @@ export class Health {
   assertWritable(): void {
     this.assertOpen();
     if (this.#failure !== undefined) {
+      this.#isTold = true;
       throw new AuraError(
         "AURA_READ_ONLY",
         `writes are refused after a failure: ${this.#failure.message}; reopen the database`,

@@ -48,6 +48,10 @@ export class JobLanes implements JobQueue {
     return this.#queue.outstanding + (this.#inline?.outstanding ?? 0);
   }
 
+  isServed(lane: Lane): boolean {
+    return (this.#inline ?? this.#queue).isServed(lane);
+  }
+
   submit(
     lane: Lane,
     name: string,

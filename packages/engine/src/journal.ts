@@ -5,58 +5,42 @@
  * values in one append; docs/rfcs/0001-log-layout.md). Recovery merges both by sequence number.
  *
  * - A file is created when its first group comes, and followed by the next at its size limit.
- * - A sync makes the whole history durable: every file with operations that no sync has covered is
- *   synced, concurrently, and the directory too if a name in it is new.
+ * - What makes the files survive a power loss stands in log-sync.ts.
  * - A failed append poisons its file. Its group's sequence numbers are void: the next log says so
  *   in its preamble, together with the valid length of the poisoned file, and is synced before the
  *   failure is reported, so that the rejected group never reappears.
  * - No file is opened again for append, and no number is used twice.
  */
-import type { FileSystem, Random } from "@aura/base";
+import type { FileSystem, JobQueue, Random } from "@aura/base";
 import { AuraError, assert, FileType, hasCode, ioError } from "@aura/base";
 import { FRAME_HEADER_BYTES, LogWriter } from "@aura/wal";
 import type { VoidRange } from "./edit.ts";
-import type { NumberedKind } from "./file-names.ts";
 import { filePath } from "./file-names.ts";
 import type { Group } from "./group.ts";
+import { LogFile, type StreamKind } from "./log-file.ts";
 import type { PoisonedLog } from "./log-preamble.ts";
 import { encodePreamble } from "./log-preamble.ts";
+import { LogSync } from "./log-sync.ts";
 import { drawUid } from "./manifest.ts";
-
-/** The streams. */
-export type StreamKind = Extract<NumberedKind, "wal" | "vlog">;
-
-/** A log of this process. */
-export interface LogFile {
-  readonly kind: StreamKind;
-  readonly number: number;
-  readonly writer: LogWriter;
-  /** Sequence number given last when the file was made; the file holds only higher ones. */
-  readonly createdAtSeq: number;
-  /** Highest sequence number in the file. */
-  lastSeq: number;
-  /** Highest sequence number in the file that a sync has covered. */
-  syncedSeq: number;
-  nameDurable: boolean;
-  /** End of its last group. What follows, watermarks, no sync needs to cover. */
-  contentBytes: number;
-  /** A sync of it failed: what it holds may be lost, whatever a later sync says. */
-  syncFailed: boolean;
-  /** No group will be added. */
-  sealed: boolean;
-}
 
 /** What the journal needs of the engine. */
 export interface JournalPlace {
   readonly fs: FileSystem;
   readonly directory: string;
   readonly random: Random;
+  readonly queue: JobQueue;
   readonly databaseUuid: Uint8Array;
   readonly walBytesMax: number;
   readonly segmentBytesMax: () => number;
   readonly takeNumber: () => number;
   /** Frees the space kept for this moment. */
   readonly freeReserve: () => void;
+  /** A log is synced in the background when it grew by so many bytes; 0: never. */
+  readonly backgroundSyncBytes: number;
+  /** A background sync failed: what was acknowledged may not survive a power loss. */
+  readonly onSyncFailed: (error: Error) => void;
+  /** Work on a log that kept it from being forgotten has ended. */
+  readonly onLogIdle: () => void;
 }
 
 /** Where a journal goes on. */
@@ -75,8 +59,10 @@ export interface GroupPlace {
   readonly attachedOffset: number;
 }
 
-/** Appends groups and syncs them. */
+/** Appends groups. */
 export class Journal {
+  /** Makes durable what was appended. */
+  readonly syncs: LogSync;
   readonly #place: JournalPlace;
   readonly #current: Record<StreamKind, LogFile | undefined> = { wal: undefined, vlog: undefined };
   #files: LogFile[] = [];
@@ -85,17 +71,26 @@ export class Journal {
   readonly #closing = new Set<Promise<void>>();
   /** Highest sequence number handed to the operating system. */
   appendedSeq: number;
-  /** The history up to this sequence number is durable. */
-  durableSeq: number;
-  /** Bytes appended and number of syncs, for stats. */
+  /** Bytes appended, for stats. */
   bytesAppended = 0;
-  syncCount = 0;
 
   constructor(place: JournalPlace, start: JournalStart) {
     this.#place = place;
     this.appendedSeq = start.lastSeq;
-    this.durableSeq = start.durableSeq;
     this.#voids = [...start.voids];
+    const sync = {
+      fs: place.fs,
+      directory: place.directory,
+      queue: place.queue,
+      files: () => this.#files,
+      appendedSeq: () => this.appendedSeq,
+      bytesMax: (log: LogFile) => this.#bytesMax(log.kind),
+      backgroundBytes: place.backgroundSyncBytes,
+      onFailed: place.onSyncFailed,
+      onIdle: place.onLogIdle,
+      giveUp: (log: LogFile) => this.#giveUp(log),
+    };
+    this.syncs = new LogSync(sync, start.durableSeq);
   }
 
   /** Logs of this process that still exist, oldest first. */
@@ -117,7 +112,7 @@ export class Journal {
         group.attached,
         group.firstSeq,
         group.count,
-        this.durableSeq,
+        this.syncs.durableSeq,
       );
     } catch (error) {
       throw this.fail(log, group, error);
@@ -136,13 +131,13 @@ export class Journal {
     const { firstSeq, count } = group;
     try {
       log = this.#prepare(group).log;
-      log.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
+      log.writer.appendSync(covered, [], firstSeq, count, this.syncs.durableSeq);
       this.#appended(log, group);
     } catch (error) {
       if (log !== undefined) this.#giveUp(log);
       if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
       const next = this.#create("wal");
-      next.writer.appendSync(covered, [], firstSeq, count, this.durableSeq);
+      next.writer.appendSync(covered, [], firstSeq, count, this.syncs.durableSeq);
       this.#appended(next, group);
     }
   }
@@ -156,7 +151,7 @@ export class Journal {
         group.attached,
         group.firstSeq,
         group.count,
-        this.durableSeq,
+        this.syncs.durableSeq,
       )
       .then(() => undefined);
     return { log, place, written };
@@ -207,59 +202,16 @@ export class Journal {
     return cause instanceof Error ? cause : ioError(cause, path, "append");
   }
 
-  /** Makes the history up to now durable, on this thread. */
-  syncSync(): void {
-    const target = this.appendedSeq;
-    if (this.durableSeq >= target) return;
-    for (const log of this.#files) {
-      if (log.lastSeq <= log.syncedSeq) continue;
-      this.#syncLogSync(log);
-      log.syncedSeq = log.lastSeq;
-    }
-    if (this.#files.some((log) => !log.nameDurable)) {
-      this.#place.fs.syncDirSync(this.#place.directory);
-      for (const log of this.#files) log.nameDurable = true;
-    }
-    this.syncCount++;
-    this.durableSeq = target;
-  }
-
-  /** Makes the history up to now durable, on the thread pool; all files at once. */
-  async sync(): Promise<void> {
-    const target = this.appendedSeq;
-    if (this.durableSeq >= target) return;
-    const dirty = this.#files.filter((log) => log.lastSeq > log.syncedSeq);
-    const marks = dirty.map((log) => log.lastSeq);
-    const nameless = this.#files.filter((log) => !log.nameDurable);
-    const work: Promise<void>[] = dirty.map((log) => this.#syncLog(log));
-    if (nameless.length > 0) work.push(this.#place.fs.syncDir(this.#place.directory));
-    await settleAll(work);
-    dirty.forEach((log, i) => {
-      log.syncedSeq = Math.max(log.syncedSeq, marks[i]!);
-    });
-    for (const log of nameless) log.nameDurable = true;
-    this.syncCount++;
-    if (target > this.durableSeq) this.durableSeq = target;
-  }
-
-  /** Makes durable also what no acknowledgement waits for: everything that the logs hold. */
-  syncRestSync(): void {
-    this.syncSync();
-    for (const { writer } of this.#files) {
-      if (writer.failure === undefined && writer.syncedBytes < writer.bytes) writer.syncSync();
-    }
-  }
-
   /** Files whose values a flush up to `seq` may name and that no sync has covered yet. */
   unsyncedValueLogs(seq: number): LogFile[] {
     return this.#files.filter(
-      (log) => log.kind === "vlog" && log.createdAtSeq < seq && log.lastSeq > log.syncedSeq,
+      (log) => log.kind === "vlog" && log.createdAtSeq < seq && log.isDirty,
     );
   }
 
   /** Notes that all operations up to `seq` are durable in tables. */
   noteFlushed(seq: number): void {
-    if (seq > this.durableSeq) this.durableSeq = seq;
+    this.syncs.noteFlushed(seq);
     this.#voids = this.#voids.filter((range) => range.last > seq);
   }
 
@@ -269,11 +221,12 @@ export class Journal {
     if (log === undefined) return;
     log.sealed = true;
     this.#current[kind] = undefined;
+    this.syncs.trim(log);
   }
 
-  /** Closes and forgets files whose operations are all durable in tables. */
+  /** Closes and forgets files whose operations are all durable in tables, unless work uses them. */
   forget(obsolete: (log: LogFile) => boolean): LogFile[] {
-    const gone = this.#files.filter((log) => log.sealed && obsolete(log));
+    const gone = this.#files.filter((log) => log.sealed && log.isIdle && obsolete(log));
     for (const log of gone) {
       // A sync may still be under way: the file closes behind it. Its content does not matter.
       const closed = log.writer.close().catch(() => undefined);
@@ -290,13 +243,20 @@ export class Journal {
    */
   appendWatermarkSync(): void {
     const log = this.#current.wal ?? this.#current.vlog;
-    if (log === undefined || this.durableSeq === 0) return;
+    const { durableSeq } = this.syncs;
+    if (log === undefined || durableSeq === 0) return;
     try {
-      log.writer.appendSync([], [], this.appendedSeq + 1, 0, this.durableSeq);
+      log.writer.appendSync([], [], this.appendedSeq + 1, 0, durableSeq);
     } catch {
       // Nothing is lost with a watermark; the next group goes to a new file.
       this.#giveUp(log);
     }
+  }
+
+  /** Resolves when no zeros are being written ahead, and none are left. */
+  async settle(): Promise<void> {
+    await this.syncs.settle();
+    for (const log of this.#files) this.syncs.trim(log);
   }
 
   /** Closes all files, behind what is under way; throws the first error after trying all. */
@@ -307,35 +267,10 @@ export class Journal {
   }
 
   #giveUp(log: LogFile): void {
+    if (this.#poisoned.some(({ number }) => number === log.number)) return;
     log.sealed = true;
     if (this.#current[log.kind] === log) this.#current[log.kind] = undefined;
     this.#poisoned.push({ number: log.number, validBytes: log.writer.bytes });
-  }
-
-  async #syncLog(log: LogFile): Promise<void> {
-    if (log.writer.failure !== undefined) {
-      this.#syncLogSync(log);
-      return;
-    }
-    try {
-      await log.writer.sync();
-    } catch (error) {
-      log.syncFailed = true;
-      throw error;
-    }
-  }
-
-  /** A failed write ends a log, yet what stands before it is history and is synced like the rest. */
-  #syncLogSync(log: LogFile): void {
-    const { failure, path, token } = log.writer;
-    if (log.syncFailed) throw failure ?? new AuraError("AURA_IO", `a sync of ${path} failed`);
-    try {
-      if (failure === undefined) log.writer.syncSync();
-      else this.#place.fs.syncTokenSync(token);
-    } catch (error) {
-      log.syncFailed = true;
-      throw error;
-    }
   }
 
   #prepareOrVoid(group: Group): { log: LogFile; place: GroupPlace } {
@@ -360,14 +295,18 @@ export class Journal {
     log.contentBytes = log.writer.bytes;
     this.appendedSeq = group.lastSeq;
     this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
+    this.syncs.noteAppended(log);
   }
 
   #fileFor(kind: StreamKind): LogFile {
     const log = this.#current[kind];
-    const limit = kind === "wal" ? this.#place.walBytesMax : this.#place.segmentBytesMax();
-    if (log !== undefined && log.writer.bytes < limit) return log;
+    if (log !== undefined && log.writer.bytes < this.#bytesMax(kind)) return log;
     this.seal(kind);
     return this.#create(kind);
+  }
+
+  #bytesMax(kind: StreamKind): number {
+    return kind === "wal" ? this.#place.walBytesMax : this.#place.segmentBytesMax();
   }
 
   #create(kind: StreamKind): LogFile {
@@ -394,18 +333,7 @@ export class Journal {
         poisoned: this.#poisoned,
       }),
     });
-    const log: LogFile = {
-      kind,
-      number,
-      writer,
-      createdAtSeq: this.appendedSeq,
-      lastSeq: this.appendedSeq,
-      syncedSeq: this.appendedSeq,
-      nameDurable: false,
-      contentBytes: writer.bytes,
-      syncFailed: false,
-      sealed: false,
-    };
+    const log = new LogFile(kind, writer, this.appendedSeq);
     this.#files.push(log);
     this.#current[kind] = log;
     return log;

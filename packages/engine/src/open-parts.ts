@@ -186,6 +186,7 @@ function assemble(
       fs,
       directory,
       random: runtime.random,
+      queue,
       databaseUuid: identity.databaseUuid,
       walBytesMax: settings.wal.maxFileSize,
       segmentBytesMax: () =>
@@ -195,10 +196,24 @@ function assemble(
         ),
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
+      backgroundSyncBytes: settings.wal.backgroundSyncBytes,
+      onSyncFailed: (error) => onSyncFailed(error),
+      onLogIdle: () => removeObsoleteLogs(),
     },
     { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
   );
   const oldLogs = [...recovered.oldLogs];
+  let flushedSeq = version.flushedSeq;
+  const removeObsoleteLogs = (): void => {
+    tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions));
+  };
+  /** A log could not be synced: another try would succeed without writing what is lost. */
+  const onSyncFailed = (error: Error): void => {
+    if (health.closed) return;
+    tree.noteSyncFailed();
+    health.failUntold(error);
+    events.announce("backgroundError", { severity: "hard", activity: "sync", error });
+  };
   const tree = new Tree(
     {
       fs,
@@ -224,7 +239,8 @@ function assemble(
       },
       onDurable: (durable) => {
         journal.noteFlushed(durable.flushedSeq);
-        tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, durable.flushedSeq, versions));
+        flushedSeq = durable.flushedSeq;
+        removeObsoleteLogs();
       },
     },
     recovered.manifest,
@@ -268,6 +284,7 @@ function assemble(
     events,
     reserve,
     oldLogs,
+    onSyncFailed,
     onFlushed: () => {
       committer.drain();
       compactor.start();
@@ -363,7 +380,7 @@ function obsoleteLogs(
 ): string[] {
   const { segments } = versions.current;
   const gone = journal.forget((log) => {
-    if (log.lastSeq > flushedSeq || log.writer.inFlight) return false;
+    if (log.lastSeq > flushedSeq) return false;
     return log.kind === "wal" || segments.get(log.number)?.fileBytes !== 0;
   });
   const paths: string[] = [];
@@ -385,10 +402,12 @@ function obsoleteLogs(
 /** Makes everything durable and writes the record of a clean close. */
 export async function closeCleanly(parts: DatabaseParts): Promise<void> {
   const { journal, tree, flusher, versions, fs, directory, oldLogs } = parts;
+  await journal.syncs.sync();
   journal.seal("wal");
   journal.seal("vlog");
-  await journal.sync();
-  journal.syncRestSync();
+  // What was zero-filled ahead is cut off before the lengths are made durable.
+  await journal.settle();
+  journal.syncs.syncRestSync();
   const seals = flusher.sealsUpTo(versions.current.flushedSeq);
   const logs = [
     // Behind a failed write a file may hold anything: its length is not vouched for.
@@ -404,7 +423,6 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
     validBytes: writer.bytes,
     lastSeq,
   }));
-  // Closing trims what was zero-filled ahead: lengths are final behind it.
   await journal.close();
   const files = logs.map(({ number, kind }) => ({
     name: fileName(number, kind),

@@ -6,8 +6,8 @@
  * missing and not void. What ends it is a torn tail only if nothing says that more was durable:
  *
  * - a durable watermark (in any frame that verifies, also behind a bad one) above the end: damage;
- * - all logs made under the running kernel (no power was lost since): only a last frame that the
- *   file cuts off is torn, anything else is damage;
+ * - all logs made under the running kernel (no power was lost since): only a last frame is torn that
+ *   the file cuts off, or that ends in zeros filled ahead of it; anything else is damage;
  * - a clean close promised exact files and a last sequence number: any difference is damage.
  *
  * Damage refuses the open (AURA_CORRUPTION, file and offset), unless the caller asked to salvage.
@@ -20,7 +20,7 @@ import { FRAME_HEADER_BYTES, type LogReader, logStartMissing, readLog } from "@a
 import { ByteReader } from "./byte-buffer.ts";
 import type { LogValidity, VoidRange } from "./edit.ts";
 import { filePath, parseFileName } from "./file-names.ts";
-import type { StreamKind } from "./journal.ts";
+import type { StreamKind } from "./log-file.ts";
 import type { LogPreamble } from "./log-preamble.ts";
 import { decodePreamble } from "./log-preamble.ts";
 import type { ManifestState } from "./manifest.ts";
@@ -326,7 +326,6 @@ class History {
     if (room < 0) {
       reader.reject("a value fails its check");
       log.ahead = false;
-      this.#gap = "a value fails its check";
       return false;
     }
     this.#memtables.makeRoom(room);
@@ -423,8 +422,8 @@ class History {
     const sameBoot =
       !this.#state.syncFailed && this.#open.every((log) => log.preamble.bootId === bootId);
     if (!sameBoot || this.#open.length === 0) return undefined;
-    const cutOff = this.#open.filter((log) => log.reader.end?.kind === "truncated");
-    const bad = this.#open.find((log) => log.reader.end?.kind === "bad");
+    const cutOff = this.#open.filter((log) => log.reader.cutOff);
+    const bad = this.#open.find((log) => log.reader.end?.kind === "bad" && !log.reader.cutOff);
     if (bad !== undefined || this.#gap !== undefined || cutOff.length > 1) {
       return corruption(
         at.path,

@@ -24,6 +24,11 @@ export interface ResolvedSettings {
     readonly maxFileSize: number;
     /** Level of a write that names none. */
     readonly syncPolicy: Durability;
+    /**
+     * A log is synced away from the caller's thread when it grew by so many bytes, 64 KiB to 4 GiB,
+     * so that a later sync is short; 0: never.
+     */
+    readonly backgroundSyncBytes: number;
     /** Longest time a `buffered` write stays in memory only, 1 to 60,000 ms. */
     readonly bufferedDelayMs: number;
     /**
@@ -110,6 +115,7 @@ const RULES: Rules = {
   wal: {
     maxFileSize: bytes(64 * MIB, 64 * KIB, 4 * GIB),
     syncPolicy: choice("os", "buffered", "sync"),
+    backgroundSyncBytes: bytes(8 * MIB, 0, 4 * GIB),
     bufferedDelayMs: { kind: "number", min: 1, max: 60_000, initial: 10 },
     recovery: choice("point-in-time", "absolute", "salvage"),
   },

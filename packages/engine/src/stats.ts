@@ -31,7 +31,13 @@ export interface Stats {
     readonly spaceAmplification: number;
     readonly draining: number;
   };
-  readonly log: { readonly files: number; readonly bytesAppended: number; readonly syncs: number };
+  readonly log: {
+    readonly files: number;
+    readonly bytesAppended: number;
+    readonly syncs: number;
+    /** Syncs of long unsynced files (`wal.backgroundSyncBytes`). */
+    readonly backgroundSyncs: number;
+  };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
     readonly merges: number;
@@ -62,7 +68,7 @@ export function collectStats(parts: DatabaseParts): Stats {
   const all = [memtables.active, ...memtables.sealed];
   return {
     lastSeq: committer.lastSeq,
-    durableSeq: journal.durableSeq,
+    durableSeq: journal.syncs.durableSeq,
     flushedSeq: current.flushedSeq,
     memtables: {
       count: all.length,
@@ -88,7 +94,8 @@ export function collectStats(parts: DatabaseParts): Stats {
     log: {
       files: journal.files.length,
       bytesAppended: journal.bytesAppended,
-      syncs: journal.syncCount,
+      syncs: journal.syncs.count,
+      backgroundSyncs: journal.syncs.backgroundCount,
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {

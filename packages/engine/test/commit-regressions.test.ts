@@ -6,7 +6,7 @@ import { SeededRandom } from "@aura/base";
 import { type PlannedFault, type SimErrorName, SimFs, simRuntime } from "@aura/base/testing";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { AuraDB, type Settings, WriteBatch } from "../src/index.ts";
-import { Journal } from "../src/journal.ts";
+import { LogSync } from "../src/log-sync.ts";
 import { directory, openSim, smallSettings } from "./support/names-run.ts";
 
 /** Holds an append of over 1 MiB: such a group is appended on the thread pool. */
@@ -283,10 +283,10 @@ describe("a log that cannot be created once", () => {
     const { db, fault } = await openWithoutLog();
     expect(await codeOf(() => db.putSync("b", "2"))).toBe("AURA_IO");
     expect(fault.fired).toBe(1);
-    const { sync } = Journal.prototype;
+    const { sync } = LogSync.prototype;
     let syncs = 0;
     // An endless row of syncs never lets a timer run: only the calls themselves can stop it.
-    vi.spyOn(Journal.prototype, "sync").mockImplementation(function (this: Journal) {
+    vi.spyOn(LogSync.prototype, "sync").mockImplementation(function (this: LogSync) {
       syncs++;
       return syncs > 10 ? Promise.reject(new Error("syncs without an end")) : sync.call(this);
     });

@@ -224,6 +224,16 @@ test("boot id: in the same boot a bad frame refuses, and only a cut last frame i
   const cut = fs.processKill();
   cut.writeFile(path!, fs.readFile(path!).subarray(0, end - 1));
   expect(await contentOf(cut)).toEqual({ a: "1" });
+  // The same where zeros were filled ahead: the frame begins, and ends in zeros.
+  const zeros = fs.processKill();
+  const begun = Buffer.concat([fs.readFile(path!).subarray(0, end - 1), Buffer.alloc(5000)]);
+  zeros.writeFile(path!, begun);
+  expect(await contentOf(zeros)).toEqual({ a: "1" });
+  // A hole in the middle of it is no end.
+  begun[end + 4000] = 1;
+  const hole = fs.processKill();
+  hole.writeFile(path!, begun);
+  await refused(hole);
   const cutOnce = fs.processKill();
   cutOnce.writeFile(path!, fs.readFile(path!).subarray(0, offset + 3));
   await expect(contentOf(cutOnce, { wal: { recovery: "absolute" } })).rejects.toEqual(

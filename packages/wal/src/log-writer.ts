@@ -52,6 +52,8 @@ export class LogWriter {
   #flight: Flight | undefined;
   #bytes = 0;
   #syncedBytes = 0;
+  /** The file was cut off since the last sync on this thread or its pool. */
+  #trimmed = false;
   #frames = 0;
   #lastStamp = 0;
   #lastChecksum = 0;
@@ -105,6 +107,16 @@ export class LogWriter {
   /** The file is durable up to here, as far as syncs through this writer know. */
   get syncedBytes(): number {
     return this.#syncedBytes;
+  }
+
+  /** Nothing was written or cut off that no sync through this writer covers. */
+  get isSynced(): boolean {
+    return this.#syncedBytes >= this.#bytes && !this.#trimmed;
+  }
+
+  /** The file holds frames, or zeros, up to here. */
+  get filledTo(): number {
+    return Math.max(this.#fill.filledTo, this.#bytes);
   }
 
   /** Frames appended, the preamble not counted. */
@@ -210,6 +222,7 @@ export class LogWriter {
     this.#assertUsable();
     this.rewriteInFlightSync();
     const end = this.#bytes;
+    this.#trimmed = false;
     try {
       this.#file.syncSync();
     } catch (error) {
@@ -241,10 +254,14 @@ export class LogWriter {
     return this.#track(this.#fillOnPool(bytes));
   }
 
-  /** Cuts off what was zero-filled and not used. Precondition: nothing is under way. */
+  /**
+   * Cuts off what was zero-filled and not used. Syncs may be under way, appends and fills not. The
+   * new length is durable with the next sync.
+   */
   trimSync(): void {
     this.#assertUsable();
-    assert(this.#pending.size === 0, "trim while work on the log is under way");
+    assert(this.#flight === undefined, "trim while an append is in flight");
+    assert(this.#fill.chunkEnd === 0, "trim while a zero-fill is under way");
     if (this.#fill.filledTo <= this.#bytes) return;
     try {
       this.#file.truncateSync(this.#bytes);
@@ -252,6 +269,7 @@ export class LogWriter {
       throw this.#fail(error);
     }
     this.#fill.filledTo = 0;
+    this.#trimmed = true;
   }
 
   /** Waits for what is under way, then closes. Does not sync. */

@@ -13,7 +13,7 @@ export const directory = "/db";
 
 /** Small enough that a short run has everything. */
 export const smallSettings: Settings = {
-  wal: { maxFileSize: 65536 },
+  wal: { maxFileSize: 65536, backgroundSyncBytes: 20000 },
   valueLog: { separationThreshold: 400, maxSegmentSize: 65536, spaceAmplificationMax: 1.2 },
   memtable: { maxSize: 262144, maxCount: 3 },
   table: { maxSize: 65536, blockSize: 1024 },
