@@ -7,6 +7,7 @@ import { AuraError } from "@aura/base";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
+import type { Receipt } from "./commit.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DbCursor } from "./db-cursor.ts";
@@ -33,7 +34,10 @@ export interface WriteOptions {
   readonly sync?: boolean;
   /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
   readonly durability?: Durability;
-  /** Refuses the write when it has fired before the call. */
+  /**
+   * Gives the write up, with AURA_ABORTED, if it fires before the write is on its way. A write that
+   * waits for room can still be given up; one that was begun is carried out.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -50,11 +54,14 @@ const WAIT_STEP_MS = 1;
 export class AuraDB {
   readonly #parts: DatabaseParts;
   readonly #lookup: Lookup;
+  readonly #defaultLevel: Durability;
   #closing: Promise<void> | undefined;
 
   private constructor(parts: DatabaseParts) {
     this.#parts = parts;
     this.#lookup = new Lookup(parts);
+    const { syncPolicy } = parts.settings.wal;
+    this.#defaultLevel = syncPolicy === "interval" ? "os" : syncPolicy;
   }
 
   /**
@@ -120,7 +127,8 @@ export class AuraDB {
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
       const level = this.#levelOf(options);
-      return this.#parts.committer.writeOne(keyBytes(key), valueBytes(value), level);
+      const { committer } = this.#parts;
+      return committer.writeOne(keyBytes(key), valueBytes(value), level, options?.signal);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -135,7 +143,9 @@ export class AuraDB {
   /** Deletes one key, whether it is there or not. */
   delete(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      return this.#parts.committer.writeOne(keyBytes(key), undefined, this.#levelOf(options));
+      const level = this.#levelOf(options);
+      const { committer } = this.#parts;
+      return committer.writeOne(keyBytes(key), undefined, level, options?.signal);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -149,7 +159,8 @@ export class AuraDB {
   /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
-      return this.#parts.committer.writeBatch(batchOf(batch), this.#levelOf(options));
+      const level = this.#levelOf(options);
+      return this.#parts.committer.writeBatch(batchOf(batch), level, options?.signal);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -158,6 +169,16 @@ export class AuraDB {
   /** As `write`, on this thread. */
   writeSync(batch: WriteBatch, options?: WriteOptions): void {
     this.#parts.committer.writeBatchSync(batchOf(batch), this.#levelOf(options));
+  }
+
+  /**
+   * As `write`, for whoever wants to know both: `committed` resolves at level `os`, `durable` when
+   * the batch survives power loss.
+   */
+  submit(batch: WriteBatch, options: { readonly signal?: AbortSignal } = {}): Receipt {
+    checkOptions(options, SUBMIT_OPTIONS);
+    this.#levelOf(options);
+    return this.#parts.committer.submit(batchOf(batch), options.signal);
   }
 
   /** Returns the value of a key, the caller's own bytes, or undefined. */
@@ -369,6 +390,8 @@ export class AuraDB {
       failure ??= error;
     } finally {
       await releaseParts(parts);
+      // Events that the close announced come before its promise.
+      await parts.turns.turn();
     }
     if (failure !== undefined) throw failure as Error;
   }
@@ -398,14 +421,14 @@ export class AuraDB {
 
   #levelOf(options: WriteOptions | undefined): Durability {
     this.#assertOpen();
-    if (options === undefined) return this.#parts.settings.wal.syncPolicy;
+    if (options === undefined) return this.#defaultLevel;
     checkOptions(options, WRITE_OPTIONS);
     const { signal, sync, durability } = options;
     if (signal?.aborted) {
       throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
     }
     if (durability !== undefined) return checkedLevel(durability);
-    if (sync === undefined) return this.#parts.settings.wal.syncPolicy;
+    if (sync === undefined) return this.#defaultLevel;
     return sync ? "sync" : "os";
   }
 
@@ -441,6 +464,7 @@ function compactionRange(range: KeyRangeOptions): CompactionRange {
 }
 
 const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
+const SUBMIT_OPTIONS: readonly string[] = ["signal"];
 const READ_OPTIONS: readonly string[] = ["snapshot"];
 
 /** A misspelt option must not be ignored: it may be the one that asks for durability. */

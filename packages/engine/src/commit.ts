@@ -1,23 +1,24 @@
 /**
- * Commit: how writes get a sequence number, leave as groups, become visible and durable.
+ * Commit: how writes become groups, get sequence numbers, leave, and become visible.
  *
- * - Sequence numbers are given when a call is admitted; groups are appended in that order, and only
- *   then inserted into the memtable: visible means appended (`buffered` writes excepted: they are
- *   visible at once and reach the log with the next group, after a bounded delay, or at a sync).
- * - Asynchronous writes of one turn form one group. A small group is appended on this thread when
- *   the running code returns; a large one on the thread pool. Whatever arrives meanwhile forms the
- *   next group.
+ * - Writes leave in call order. A group is numbered when it is appended, and only then inserted into
+ *   the memtable: visible means appended (`buffered` writes excepted, see buffered-writes.ts).
+ * - Asynchronous writes of one run of code, or that come while an append is in flight, form one
+ *   group. A program that awaits each write has nothing to group: a write that is alone in its run,
+ *   as the one before it was, is appended within the call.
+ * - A small group is appended on this thread; a large one on the thread pool.
  * - A synchronous write, a read or a snapshot first settles what was admitted before it: it writes
  *   the append in flight again at its place, then the open groups.
  * - A failed group is void: nothing of it is visible, its callers get the error.
- * - Memory is bounded: without room in the memtables promises wait, and synchronous writes block
- *   until a flush made room.
+ * - Memory is bounded (room.ts).
  */
-import type { Clock, Scheduler, Timer } from "@aura/base";
+import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
+import { BufferedWrites } from "./buffered-writes.ts";
+import { DurableWaits } from "./durable-waits.ts";
 import { Group } from "./group.ts";
 import type { Health } from "./health.ts";
 import type { GroupPlace, Journal } from "./journal.ts";
@@ -25,6 +26,8 @@ import type { LogFile } from "./log-file.ts";
 import type { Memtables } from "./memtables.ts";
 import { PendingGroup } from "./pending-group.ts";
 import type { Reserve } from "./reserve.ts";
+import type { BackgroundWork } from "./room.ts";
+import { Room } from "./room.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
@@ -33,24 +36,6 @@ import type { TurnKeeper } from "./turn-keeper.ts";
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 /** An open group is closed at this size. */
 const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
-/** Buffered operations are written at this size at the latest. */
-const BUFFERED_BYTES_MAX = 64 * 1024;
-/** A synchronous write gives up after this long without progress of the background work, ms. */
-const STALL_MS_MAX = 60_000;
-/** How long it waits for a completion before it looks again, ms. */
-const STALL_SLICE_MS = 100;
-/** How long after the last sync the durable watermark is written, ms. */
-const WATERMARK_IDLE_MS = 20;
-
-/** What commit needs of the background work. */
-export interface RoomMaker {
-  /** Begins to flush sealed memtables. `again`: at once, even after a failure. */
-  flushSealed(again?: boolean): void;
-  /** Runs completions of background work on this thread. */
-  poll(): void;
-  /** Blocks until background work made progress, or `ms` went by. */
-  waitSync(ms: number): boolean;
-}
 
 /** What commit works with. */
 export interface CommitParts {
@@ -60,9 +45,10 @@ export interface CommitParts {
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly turns: TurnKeeper;
-  readonly room: RoomMaker;
+  readonly work: BackgroundWork;
   readonly separation: Separation;
   readonly bufferedDelayMs: number;
+  readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
   readonly reserve: Reserve;
@@ -72,6 +58,14 @@ export interface CommitParts {
   readonly onStall: () => void;
 }
 
+/** Two promises of one write. */
+export interface Receipt {
+  /** Resolves when the write is visible and survives the death of the process. */
+  readonly committed: Promise<void>;
+  /** Resolves when it survives power loss. */
+  readonly durable: Promise<void>;
+}
+
 interface Flight {
   readonly pending: PendingGroup;
   readonly log: LogFile;
@@ -79,33 +73,50 @@ interface Flight {
   done: boolean;
 }
 
+const RESOLVED: Promise<void> = Promise.resolve();
+
 /** Admits writes and carries them to the log and the memtable. */
 export class Committer {
   readonly #parts: CommitParts;
-  readonly #scratch: Group;
-  readonly #buffered: Group;
-  #bufferedTimer: Timer | undefined;
-  #watermarkTimer: Timer | undefined;
+  readonly #room: Room;
+  readonly #waits: DurableWaits;
+  readonly #buffered: BufferedWrites;
+  /** The group of a write that is appended within its call. */
+  readonly #scratch: Group = newGroup();
   #queue: PendingGroup[] = [];
   /** A group to use again. Never one that the thread pool may still be reading. */
   #spare: Group | undefined;
   #flight: Flight | undefined;
-  #drainScheduled = false;
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
-  #bufferedSinceMs = 0;
-  /** Acknowledged buffered writes could not be written: a close has to say so. */
-  #lostBuffered = false;
-  #syncing: Promise<void> | undefined;
   #nextSeq: number;
-  /** Times a write had to wait for room. */
-  stallCount = 0;
+  /** Asynchronous writes of the code that is running; whether there was one in the last run. */
+  #runWrites = 0;
+  #lastRunLone = true;
+  readonly #endRun = (): void => {
+    this.#lastRunLone = this.#runWrites === 1;
+    this.#runWrites = 0;
+    if (this.#queue.length > 0) this.drain();
+  };
 
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    this.#scratch = newGroup();
-    this.#buffered = newGroup();
+    const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
+    const seal = (): void => this.sealMemtable();
+    this.#room = new Room({ memtables, health, work, seal, onStall });
+    const delayMs = parts.bufferedDelayMs;
+    const buffered = { journal, health, scheduler, clock, delayMs };
+    this.#buffered = new BufferedWrites(buffered, newGroup());
+    this.#waits = new DurableWaits({
+      journal,
+      health,
+      scheduler,
+      intervalMs: parts.syncIntervalMs,
+      flushBuffered: () => this.#buffered.flushSync(),
+      mayAppend: () => this.#flight === undefined,
+      onSyncFailed,
+    });
   }
 
   /** Highest sequence number given. */
@@ -113,17 +124,34 @@ export class Committer {
     return this.#nextSeq - 1;
   }
 
+  /** Times a write had to wait for room. */
+  get stallCount(): number {
+    return this.#room.stallCount;
+  }
+
   /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
-  writeOne(key: Uint8Array, value: Uint8Array | undefined, level: Durability): Promise<void> {
+  writeOne(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    signal?: AbortSignal,
+  ): Promise<void> {
     this.#admit();
-    if (level === "buffered" && this.#parts.separation.isInline(value)) {
+    const { separation } = this.#parts;
+    if (level === "buffered" && separation.isInline(value)) {
       this.#writeBuffered(key, value);
       return this.#answered();
     }
-    const { separation } = this.#parts;
-    const pending = this.#openGroup(separation.memtableBytes(key.length, value));
+    const memtableBytes = separation.memtableBytes(key.length, value);
+    const bytes = key.length + (value === undefined ? 0 : value.length);
+    if (this.#isLone() && bytes < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes)) {
+      const group = this.#scratch;
+      group.begin();
+      separation.addOne(group, key, value, false);
+      return this.#appendLone(group, level);
+    }
+    const pending = this.#openGroup(memtableBytes, signal);
     separation.addOne(pending.group, key, value, true);
-    this.#nextSeq++;
     return this.#promiseOf(pending, level);
   }
 
@@ -134,20 +162,31 @@ export class Committer {
       this.#writeBuffered(key, value);
       return;
     }
-    this.settleSync();
+    if (this.unsettled) this.settleSync();
     const group = this.#scratch;
-    group.begin(this.#nextSeq);
+    group.begin();
     this.#parts.separation.addOne(group, key, value, false);
     this.#commitSync(group, level);
   }
 
   /** Admits a batch: all of it in one group. Bytes are copied. */
-  writeBatch(batch: WriteBatch, level: Durability): Promise<void> {
+  writeBatch(batch: WriteBatch, level: Durability, signal?: AbortSignal): Promise<void> {
     this.#admit();
-    if (batch.length === 0) return Promise.resolve();
-    const pending = this.#openGroup(this.#parts.separation.batchMemtableBytes(batch));
-    this.#parts.separation.addBatch(pending.group, batch, true);
-    this.#nextSeq += batch.length;
+    if (batch.length === 0) return RESOLVED;
+    const { separation } = this.#parts;
+    const memtableBytes = separation.batchMemtableBytes(batch);
+    if (
+      this.#isLone() &&
+      batch.encoded.length < POOL_GROUP_BYTES_MIN &&
+      this.#room.make(memtableBytes)
+    ) {
+      const group = this.#scratch;
+      group.begin();
+      separation.addBatch(group, batch, false);
+      return this.#appendLone(group, level);
+    }
+    const pending = this.#openGroup(memtableBytes, signal);
+    separation.addBatch(pending.group, batch, true);
     return this.#promiseOf(pending, level);
   }
 
@@ -158,9 +197,19 @@ export class Committer {
     this.#parts.separation.batchMemtableBytes(batch);
     this.settleSync();
     const group = this.#scratch;
-    group.begin(this.#nextSeq);
+    group.begin();
     this.#parts.separation.addBatch(group, batch, false);
     this.#commitSync(group, level);
+  }
+
+  /** Admits a batch and returns when it is committed and when it is durable, apart. */
+  submit(batch: WriteBatch, signal?: AbortSignal): Receipt {
+    const committed = this.writeBatch(batch, "os", signal);
+    const durable = committed.then(() => this.#waits.until(this.#parts.journal.appendedSeq));
+    // Who asks for one of the two need not handle the other.
+    durable.catch(() => undefined);
+    committed.catch(() => undefined);
+    return { committed, durable };
   }
 
   /**
@@ -168,7 +217,7 @@ export class Committer {
    * that are ready are installed on the way.
    */
   visibleSeq(): number {
-    this.#parts.room.poll();
+    this.#parts.work.poll();
     if (this.unsettled) this.settleSync();
     return this.#nextSeq - 1;
   }
@@ -191,7 +240,9 @@ export class Committer {
           return;
         }
         const pending = this.#queue[0]!;
-        this.#makeRoomSync(pending.group.memtableBytes);
+        this.#room.makeSync(pending.group.memtableBytes);
+        // Completions that ran meanwhile may have aborted it.
+        if (this.#queue[0] !== pending) continue;
         this.#queue.shift();
         this.#appendPending(pending);
       }
@@ -200,47 +251,30 @@ export class Committer {
     }
   }
 
-  /** Hands buffered operations to the operating system. */
-  flushBufferedSync(): void {
-    const group = this.#buffered;
-    this.#bufferedTimer?.cancel();
-    this.#bufferedTimer = undefined;
-    if (group.count === 0) return;
-    try {
-      this.#parts.journal.appendVisibleSync(group);
-    } catch (error) {
-      this.#lostBuffered = true;
-      this.#parts.health.fail(error as Error);
-      throw error;
-    } finally {
-      group.begin(this.#nextSeq);
-    }
-  }
-
   /** Makes everything that was admitted so far durable. */
   async sync(): Promise<void> {
     this.settleSync();
-    this.flushBufferedSync();
-    await this.#durable(this.lastSeq);
+    this.#buffered.flushSync();
+    await this.#waits.until(this.#parts.journal.appendedSeq);
   }
 
   /** As `sync`, on this thread. */
   syncSync(): void {
     this.settleSync();
-    this.flushBufferedSync();
-    this.#syncNow();
+    this.#buffered.flushSync();
+    this.#waits.syncSync();
   }
 
   /** Seals the active memtable if it holds something. */
   sealMemtable(): void {
-    const { memtables, journal, room } = this.#parts;
+    const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
     this.#landSync();
     if (memtables.active.table.entryCount === 0) return;
-    this.flushBufferedSync();
+    this.#buffered.flushSync();
     memtables.seal();
     journal.seal("wal");
-    room.flushSealed();
+    work.flushSealed();
   }
 
   /** Goes on with groups that waited for room. */
@@ -254,15 +288,14 @@ export class Committer {
       }
       let hasRoom: boolean;
       try {
-        hasRoom = this.#makeRoom(pending.group.memtableBytes);
+        hasRoom = this.#room.make(pending.group.memtableBytes);
       } catch (error) {
         // What is buffered could not be written: the queue is rejected above.
         this.#parts.health.fail(error as Error);
         continue;
       }
       if (!hasRoom) {
-        this.stallCount++;
-        this.#parts.onStall();
+        this.#room.noteStall();
         return;
       }
       this.#queue.shift();
@@ -278,22 +311,27 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
-    while (this.unsettled || this.#syncing !== undefined) {
-      this.settleSync();
-      await this.#syncing?.catch(() => undefined);
+    while (this.unsettled || this.#waits.syncing !== undefined) {
+      try {
+        this.settleSync();
+      } catch (error) {
+        // No room, and none comes: nobody may wait for ever.
+        this.#rejectQueue(error as Error);
+      }
+      await this.#waits.syncing?.catch(() => undefined);
       await this.#parts.turns.turn();
     }
-    this.#watermarkTimer?.cancel();
+    this.#waits.end();
     const { failure } = this.#parts.health;
-    if (failure === undefined) this.flushBufferedSync();
-    else if (this.#lostBuffered || this.#buffered.count > 0) throw failure;
-    this.#bufferedTimer?.cancel();
+    if (failure === undefined) this.#buffered.flushSync();
+    else if (this.#buffered.owed) throw failure;
+    this.#buffered.cancelTimer();
   }
 
   #admit(): void {
-    const { health, reserve, room } = this.#parts;
+    const { health, reserve, work } = this.#parts;
     health.assertWritable();
-    room.poll();
+    work.poll();
     if (reserve.full && !reserve.hasRoom()) {
       throw new AuraError(
         "AURA_OUT_OF_SPACE",
@@ -302,10 +340,32 @@ export class Committer {
     }
   }
 
-  #openGroup(memtableBytes: number): PendingGroup {
+  /**
+   * Counts an asynchronous write, and returns whether it may be appended within its call: nothing
+   * came before it in the code that is running, and grouping would not have paid last time.
+   */
+  #isLone(): boolean {
+    if (++this.#runWrites > 1) return false;
+    this.#parts.scheduler.afterThis(this.#endRun);
+    return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
+  }
+
+  #appendLone(group: Group, level: Durability): Promise<void> {
+    try {
+      this.#append(group);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    if (level === "sync") return this.#waits.until(group.lastSeq);
+    this.#waits.noteWritten();
+    return this.#answered();
+  }
+
+  #openGroup(memtableBytes: number, signal: AbortSignal | undefined): PendingGroup {
     const last = this.#queue.at(-1);
     const limit = this.#parts.memtables.groupBytesMax;
     if (
+      signal === undefined &&
       last !== undefined &&
       !last.closed &&
       last.group.bytes < OPEN_GROUP_BYTES_MAX &&
@@ -315,68 +375,65 @@ export class Committer {
     }
     const pending = new PendingGroup(this.#spare ?? newGroup());
     this.#spare = undefined;
-    pending.group.begin(this.#nextSeq);
+    pending.group.begin();
     this.#queue.push(pending);
-    if (!this.#drainScheduled) {
-      this.#drainScheduled = true;
-      this.#parts.scheduler.afterThis(() => {
-        this.#drainScheduled = false;
-        this.drain();
-      });
+    if (signal !== undefined) {
+      // A group of its own, so that it can be taken out.
+      pending.closed = true;
+      pending.watch(signal, () => this.#abort(pending, signal));
     }
     return pending;
   }
 
+  #abort(pending: PendingGroup, signal: AbortSignal): void {
+    const at = this.#queue.indexOf(pending);
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    const cause: unknown = signal.reason;
+    pending.appended.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
+  }
+
   #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
     if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() => this.#durable(pending.lastSeq));
+    pending.durable ??= pending.appended.promise.then(() =>
+      this.#waits.until(pending.group.lastSeq),
+    );
     return pending.durable;
   }
 
   #answered(): Promise<void> {
-    return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : Promise.resolve();
+    return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
 
   #writeBuffered(key: Uint8Array, value: Uint8Array | undefined): void {
     this.settleSync();
     this.#parts.health.assertWritable();
-    const group = this.#buffered;
-    this.#makeRoomSync(entryBytesMax(key.length, value?.length ?? 0));
-    if (group.count === 0) group.begin(this.#nextSeq);
+    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0));
+    const { group } = this.#buffered;
+    if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
     this.#parts.separation.addOne(group, key, value, false);
     const { bytes, length } = group.covered;
     this.#parts.memtables.apply(bytes, start, length, this.#nextSeq, 0, 0);
     this.#nextSeq++;
-    const nowMs = this.#parts.clock.monotonicMs();
-    if (group.count === 1) this.#bufferedSinceMs = nowMs;
-    // The timer needs a turn of the event loop, and the delay is bounded without one, too.
-    const late = nowMs - this.#bufferedSinceMs >= this.#parts.bufferedDelayMs;
-    if (late || group.bytes >= BUFFERED_BYTES_MAX) this.flushBufferedSync();
-    else
-      this.#bufferedTimer ??= this.#parts.scheduler.after(this.#parts.bufferedDelayMs, () => {
-        this.#bufferedTimer = undefined;
-        try {
-          this.flushBufferedSync();
-        } catch {
-          // Health remembers it; the next write reports it.
-        }
-      });
+    this.#waits.noteWritten();
+    this.#buffered.noteAdded();
   }
 
   #commitSync(group: Group, level: Durability): void {
-    this.#makeRoomSync(group.memtableBytes);
-    this.#nextSeq += group.count;
+    this.#room.makeSync(group.memtableBytes);
     this.#append(group);
-    if (level === "sync") this.#syncNow();
+    if (level === "sync") this.#waits.syncSync();
+    else this.#waits.noteWritten();
   }
 
-  /** Appends a group and makes it visible. On failure the group is void and the error is thrown. */
+  /** Numbers and appends a group and makes it visible. On failure it is void, and the error thrown. */
   #append(group: Group): void {
     const { journal, health } = this.#parts;
-    this.flushBufferedSync();
+    this.#buffered.flushSync();
     // Nothing goes behind a group of unknown fate.
     health.assertWritable();
+    this.#number(group);
     let place: GroupPlace;
     try {
       place = journal.appendSync(group);
@@ -385,6 +442,11 @@ export class Committer {
       throw error;
     }
     this.#apply(group, place);
+  }
+
+  #number(group: Group): void {
+    group.number(this.#nextSeq);
+    this.#nextSeq += group.count;
   }
 
   #apply(group: Group, place: GroupPlace): void {
@@ -406,6 +468,7 @@ export class Committer {
 
   #appendPending(pending: PendingGroup): void {
     pending.closed = true;
+    pending.unwatch();
     try {
       this.#append(pending.group);
     } catch (error) {
@@ -413,21 +476,23 @@ export class Committer {
       return;
     }
     this.#settled(pending);
-    // Written on this thread: nobody reads its buffers any more.
-    this.#spare = pending.group;
+    // Written on this thread: nobody reads its buffers any more. Its number is still asked for.
+    if (pending.durable === undefined) this.#spare = pending.group;
   }
 
   #settled(pending: PendingGroup): void {
-    pending.lastSeq = pending.group.lastSeq;
+    this.#waits.noteWritten();
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
   }
 
   #appendOnPool(pending: PendingGroup): void {
+    pending.unwatch();
     try {
-      this.flushBufferedSync();
+      this.#buffered.flushSync();
       this.#parts.health.assertWritable();
+      this.#number(pending.group);
       const { log, place, written } = this.#parts.journal.beginAppend(pending.group);
       const flight: Flight = { pending, log, place, done: false };
       this.#flight = flight;
@@ -491,85 +556,10 @@ export class Committer {
     this.#queue = [];
     if (queue.length > 0) this.#parts.health.noteTold();
     const error = new AuraError("AURA_READ_ONLY", `not written: ${cause.message}`, { cause });
-    for (const pending of queue) pending.appended.reject(error);
-  }
-
-  #makeRoom(memtableBytes: number): boolean {
-    const { memtables } = this.#parts;
-    if (memtables.hasRoom(memtableBytes)) return true;
-    if (!memtables.maySeal) return false;
-    this.sealMemtable();
-    return true;
-  }
-
-  #makeRoomSync(memtableBytes: number): void {
-    if (this.#makeRoom(memtableBytes)) return;
-    this.stallCount++;
-    this.#parts.onStall();
-    const { room, health } = this.#parts;
-    for (let tries = 0; !this.#makeRoom(memtableBytes); ) {
-      health.assertWritable();
-      const before = this.#parts.memtables.sealed.length;
-      room.flushSealed(true);
-      room.waitSync(STALL_SLICE_MS);
-      if (this.#parts.memtables.sealed.length < before) tries = 0;
-      else if (++tries * STALL_SLICE_MS >= STALL_MS_MAX) {
-        throw new AuraError("AURA_BUSY", "no room: flushes make no progress");
-      }
+    for (const pending of queue) {
+      pending.unwatch();
+      pending.appended.reject(error);
     }
-  }
-
-  #syncNow(): void {
-    const { journal, health } = this.#parts;
-    try {
-      journal.syncs.syncSync();
-    } catch (error) {
-      throw this.#syncFailed(error, health);
-    }
-    this.#expectWatermark();
-  }
-
-  /** Resolves when the history up to `seq` is durable. Waiters share syncs. */
-  async #durable(seq: number): Promise<void> {
-    const { journal, health } = this.#parts;
-    while (journal.syncs.durableSeq < seq) {
-      if (health.failure !== undefined) throw this.#syncFailed(health.failure, health);
-      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
-      if (this.#syncing === undefined) {
-        this.#syncing = journal.syncs.sync().finally(() => {
-          this.#syncing = undefined;
-        });
-      }
-      try {
-        await this.#syncing;
-      } catch (error) {
-        throw this.#syncFailed(error, health);
-      }
-    }
-    this.#expectWatermark();
-  }
-
-  #syncFailed(error: unknown, health: Health): AuraError {
-    if (health.failure === undefined) this.#parts.onSyncFailed();
-    health.fail(error as Error);
-    return new AuraError(
-      "AURA_UNKNOWN_OUTCOME",
-      "a sync failed: what was written since the last one may not survive; reopen to know",
-      { cause: error },
-    );
-  }
-
-  #expectWatermark(): void {
-    this.#watermarkTimer ??= this.#parts.scheduler.after(WATERMARK_IDLE_MS, () => {
-      this.#watermarkTimer = undefined;
-      this.#writeWatermark();
-    });
-  }
-
-  #writeWatermark(): void {
-    const { journal, health } = this.#parts;
-    if (health.failure !== undefined || health.closed || this.#flight !== undefined) return;
-    journal.appendWatermarkSync();
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A commit group: operations that leave as one frame of one log. It has its first sequence number
- * from the start; the place of its separated values is known when the frame's place is.
+ * A commit group: operations that leave as one frame of one log. It is numbered when it leaves, and
+ * the place of its separated values is known when the frame's place is.
  *
  * Small values stand in the covered part. A separated value stands in the attached part behind its
  * record head; the head is finished by `place`. The value itself is never copied here: the caller
@@ -8,7 +8,7 @@
  */
 import type { Codec, Uid } from "@aura/base";
 import { assert, Kind } from "@aura/base";
-import { encodeRecordHead, putRecordChecksum, recordBytes } from "@aura/vlog";
+import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordBytes } from "@aura/vlog";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { encodeDelete, encodePointerPut, encodePut, KEYSPACE } from "./operations.ts";
 
@@ -26,10 +26,13 @@ export class Group {
   /** Record heads and values in turn, in file order. */
   attached: Uint8Array[] = [];
   attachedBytes = 0;
+  /** Set by `number`. */
   firstSeq = 0;
   count = 0;
   /** Upper bound of what the operations need in a memtable, bytes. */
   memtableBytes = 0;
+  /** For each record: how many operations of the group come before its own. */
+  readonly #recordOperations: number[] = [];
   readonly #entryBytesMax: (keyBytes: number, valueBytes: number) => number;
   readonly #pointerBytes: number;
 
@@ -41,12 +44,15 @@ export class Group {
     this.#pointerBytes = pointerBytes;
   }
 
-  /** Empties the group; its first operation will have `firstSeq`. */
-  begin(firstSeq: number): void {
+  /** Empties the group. */
+  begin(): void {
     this.covered.length = 0;
-    if (this.attached.length > 0) this.attached = [];
+    if (this.attached.length > 0) {
+      this.attached = [];
+      this.#recordOperations.length = 0;
+    }
     this.attachedBytes = 0;
-    this.firstSeq = firstSeq;
+    this.firstSeq = 0;
     this.count = 0;
     this.memtableBytes = 0;
   }
@@ -73,9 +79,9 @@ export class Group {
 
   putSeparated(key: Uint8Array, start: number, end: number, value: SeparatedValue): void {
     const { stored, raw, codec } = value;
-    const seq = this.firstSeq + this.count;
     const head = new Uint8Array(recordBytes(end - start, 0));
-    encodeRecordHead(head, 0, KEYSPACE, key, start, end, seq, Kind.value, stored, raw, codec);
+    // The sequence number follows with `number`.
+    encodeRecordHead(head, 0, KEYSPACE, key, start, end, 0, Kind.value, stored, raw, codec);
     encodePointerPut(this.covered, key, start, end, {
       attachedOffset: this.attachedBytes,
       stored: stored.length,
@@ -83,8 +89,17 @@ export class Group {
       codec,
     });
     this.attached.push(head, stored);
+    this.#recordOperations.push(this.count);
     this.attachedBytes += head.length + stored.length;
     this.#counted(end - start, this.#pointerBytes);
+  }
+
+  /** Gives its operations sequence numbers, beginning with `firstSeq`. Once, before `place`. */
+  number(firstSeq: number): void {
+    this.firstSeq = firstSeq;
+    for (let i = 0; i < this.#recordOperations.length; i++) {
+      putRecordSeq(this.attached[2 * i]!, 0, firstSeq + this.#recordOperations[i]!);
+    }
   }
 
   /**

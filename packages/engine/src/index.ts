@@ -4,6 +4,7 @@ export { AuraError, type AuraErrorCode } from "@aura/base";
 export { AuraDB, type KeyRangeOptions, type ReadOptions, type WriteOptions } from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
+export type { Receipt } from "./commit.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";

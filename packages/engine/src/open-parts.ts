@@ -299,7 +299,7 @@ function assemble(
       clock: runtime.clock,
       turns,
       reserve,
-      room: {
+      work: {
         flushSealed: (again) => (again === true ? flusher.startAgain() : flusher.start()),
         poll: () => queue.poll(),
         waitSync: (ms) => queue.waitSync(ms),
@@ -310,6 +310,7 @@ function assemble(
         groupBytesMax: memtables.groupBytesMax,
       }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,
+      syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
       valueBytesMax: () =>
         Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
       onSyncFailed: () => tree.noteSyncFailed(),

@@ -21,10 +21,27 @@ export class PendingGroup {
   readonly appended: Deferred = new Deferred();
   /** Settles when it is durable too; made at the first `sync` write of the group. */
   durable: Promise<void> | undefined;
-  /** Set when the group is appended. */
-  lastSeq = 0;
+  /** Takes no more operations. */
   closed = false;
+  /** Whoever waits for an abort of its only write; undefined for a group of many. */
+  #signal: AbortSignal | undefined;
+  #onAbort: (() => void) | undefined;
+
   constructor(group: Group) {
     this.group = group;
+  }
+
+  /** Runs `onAbort` if `signal` fires before `settle`. */
+  watch(signal: AbortSignal, onAbort: () => void): void {
+    this.#signal = signal;
+    this.#onAbort = onAbort;
+    signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  /** It is on its way, or given up: an abort comes too late. */
+  unwatch(): void {
+    if (this.#onAbort === undefined) return;
+    this.#signal!.removeEventListener("abort", this.#onAbort);
+    this.#onAbort = undefined;
   }
 }

@@ -19,7 +19,7 @@ import { POINTER_BYTES, RecordView } from "@aura/vlog";
 import { FRAME_HEADER_BYTES, type LogReader, logStartMissing, readLog } from "@aura/wal";
 import { ByteReader } from "./byte-buffer.ts";
 import type { LogValidity, VoidRange } from "./edit.ts";
-import { filePath, parseFileName } from "./file-names.ts";
+import { fileName, filePath, parseFileName } from "./file-names.ts";
 import type { StreamKind } from "./log-file.ts";
 import type { LogPreamble } from "./log-preamble.ts";
 import { decodePreamble } from "./log-preamble.ts";
@@ -445,7 +445,11 @@ class History {
   /** Returns why the history does not end with a whole frame, or undefined. */
   #tornEnd(): string | undefined {
     if (this.#gap !== undefined) return this.#gap;
+    const vouched = this.#state.clean?.files;
     for (const log of this.#open) {
+      // A clean close names the files that count. Another one is a leftover: its removal failed.
+      const name = fileName(log.number, log.kind);
+      if (vouched !== undefined && !vouched.some((file) => file.name === name)) continue;
       const end = log.reader.end!;
       const holed = end.kind === "zeros" && log.reader.laterFrame !== undefined;
       if (end.kind === "bad" || end.kind === "truncated" || holed) {

@@ -22,8 +22,13 @@ export interface ResolvedSettings {
   readonly wal: {
     /** A log is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxFileSize: number;
-    /** Level of a write that names none. */
-    readonly syncPolicy: Durability;
+    /**
+     * Level of a write that names none. `interval`: level `os`, and what was written is synced
+     * `syncIntervalMs` later at the latest.
+     */
+    readonly syncPolicy: Durability | "interval";
+    /** For the policy `interval`, 1 to 3,600,000 ms. */
+    readonly syncIntervalMs: number;
     /**
      * A log is synced away from the caller's thread when it grew by so many bytes, 64 KiB to 4 GiB,
      * so that a later sync is short; 0: never.
@@ -114,7 +119,8 @@ const RULES: Rules = {
   maxOpenFiles: { kind: "number", min: 16, max: 1_000_000, initial: 512 },
   wal: {
     maxFileSize: bytes(64 * MIB, 64 * KIB, 4 * GIB),
-    syncPolicy: choice("os", "buffered", "sync"),
+    syncPolicy: choice("os", "buffered", "sync", "interval"),
+    syncIntervalMs: { kind: "number", min: 1, max: 3_600_000, initial: 1000 },
     backgroundSyncBytes: bytes(8 * MIB, 0, 4 * GIB),
     bufferedDelayMs: { kind: "number", min: 1, max: 60_000, initial: 10 },
     recovery: choice("point-in-time", "absolute", "salvage"),

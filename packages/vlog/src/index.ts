@@ -5,6 +5,7 @@ export {
   encodeRecordHead,
   movedChecksum,
   putRecordChecksum,
+  putRecordSeq,
   RECORD_HEADER_BYTES,
   type RecordProblem,
   RecordView,

@@ -75,6 +75,11 @@ export function encodeRecordHead(
   return end;
 }
 
+/** Sets the sequence number of the head at `target[at, ...)`, before its checksum is. */
+export function putRecordSeq(target: Uint8Array, at: number, seq: number): void {
+  putU56(target, at + AT_SEQ, seq);
+}
+
 /**
  * Completes the head at `target[at, ...)` for a record that will stand at `offset` of the file
  * `uid`. Hashes the head only. May be repeated for another place.

@@ -1,0 +1,84 @@
+/**
+ * Buffered writes: acknowledged and visible before they are handed to the operating system.
+ *
+ * They leave with the next group, after a bounded delay, at a bounded size or at a sync, whatever
+ * comes first; in sequence order with all other groups. What is lost with the process is what came
+ * within the delay.
+ */
+import type { Clock, Scheduler, Timer } from "@aura/base";
+import type { Group } from "./group.ts";
+import type { Health } from "./health.ts";
+import type { Journal } from "./journal.ts";
+
+/** Buffered operations are written at this size at the latest. */
+const BYTES_MAX = 64 * 1024;
+
+/** What buffering works with. */
+export interface BufferedParts {
+  readonly journal: Journal;
+  readonly health: Health;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly delayMs: number;
+}
+
+/** The operations that are visible and not yet written. */
+export class BufferedWrites {
+  /** The open group; the owner adds operations to it and calls `noteAdded`. */
+  readonly group: Group;
+  readonly #parts: BufferedParts;
+  #timer: Timer | undefined;
+  #sinceMs = 0;
+  /** Acknowledged writes could not be written: a close has to say so. */
+  #lost = false;
+
+  constructor(parts: BufferedParts, group: Group) {
+    this.#parts = parts;
+    this.group = group;
+  }
+
+  /** Whether acknowledged operations are not with the operating system, now or for good. */
+  get owed(): boolean {
+    return this.#lost || this.group.count > 0;
+  }
+
+  /** Sees to it that the group leaves in time. */
+  noteAdded(): void {
+    const { clock, scheduler, delayMs } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    if (this.group.count === 1) this.#sinceMs = nowMs;
+    // The timer needs a turn of the event loop, and the delay is bounded without one, too.
+    if (nowMs - this.#sinceMs >= delayMs || this.group.bytes >= BYTES_MAX) {
+      this.flushSync();
+      return;
+    }
+    this.#timer ??= scheduler.after(delayMs, () => {
+      this.#timer = undefined;
+      try {
+        this.flushSync();
+      } catch {
+        // Health remembers it; the next write reports it.
+      }
+    });
+  }
+
+  /** Hands what is buffered to the operating system. A failure ends writing. */
+  flushSync(): void {
+    this.cancelTimer();
+    if (this.group.count === 0) return;
+    try {
+      this.#parts.journal.appendVisibleSync(this.group);
+    } catch (error) {
+      this.#lost = true;
+      this.#parts.health.fail(error as Error);
+      throw error;
+    } finally {
+      this.group.begin();
+    }
+  }
+
+  cancelTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+}
