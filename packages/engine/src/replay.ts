@@ -265,7 +265,7 @@ class History {
     directory: string,
     mode: ResolvedSettings["wal"]["recovery"],
   ): Replayed["cut"] {
-    const damage = this.#damage(fs, directory);
+    const damage = this.#damage(fs, directory, mode);
     if (damage !== undefined && mode !== "salvage") throw damage;
     const torn = this.#tornEnd();
     const lostSeqs = this.maxSeen - this.cutSeq;
@@ -400,7 +400,11 @@ class History {
     }
   }
 
-  #damage(fs: FileSystem, directory: string): AuraError | undefined {
+  #damage(
+    fs: FileSystem,
+    directory: string,
+    mode: ResolvedSettings["wal"]["recovery"],
+  ): AuraError | undefined {
     const { clean, version } = this.#state;
     const at = this.#endPlace();
     if (clean !== undefined) {
@@ -421,15 +425,17 @@ class History {
     const bootId = fs.bootId();
     const sameBoot =
       !this.#state.syncFailed && this.#open.every((log) => log.preamble.bootId === bootId);
-    if (!sameBoot || this.#open.length === 0) return undefined;
-    const cutOff = this.#open.filter((log) => log.reader.cutOff);
-    const bad = this.#open.find((log) => log.reader.end?.kind === "bad" && !log.reader.cutOff);
-    if (bad !== undefined || this.#gap !== undefined || cutOff.length > 1) {
-      return corruption(
-        at.path,
-        at.offset,
-        "damaged, though no power was lost since it was written",
-      );
+    if (this.#open.length === 0 || (!sameBoot && mode !== "tolerate-tail")) return undefined;
+    // Without a power loss only what was not written whole is torn; with one, any last frame may be.
+    const isTorn = ({ reader }: OpenLog): boolean =>
+      reader.cutOff || (!sameBoot && reader.end?.kind === "bad" && reader.laterFrame === undefined);
+    const cutOff = this.#open.filter(isTorn);
+    const bad = this.#open.some((log) => log.reader.end?.kind === "bad" && !isTorn(log));
+    if (bad || this.#gap !== undefined || cutOff.length > 1) {
+      const why = sameBoot
+        ? "damaged, though no power was lost since it was written"
+        : "more than a last frame is torn; recovery: tolerate-tail";
+      return corruption(at.path, at.offset, why);
     }
     // A cut-off last frame may carry the numbers behind the end; nothing else may.
     let highest = Math.max(version.flushedSeq, this.cutSeq);

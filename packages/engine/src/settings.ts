@@ -37,10 +37,12 @@ export interface ResolvedSettings {
     /** Longest time a `buffered` write stays in memory only, 1 to 60,000 ms. */
     readonly bufferedDelayMs: number;
     /**
-     * What a bad frame means at open. `point-in-time` cuts a torn tail and refuses damage to
-     * acknowledged data; `absolute` refuses both; `salvage` keeps what lies before the damage.
+     * What a bad frame means at open. `point-in-time` cuts a torn tail, also a long one, and refuses
+     * damage to what is known to have been durable. `tolerate-tail` cuts a torn last frame of a log
+     * only: whatever else is missing is refused. `absolute` refuses any of it; `salvage` keeps what
+     * lies before the damage.
      */
-    readonly recovery: "point-in-time" | "absolute" | "salvage";
+    readonly recovery: "point-in-time" | "tolerate-tail" | "absolute" | "salvage";
   };
   readonly valueLog: {
     /** Values from this size on are stored apart from the tree, 64 B to 4 GiB - 1. */
@@ -123,7 +125,7 @@ const RULES: Rules = {
     syncIntervalMs: { kind: "number", min: 1, max: 3_600_000, initial: 1000 },
     backgroundSyncBytes: bytes(8 * MIB, 0, 4 * GIB),
     bufferedDelayMs: { kind: "number", min: 1, max: 60_000, initial: 10 },
-    recovery: choice("point-in-time", "absolute", "salvage"),
+    recovery: choice("point-in-time", "tolerate-tail", "absolute", "salvage"),
   },
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),

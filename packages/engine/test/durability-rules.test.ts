@@ -252,6 +252,37 @@ test("boot id: in the same boot a bad frame refuses, and only a cut last frame i
   await db.close();
 });
 
+test("recovery tolerate-tail: after a power loss a torn last frame goes, nothing else", async () => {
+  const fs = new SimFs();
+  const db = await open(fs);
+  db.putSync("a", "1");
+  db.putSync("b", "2");
+  db.putSync("c", "3");
+  const [path] = files(fs, ".wal");
+  const { offset, end } = lastFrame(fs, path!);
+  const tolerant: Settings = { wal: { recovery: "tolerate-tail" } };
+  const lastTorn = (): SimFs => {
+    const image = fs.crash({ data: "all", names: "all" });
+    image.flipBits(path!, end - 1, 1);
+    return image;
+  };
+  expect(await contentOf(lastTorn(), tolerant)).toEqual({ a: "1", b: "2" });
+  const cut = fs.crash({ data: "all", names: "all" });
+  cut.writeFile(path!, fs.readFile(path!).subarray(0, end - 1));
+  expect(await contentOf(cut, tolerant)).toEqual({ a: "1", b: "2" });
+  // A bad frame with a good one behind it: point-in-time cuts both, tolerate-tail refuses.
+  const middle = (): SimFs => {
+    const image = fs.crash({ data: "all", names: "all" });
+    image.flipBits(path!, offset - 1, 1);
+    return image;
+  };
+  expect(await contentOf(middle())).toEqual({ a: "1" });
+  await expect(contentOf(middle(), tolerant)).rejects.toEqual(
+    expect.objectContaining({ code: "AURA_CORRUPTION", file: path }),
+  );
+  await db.close();
+});
+
 test("damage at or below the durable watermark refuses, whichever frame says so; salvage keeps what is before", async () => {
   const fs = new SimFs();
   const db = await open(fs);
