@@ -245,14 +245,14 @@ export class TraceReader {
     try {
       return decompress(head.codec, stored, head.rawBytes);
     } catch (cause) {
-      const { offset } = this.#log;
-      const { code, message } = cause as AuraError;
-      throw new AuraError(code, `${this.path}: block at offset ${offset}: ${message}`, {
-        cause,
-        file: this.path,
-        offset,
-      });
+      throw this.#blockError(cause as AuraError);
     }
+  }
+
+  #blockError(cause: AuraError): AuraError {
+    const { offset } = this.#log;
+    const message = `${this.path}: block at offset ${offset}: ${cause.message}`;
+    return new AuraError(cause.code, message, { cause, file: this.path, offset });
   }
 
   /** Ends the reading where the log does. */
