@@ -10,7 +10,7 @@
  * eight bytes may get the same mask.
  */
 import type { Random } from "@aura/base";
-import { getU32, putU32 } from "@aura/base";
+import { putU32 } from "@aura/base";
 
 const DIGEST_BYTES = 16;
 
@@ -47,12 +47,11 @@ function copy(block: Uint8Array, target: Uint8Array, at: number, limit: number):
   for (let i = 0; i < count; i++) target[at + i] = block[i]!;
 }
 
-/** Four 64-bit words, low half first. */
-const v = new Int32Array(8);
-
 /**
  * Writes the 16 bytes of SipHash-2-4-128 of source[start, end) to `out`. The key is four words of
  * `keys` from `keyAt` on, low first.
+ *
+ * The state is eight local halves of words, and one loop does all rounds: in an array it is slower.
  */
 export function sipHash128(
   keys: Int32Array,
@@ -62,74 +61,74 @@ export function sipHash128(
   end: number,
   out: Uint8Array,
 ): void {
-  const k0 = keys[keyAt]!;
-  const k1 = keys[keyAt + 1]!;
-  const k2 = keys[keyAt + 2]!;
-  const k3 = keys[keyAt + 3]!;
-  v[0] = k0 ^ 0x70736575;
-  v[1] = k1 ^ 0x736f6d65;
-  v[2] = k2 ^ 0x6e646f6d ^ 0xee;
-  v[3] = k3 ^ 0x646f7261;
-  v[4] = k0 ^ 0x6e657261;
-  v[5] = k1 ^ 0x6c796765;
-  v[6] = k2 ^ 0x79746573;
-  v[7] = k3 ^ 0x74656462;
-  let at = start;
-  for (; at <= end - 8; at += 8) take(getU32(source, at), getU32(source, at + 4));
-  let low = 0;
-  let high = ((end - start) & 255) << 24;
-  for (let i = 0; at + i < end; i++) {
-    if (i < 4) low |= source[at + i]! << (8 * i);
-    else high |= source[at + i]! << (8 * (i - 4));
+  let a0 = keys[keyAt]! ^ 0x70736575;
+  let a1 = keys[keyAt + 1]! ^ 0x736f6d65;
+  let b0 = keys[keyAt + 2]! ^ 0x6e646f6d ^ 0xee;
+  let b1 = keys[keyAt + 3]! ^ 0x646f7261;
+  let c0 = keys[keyAt]! ^ 0x6e657261;
+  let c1 = keys[keyAt + 1]! ^ 0x6c796765;
+  let d0 = keys[keyAt + 2]! ^ 0x79746573;
+  let d1 = keys[keyAt + 3]! ^ 0x74656462;
+  // All words, the last with the length in it, and then one step for each half of the result.
+  const last = (end - start) >>> 3;
+  for (let step = 0; step <= last + 2; step++) {
+    const at = start + 8 * step;
+    const low = step > last ? 0 : step < last ? word(source, at) : partial(source, at, end);
+    const high =
+      step > last
+        ? 0
+        : step < last
+          ? word(source, at + 4)
+          : partial(source, at + 4, end) | ((end - start) << 24);
+    if (step === last + 1) c0 ^= 0xee;
+    else if (step === last + 2) b0 ^= 0xdd;
+    d0 ^= low;
+    d1 ^= high;
+    for (let rounds = step > last ? 4 : 2; rounds > 0; rounds--) {
+      let sum = (a0 + b0) | 0;
+      a1 = (a1 + b1 + (sum >>> 0 < a0 >>> 0 ? 1 : 0)) | 0;
+      a0 = sum;
+      let turned = (b0 << 13) | (b1 >>> 19);
+      b1 = ((b1 << 13) | (b0 >>> 19)) ^ a1;
+      b0 = turned ^ a0;
+      sum = (c0 + d0) | 0;
+      c1 = (c1 + d1 + (sum >>> 0 < c0 >>> 0 ? 1 : 0)) | 0;
+      c0 = sum;
+      turned = (d0 << 16) | (d1 >>> 16);
+      d1 = ((d1 << 16) | (d0 >>> 16)) ^ c1;
+      d0 = turned ^ c0;
+      // v0 is turned by 32 bits: its halves change places.
+      sum = (a1 + d0) | 0;
+      a1 = (a0 + d1 + (sum >>> 0 < a1 >>> 0 ? 1 : 0)) | 0;
+      a0 = sum;
+      turned = (d0 << 21) | (d1 >>> 11);
+      d1 = ((d1 << 21) | (d0 >>> 11)) ^ a1;
+      d0 = turned ^ a0;
+      sum = (c0 + b0) | 0;
+      c1 = (c1 + b1 + (sum >>> 0 < c0 >>> 0 ? 1 : 0)) | 0;
+      turned = (b0 << 17) | (b1 >>> 15);
+      b1 = ((b1 << 17) | (b0 >>> 15)) ^ c1;
+      b0 = turned ^ sum;
+      // And v2.
+      c0 = c1;
+      c1 = sum;
+    }
+    a0 ^= low;
+    a1 ^= high;
+    if (step <= last) continue;
+    const to = 8 * (step - last - 1);
+    putU32(out, to, a0 ^ b0 ^ c0 ^ d0);
+    putU32(out, to + 4, a1 ^ b1 ^ c1 ^ d1);
   }
-  take(low, high);
-  v[4]! ^= 0xee;
-  finish(out, 0);
-  v[2]! ^= 0xdd;
-  finish(out, 8);
 }
 
-function take(low: number, high: number): void {
-  v[6]! ^= low;
-  v[7]! ^= high;
-  round();
-  round();
-  v[0]! ^= low;
-  v[1]! ^= high;
+function word(source: Uint8Array, at: number): number {
+  return source[at]! | (source[at + 1]! << 8) | (source[at + 2]! << 16) | (source[at + 3]! << 24);
 }
 
-function finish(out: Uint8Array, at: number): void {
-  for (let i = 0; i < 4; i++) round();
-  putU32(out, at, v[0]! ^ v[2]! ^ v[4]! ^ v[6]!);
-  putU32(out, at + 4, v[1]! ^ v[3]! ^ v[5]! ^ v[7]!);
-}
-
-function round(): void {
-  addTurn(0, 2, 13);
-  swap(0);
-  addTurn(4, 6, 16);
-  addTurn(0, 6, 21);
-  addTurn(4, 2, 17);
-  swap(4);
-}
-
-/** v[a] += v[b]; v[b] is turned left by `bits`, then v[b] ^= v[a]. */
-function addTurn(a: number, b: number, bits: number): void {
-  const aLow = v[a]!;
-  const bLow = v[b]!;
-  const bHigh = v[b + 1]!;
-  const low = (aLow + bLow) | 0;
-  const carry = low >>> 0 < aLow >>> 0 ? 1 : 0;
-  const high = (v[a + 1]! + bHigh + carry) | 0;
-  v[a] = low;
-  v[a + 1] = high;
-  v[b] = ((bLow << bits) | (bHigh >>> (32 - bits))) ^ low;
-  v[b + 1] = ((bHigh << bits) | (bLow >>> (32 - bits))) ^ high;
-}
-
-/** Turns v[a] by 32 bits. */
-function swap(a: number): void {
-  const low = v[a]!;
-  v[a] = v[a + 1]!;
-  v[a + 1] = low;
+/** The word at `at`, of which only what is in front of `end` counts. */
+function partial(source: Uint8Array, at: number, end: number): number {
+  let value = 0;
+  for (let i = 0; i < 4 && at + i < end; i++) value |= source[at + i]! << (8 * i);
+  return value;
 }

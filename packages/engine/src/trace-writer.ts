@@ -113,9 +113,9 @@ export class TraceWriter {
   async #writeAll(): Promise<void> {
     const { log, scheduler, bytesMax } = this.#parts;
     try {
+      // Not within the call that filled the block.
+      await new Promise<void>((resolve) => scheduler.nextTurn(resolve));
       while (this.#waiting.length > 0) {
-        // Not within the call that filled the block.
-        await new Promise<void>((resolve) => scheduler.nextTurn(resolve));
         const { records, first, count, startUs } = this.#waiting[0]!;
         const packed = compress(Codec.lz4, records);
         const codec = packed === undefined ? Codec.none : Codec.lz4;
