@@ -166,8 +166,8 @@ export class AuraDB {
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
       const level = this.#levelOf(options);
-      const { encoded } = batchOf(batch);
-      this.#tracing.recorder?.batch(encoded, level, false);
+      assertBatch(batch);
+      this.#tracing.recorder?.batch(batch.encoded, level, false);
       return this.#parts.committer.writeBatch(batch, level);
     } catch (error) {
       return Promise.reject(error as Error);
@@ -177,8 +177,8 @@ export class AuraDB {
   /** As `write`, on this thread. */
   writeSync(batch: WriteBatch, options?: WriteOptions): void {
     const level = this.#levelOf(options);
-    const { encoded } = batchOf(batch);
-    this.#tracing.recorder?.batch(encoded, level, true);
+    assertBatch(batch);
+    this.#tracing.recorder?.batch(batch.encoded, level, true);
     this.#parts.committer.writeBatchSync(batch, level);
   }
 
@@ -517,7 +517,7 @@ function checkedLevel(durability: Durability): Durability {
   return durability;
 }
 
-function batchOf(batch: WriteBatch): WriteBatch {
-  if (batch instanceof WriteBatch) return batch;
+function assertBatch(batch: WriteBatch): void {
+  if (batch instanceof WriteBatch) return;
   throw new AuraError("AURA_INVALID_ARGUMENT", "batch: expected a WriteBatch");
 }

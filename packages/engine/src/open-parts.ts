@@ -332,7 +332,7 @@ function assemble(
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
-    tracing: new Tracing({ fs, runtime, events, databaseUuid: identity.databaseUuid }),
+    tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
     inline: world.executor.kind === "inline",
     visibleSeq: () => committer.visibleSeq(),
     recovered,

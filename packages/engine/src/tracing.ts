@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { AuraError, type FileSystem, FileType, type Runtime, type Timer } from "@aura/base";
 import { LogWriter } from "@aura/wal";
 import type { DatabaseEmitter } from "./events.ts";
+import { parseFileName } from "./file-names.ts";
 import { encodeTracePreamble } from "./trace-format.ts";
 import { KeyMask } from "./trace-key-mask.ts";
 import { TraceRecorder } from "./trace-recorder.ts";
@@ -47,6 +48,8 @@ export interface TraceSummary {
 
 /** What tracing works with. */
 export interface TracingParts {
+  /** The database's directory. */
+  readonly directory: string;
   readonly fs: FileSystem;
   readonly runtime: Runtime;
   readonly events: DatabaseEmitter;
@@ -108,7 +111,7 @@ export class Tracing {
   /** Begins a trace. See `AuraDB.trace`. */
   start(file: string, options: TraceOptions = {}): Trace {
     const { fs, runtime, events, databaseUuid } = this.#parts;
-    const path = pathOf(file);
+    const path = this.#pathOf(file);
     const { keys, sampling, maxBytes, bufferBytes } = checkedOptions(options);
     if (this.#trace !== undefined) {
       throw new AuraError("AURA_INVALID_ARGUMENT", `a trace is on already: ${this.#trace.file}`);
@@ -167,13 +170,19 @@ export class Tracing {
   async end(): Promise<void> {
     await this.#trace?.stop().catch(() => undefined);
   }
-}
 
-function pathOf(file: string): string {
-  if (typeof file !== "string" || file.length === 0 || file.includes("\0")) {
-    throw new AuraError("AURA_INVALID_ARGUMENT", "file: expected the path of a file");
+  #pathOf(file: string): string {
+    if (typeof file !== "string" || file.length === 0 || file.includes("\0")) {
+      throw new AuraError("AURA_INVALID_ARGUMENT", "file: expected the path of a file");
+    }
+    const path = resolve(file).replaceAll("\\", "/");
+    const slash = path.lastIndexOf("/");
+    // The database would take it for its own.
+    if (path.slice(0, slash) === this.#parts.directory && parseFileName(path.slice(slash + 1))) {
+      throw new AuraError("AURA_INVALID_ARGUMENT", `${path} is a name for files of the database`);
+    }
+    return path;
   }
-  return resolve(file).replaceAll("\\", "/");
 }
 
 function checkedOptions(options: TraceOptions): Required<TraceOptions> {

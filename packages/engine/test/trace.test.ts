@@ -270,6 +270,7 @@ describe("refusals", () => {
       expect(() => db.trace("/there")).toThrow(invalid);
       expect(fs.readFile("/there").toString()).toBe("x");
       expect(() => db.trace("")).toThrow(invalid);
+      expect(() => db.trace("/db/000777.wal")).toThrow(invalid);
       expect(() => db.trace("/no/such/directory")).toThrow(
         expect.objectContaining({ code: "AURA_NOT_FOUND" }),
       );
