@@ -26,6 +26,7 @@ export const FileType = {
   table: 4,
   manifest: 5,
   current: 6,
+  trace: 7,
 } as const;
 
 /** One of the file types. */
@@ -55,7 +56,7 @@ const TRAILER_BYTES_AT = 43;
 const KEY_ID_AT = 44;
 const PADDING_AT = 48;
 const CHECKSUM_AT = 60;
-const TYPE_MAX: number = FileType.current;
+const TYPE_MAX: number = FileType.trace;
 
 /** Returns the 64 bytes of a header: no features, no cipher, no frame trailer. */
 export function encodeFileHeader(header: FileHeader): Uint8Array {
@@ -109,7 +110,7 @@ export function decodeFileHeader(bytes: Uint8Array, file: string): FileHeader {
   expectZero(bytes, KEY_ID_AT, 4, file, "key id");
   expectZero(bytes, PADDING_AT, CHECKSUM_AT - PADDING_AT, file, "reserved field");
   const type = bytes[TYPE_AT]!;
-  if (type < 1 || type > TYPE_MAX) throw unsupported(file, TYPE_AT, "file type", "1 to 6", type);
+  if (type < 1 || type > TYPE_MAX) throw unsupported(file, TYPE_AT, "file type", "1 to 7", type);
   return {
     type: type as FileType,
     // Not bytes.slice: a Buffer's is a view.

@@ -59,6 +59,7 @@ describe("file header", () => {
       table: 4,
       manifest: 5,
       current: 6,
+      trace: 7,
     });
     expect([FILE_HEADER_BYTES, FORMAT_VERSION]).toEqual([64, 0]);
   });
@@ -132,14 +133,14 @@ describe("file header", () => {
   });
 
   it("refuses an unknown type as unsupported", () => {
-    for (const type of [0, 7, 255]) {
+    for (const type of [0, 8, 255]) {
       expect(codeOf(forged((bytes) => (bytes[4] = type)))).toBe("AURA_UNSUPPORTED");
     }
   });
 
   it("is not written with fields out of range", () => {
     const wrong: FileHeader[] = [
-      { ...example, type: 7 as never },
+      { ...example, type: 8 as never },
       { ...example, number: -1 },
       { ...example, number: 1.5 },
       { ...example, number: FILE_NUMBER_MAX + 1 },

@@ -19,6 +19,7 @@ import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { RunCursor } from "./run-cursor.ts";
+import type { ScanTrace } from "./trace-recorder.ts";
 import { copyOut, EntryBatch } from "./value-store.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
@@ -49,19 +50,25 @@ export class DbCursor {
   readonly #version: Version;
   readonly #memtables: readonly MemtableEntry[];
   readonly #visible: VisibleCursor;
+  readonly #trace: ScanTrace | undefined;
+  /** Entries taken since the cursor was placed, for the trace. */
+  #taken = 0;
   #side: number = Side.before;
   #failure: unknown;
   #busy = false;
   #closed = false;
   #released = false;
 
-  /** @internal Opens a cursor on the present state, or on that of `range.snapshot`. */
-  constructor(parts: ReadParts, range: ParsedRange, fields: BatchFields = ALL_FIELDS) {
+  /**
+   * @internal Opens a cursor on the present state, or on that of `range.snapshot`. Without `fields`
+   * it is a caller's own, and its moves are traced.
+   */
+  constructor(parts: ReadParts, range: ParsedRange, fields?: BatchFields) {
     parts.health.assertOpen();
     const { snapshot } = range;
     const seq = snapshot === undefined ? parts.visibleSeq() : parts.snapshots.seqOf(snapshot);
     this.#parts = parts;
-    this.#fields = fields;
+    this.#fields = fields ?? ALL_FIELDS;
     this.#reverse = range.reverse;
     this.#signal = range.signal;
     const { active, sealed } = parts.memtables;
@@ -71,8 +78,10 @@ export class DbCursor {
     this.#version = parts.versions.pin();
     const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
     if (!range.empty) addRuns(children, parts, this.#version, range, seq);
-    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, fields.values);
+    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, this.#fields.values);
     parts.cursors.add(this);
+    if (fields !== undefined) return;
+    this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
   }
 
   /** Whether the cursor stands on an entry. */
@@ -169,11 +178,15 @@ export class DbCursor {
    * call share memory.
    */
   async nextMany(count: number): Promise<[Buffer, Buffer][]> {
-    return entriesOf(await this.take(checkedCount(count)));
+    const batch = await this.take(checkedCount(count));
+    this.#taken += batch.count;
+    return entriesOf(batch);
   }
 
   nextManySync(count: number): [Buffer, Buffer][] {
-    return entriesOf(this.takeSync(checkedCount(count)));
+    const batch = this.takeSync(checkedCount(count));
+    this.#taken += batch.count;
+    return entriesOf(batch);
   }
 
   /** @internal As `nextMany`. `stay`: does not move behind the last of `count` entries. */
@@ -278,10 +291,12 @@ export class DbCursor {
     const reverse = this.#reverse;
     switch (move) {
       case Move.first:
+        this.#placed("first");
         if (reverse) visible.last();
         else visible.first();
         break;
       case Move.last:
+        this.#placed("last");
         if (reverse) visible.first();
         else visible.last();
         break;
@@ -295,9 +310,15 @@ export class DbCursor {
         break;
       default:
         assert(key !== undefined, "a seek has a key");
+        this.#placed("key", key);
         if (reverse) visible.seekBefore(behind(key), 0, key.length + 1);
         else visible.seek(key, 0, key.length);
     }
+  }
+
+  #placed(place: "first" | "last" | "key", key?: Uint8Array): void {
+    this.#trace?.seek(place, this.#taken, key);
+    this.#taken = 0;
   }
 
   /** Notes where a move ended. */
@@ -305,6 +326,7 @@ export class DbCursor {
     const visible = this.#visible;
     assert(!visible.pending && !visible.failed, "a move that ended");
     const back = move === Move.prev || move === Move.last;
+    if (visible.valid) this.#taken++;
     this.#side = visible.valid ? Side.on : back ? Side.before : Side.behind;
   }
 
@@ -407,6 +429,7 @@ export class DbCursor {
   #release(): void {
     if (this.#released) return;
     this.#released = true;
+    this.#trace?.end(this.#taken);
     const { cursors, versions } = this.#parts;
     cursors.delete(this);
     this.#visible.close();

@@ -35,6 +35,14 @@ export interface DatabaseEvents {
   /** The worker entry could not be loaded: background work runs inline, in slices. */
   workersUnavailable: [{ readonly error: Error }];
   cursorLeft: [{ readonly count: number }];
+  /** A trace ended by itself: its file is full, or could not be written. */
+  traceEnded: [
+    {
+      readonly file: string;
+      readonly reason: "maxBytes" | "error";
+      readonly error?: Error;
+    },
+  ];
   backgroundError: [BackgroundErrorEvent];
 }
 

@@ -15,4 +15,5 @@ export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export type { Snapshot } from "./snapshot.ts";
 export type { LevelStats, Stats } from "./stats.ts";
+export type { Trace, TraceOptions, TraceSummary } from "./tracing.ts";
 export type { VerifyReport } from "./verify.ts";

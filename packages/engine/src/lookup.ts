@@ -22,6 +22,7 @@ import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { TableStore } from "./table-store.ts";
+import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import { copyOut, SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
@@ -42,6 +43,8 @@ export interface ReadParts {
   readonly cursors: Set<{ close(): void }>;
   /** Seed of the key hash that all filters share. */
   readonly hashSeed: number;
+  /** Where calls are recorded, while a trace is on. */
+  readonly tracing: { readonly recorder: TraceRecorder | undefined };
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
 }

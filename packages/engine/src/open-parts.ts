@@ -28,6 +28,7 @@ import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
 import { TableStore } from "./table-store.ts";
+import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
 import { valueSpace } from "./value-gc.ts";
@@ -62,6 +63,7 @@ export interface DatabaseParts {
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
+  readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
@@ -348,6 +350,7 @@ function assemble(
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
+    tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
     inline: world.executor.kind === "inline",
     visibleSeq: () => committer.visibleSeq(),
     recovered,

@@ -10,6 +10,7 @@ import { AuraError } from "@aura/base";
 import { type BatchFields, DbCursor } from "./db-cursor.ts";
 import type { ReadParts } from "./lookup.ts";
 import { type ParsedRange, parseScanRange, type ScanOptions } from "./range.ts";
+import type { ScanTrace } from "./trace-recorder.ts";
 import type { EntryBatch } from "./value-store.ts";
 
 /** Entries of the first batch, and of the largest. */
@@ -20,19 +21,23 @@ const UNTIMED_COUNT = 32;
 
 /** What one scan gives of an entry. */
 interface Shape<T> {
+  readonly name: "entries" | "keys" | "values";
   readonly fields: BatchFields;
   readonly of: (batch: EntryBatch, index: number) => T;
 }
 
 const ENTRIES: Shape<[Buffer, Buffer]> = {
+  name: "entries",
   fields: { keys: true, values: true },
   of: (batch, index) => [batch.keys[index]!, batch.values[index]!],
 };
 const KEYS: Shape<Buffer> = {
+  name: "keys",
   fields: { keys: true, values: false },
   of: (batch, index) => batch.keys[index]!,
 };
 const VALUES: Shape<Buffer> = {
+  name: "values",
   fields: { keys: false, values: true },
   of: (batch, index) => batch.values[index]!,
 };
@@ -81,6 +86,8 @@ function* steps<T>(
 ): Generator<T, void, void> {
   assertGoing(range.signal);
   const cursor = new DbCursor(parts, range, shape.fields);
+  const trace = range.empty ? undefined : parts.tracing.recorder?.scan(range, shape.name, true);
+  let given = 0;
   try {
     let rest = range.empty ? 0 : range.limit;
     let size = BATCH_COUNT_MIN;
@@ -91,9 +98,13 @@ function* steps<T>(
       rest -= count;
       size = Math.min(size * 2, BATCH_COUNT_MAX);
       if (rest === 0) cursor.close();
-      for (let i = 0; i < count; i++) yield shape.of(batch, i);
+      for (let i = 0; i < count; i++) {
+        given++;
+        yield shape.of(batch, i);
+      }
     }
   } finally {
+    trace?.end(given);
     cursor.close();
   }
 }
@@ -108,6 +119,9 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
   #index = 0;
   #size = BATCH_COUNT_MIN;
   #rest: number;
+  #trace: ScanTrace | undefined;
+  /** Entries gathered, for the trace. */
+  #gathered = 0;
   #ended = false;
   #untimed = 0;
   /** Steps under way or waiting, and when the last of them is through. */
@@ -204,17 +218,26 @@ export class AsyncScan<T> implements AsyncIterableIterator<T, undefined> {
     this.#index = 0;
     const rest = this.#rest;
     if (rest === 0) return;
-    this.#cursor ??= new DbCursor(this.#parts, this.#range, this.#shape.fields);
+    this.#cursor ??= this.#open();
     const batch = await this.#cursor.take(Math.min(this.#size, rest), this.#size >= rest);
     this.#rest = rest - batch.count;
+    this.#gathered += batch.count;
     this.#size = Math.min(this.#size * 2, BATCH_COUNT_MAX);
     // What was gathered is in memory: nothing needs to be pinned for it.
     if (this.#rest === 0) this.#cursor.close();
     if (batch.count > 0) this.#batch = batch;
   }
 
+  #open(): DbCursor {
+    const cursor = new DbCursor(this.#parts, this.#range, this.#shape.fields);
+    this.#trace = this.#parts.tracing.recorder?.scan(this.#range, this.#shape.name, false);
+    return cursor;
+  }
+
   #end(): void {
     this.#ended = true;
+    this.#trace?.end(this.#gathered - (this.#batch?.count ?? 0) + this.#index);
+    this.#index = 0;
     this.#batch = undefined;
     this.#cursor?.close();
   }

@@ -114,6 +114,7 @@ export class ReadFixture {
       reads: options.pooled === true ? new PooledReads(runtime) : new AdaptiveReads(runtime),
       cursors: new Set(),
       hashSeed,
+      tracing: { recorder: undefined },
       visibleSeq: () => this.lastSeq,
     };
   }
