@@ -116,6 +116,7 @@ describe("page", () => {
       ]),
     );
     expect(cellsOf(page, "throughput until drained")).toEqual(["2.00× ▲ 250/s"]);
+    expect(textOf(page)).toContain("how far these ratios wobble is not known");
   });
 
   test("shows amplification by user bytes, and none of writes where only reads ran", () => {

@@ -313,6 +313,8 @@ function addLegend(holder: Element, plot: uPlot, spec: Plot, data: PageData): ()
   }
   const where = document.createElement("li");
   where.setAttribute("class", "where");
+  const hint = "point or tap to read";
+  where.textContent = hint;
   list.append(where);
   holder.before(list);
   return () => {
@@ -320,7 +322,7 @@ function addLegend(holder: Element, plot: uPlot, spec: Plot, data: PageData): ()
     const x = index === undefined ? undefined : plot.data[0][index];
     const unit = spec.x === "tail" ? "%" : "s";
     const kind = spec.x === "tail" ? "tail" : "number";
-    where.textContent = x === undefined ? "" : `at ${tickText(x, kind)} ${unit}`;
+    where.textContent = x === undefined ? hint : `at ${tickText(x, kind)} ${unit}`;
     for (const { at: line, cell } of values) {
       // Lines of other stores may have their points elsewhere: the last one before counts.
       let from = index ?? -1;

@@ -55,7 +55,7 @@ export function headlineView(
   const counted = [...listed, ...collect(costsOf)];
   const end = stripEnd(listed.flatMap(({ ratios }) => ratios.filter((r) => r !== undefined)));
   return html`<section id="ratios"><h2>Ratios</h2>
-${explanation(subject)}
+${explanation(subject, listed)}
 <div class="cards">${peers.map((peer, i) => cardView(counted, subject, peer, i))}</div>
 ${scrollView(tableView(listed, subject, peers, end))}
 <p class="muted small made">The strips are logarithmic and reach from 1/${end} to ${end}; the line in the middle is 1. Amplification, memory, CPU and event-loop delay stand with each workload below.</p>
@@ -71,7 +71,11 @@ export function groupName(workload: string, phase: string): string {
   return workload === phase ? workload : `${workload} · ${phase}`;
 }
 
-function explanation(subject: string): Html {
+function explanation(subject: string, listed: readonly Headline[]): Html {
+  const single = listed.every(({ ratios }) => ratios.every((ratio) => (ratio?.count ?? 0) < 2));
+  if (single) {
+    return html`<p class="small muted">A ratio says how many times better ${subject} is: <span class="ahead">above 1 it is ahead ▲</span>, <span class="behind">below 1 it is behind ▼</span>. There was one repeat: how far these ratios wobble is not known.</p>`;
+  }
   return html`<p class="small muted">A ratio says how many times better ${subject} is: <span class="ahead">above 1 it is ahead ▲</span>, <span class="behind">below 1 it is behind ▼</span>. It is the median over repeats, each repeat of ${subject} against the same repeat of the other store; the range is that of the repeats. ≈ says that repeats disagree about which store is ahead.</p>`;
 }
 

@@ -103,7 +103,9 @@ function summaryOf({ startedAt, commit, machine }: BenchResult): readonly string
   const time = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/.exec(startedAt);
   return [
     time === null ? startedAt : `${time[1]} ${time[2]} UTC`,
-    ...(commit === undefined ? [] : [`commit ${commit.slice(0, 12)}`]),
+    ...(commit === undefined
+      ? []
+      : [`commit ${commit.length > 20 ? commit.slice(0, 12) : commit}`]),
     ...(machine === undefined
       ? []
       : [`${machine.cpu}, ${machine.cores} cores`, machine.fileSystem]),

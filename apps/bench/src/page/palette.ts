@@ -14,6 +14,8 @@ const STORES: readonly Shades[] = [
   ["#a8437f", "#e79ac9"],
   ["#806000", "#e9d94a"],
   ["#555b63", "#c4c9cf"],
+  ["#7047c9", "#b9a1ff"],
+  ["#8a3b12", "#d9a285"],
 ];
 
 /** Dashes of the stores, in CSS pixels; none is a solid line. */
@@ -24,6 +26,8 @@ export const DASHES: readonly (readonly number[])[] = [
   [10, 3, 3, 3],
   [6, 2, 2, 2, 2, 2],
   [1, 3],
+  [12, 2, 2, 2, 2, 2],
+  [4, 7],
 ];
 
 const COLOURS: Readonly<Record<string, Shades>> = {

@@ -156,5 +156,9 @@ function workText({ background }: PhaseResult): string {
     sums.set(kind, { count: sum.count + 1, ms: sum.ms + toMs - fromMs });
   }
   if (sums.size === 0) return "not reported";
-  return [...sums].map(([kind, { count, ms }]) => `${count} × ${kind}, ${formatMs(ms)}`).join("; ");
+  // A store may tell only of the end of a work.
+  const parts = [...sums].map(([kind, { count, ms }]) => {
+    return ms > 0 ? `${count} × ${kind}, ${formatMs(ms)}` : `${count} × ${kind}`;
+  });
+  return parts.join("; ");
 }

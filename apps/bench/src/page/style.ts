@@ -39,7 +39,8 @@ a { color: var(--store-0); text-underline-offset: 0.15em; }
 header.top { position: sticky; top: 0; z-index: 5; background: var(--ground);
   border-bottom: 1px solid var(--rule); }
 .bar { display: flex; align-items: center; gap: 1rem; min-height: 3rem; }
-.bar nav { flex: 1; min-width: 0; overflow-x: auto; white-space: nowrap; scrollbar-width: none; }
+.bar nav { flex: 1; min-width: 0; overflow-x: auto; white-space: nowrap; scrollbar-width: none;
+  padding-right: 1.5rem; mask-image: linear-gradient(to right, #000 calc(100% - 1.75rem), transparent); }
 .bar nav a { color: var(--muted); text-decoration: none; font-size: 0.875rem; padding: 0.5rem 0;
   margin-right: 1.1rem; display: inline-block; }
 .bar nav a:hover { color: var(--text); text-decoration: underline; }
@@ -121,7 +122,7 @@ svg.strip .behind { stroke: var(--behind); fill: var(--behind); }
 svg.strip .open { fill: var(--ground); }
 svg.size { display: block; margin: 0.15rem 0 0.15rem auto; width: 5.5rem; height: 4px; }
 svg.size .rest { fill: var(--grid); }
-.swatch { display: inline-block; vertical-align: 0.2em; flex: none; }
+.swatch { display: inline-block; vertical-align: -0.05em; flex: none; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) minmax(0, 1fr); gap: 0.25rem 1.25rem;
   margin: 0; font-size: 0.875rem; }
 dl.facts dt { color: var(--muted); overflow-wrap: anywhere; }
@@ -130,8 +131,11 @@ dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 .pair h3 { margin-bottom: 0.6rem; }
 .figures { margin-top: 1.25rem; }
 .stores { margin-top: 1.5rem; }
-@media ${PHONE} { th, td { padding: 0.35rem 0.5rem; } tbody th { min-width: 6.5rem; max-width: 8rem; }
-  thead th:first-child { min-width: 6.5rem; max-width: 8rem; } }
+@media ${PHONE} { th, td { padding: 0.35rem 0.5rem; } tbody th { min-width: 6rem; max-width: 7.5rem; }
+  thead th:first-child { min-width: 6rem; max-width: 7.5rem; }
+  .beside { flex-direction: column-reverse; align-items: end; gap: 0; }
+  svg.size { width: 4.5rem; }
+  td > .range { white-space: normal; } }
 `;
 
 const PLOTS = `
@@ -145,16 +149,16 @@ figcaption .muted { display: block; }
 .plot .uplot { width: 100%; }
 .plot .u-select { background: color-mix(in srgb, var(--store-0) 14%, transparent); }
 .plot .u-hz .u-cursor-x, .plot .u-hz .u-cursor-y { border-color: var(--muted); }
-.legend { display: flex; flex-wrap: wrap; gap: 0.15rem 0.9rem; list-style: none; margin: 0 0 0.25rem; padding: 0;
+.legend { display: flex; flex-wrap: wrap; gap: 0.15rem 0.5rem; list-style: none; margin: 0 0 0.25rem; padding: 0;
   font-size: 0.8125rem; }
 .legend button { display: inline-flex; align-items: center; gap: 0.4rem; border: 0; background: none;
   color: var(--text); font: inherit; padding: 0.15rem 0; cursor: pointer; min-height: 1.6rem; max-width: 100%; }
 .legend button span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .legend button[aria-pressed="false"] { color: var(--muted); text-decoration: line-through; }
 .legend button[aria-pressed="false"] svg { opacity: 0.3; }
-.legend output { color: var(--muted); font-variant-numeric: tabular-nums; min-width: 4.2em; text-align: left; }
+.legend output { display: inline-block; color: var(--muted); font-variant-numeric: tabular-nums; min-width: 4.4em; text-align: left; }
 .legend .where { color: var(--muted); align-self: center; font-variant-numeric: tabular-nums; min-height: 1.6rem;
-  line-height: 1.6rem; }
+  line-height: 1.6rem; min-width: 7.5em; }
 .kinds { display: flex; flex-wrap: wrap; gap: 0.1rem 0.9rem; font-size: 0.75rem; color: var(--muted); }
 .kinds span { display: inline-flex; align-items: center; gap: 0.35rem; }
 @media print { .plot { break-inside: avoid; } }
