@@ -1,7 +1,7 @@
 import { compareKeys, SEQ_MAX } from "@aura/base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SkipListMemtable, type SkipListReader } from "../src/index.ts";
+import { attachMemtable, createMemtable, type MemtableReader } from "../src/index.ts";
 import {
   addEntry,
   compareEntries,
@@ -11,6 +11,7 @@ import {
   findInModel,
   garbageArena,
   hitOf,
+  IMPLEMENTATIONS,
   type ModelEntry,
 } from "./memtable-model.ts";
 
@@ -43,7 +44,7 @@ function entriesOf(list: readonly Uint8Array[], seqStart: number, step: number):
 }
 
 function checkReads(
-  memtable: SkipListReader,
+  memtable: MemtableReader,
   sorted: readonly ModelEntry[],
   probes: readonly Uint8Array[],
 ): void {
@@ -66,7 +67,7 @@ function checkReads(
   }
 }
 
-describe("a memtable against a sorted array", () => {
+describe.each(IMPLEMENTATIONS)("%s against a sorted array", (implementation) => {
   it("agrees on walks, seeks and finds, for the writer and for a view", () => {
     fc.assert(
       fc.property(
@@ -77,12 +78,14 @@ describe("a memtable against a sorted array", () => {
         fc.boolean(),
         fc.nat(),
         (list, probes, seqStart, step, isSorted, seed) => {
-          const memtable = new SkipListMemtable(garbageArena(65536, seed & 0xff), { seed });
+          const memtable = createMemtable(implementation, garbageArena(131072, seed & 0xff), {
+            seed,
+          });
           const order = isSorted ? list.toSorted(compareKeys) : list;
           const entries = entriesOf(order, seqStart, step);
           for (const entry of entries) expect(addEntry(memtable, entry)).toBe(true);
           const sorted = entries.toSorted(compareEntries);
-          const view = SkipListMemtable.attach(memtable.share());
+          const view = attachMemtable(memtable.share());
           for (const reader of [memtable, view]) {
             expect(reader.entryCount).toBe(sorted.length);
             expect(reader.usedBytes).toBe(memtable.usedBytes);
@@ -99,8 +102,10 @@ describe("a memtable against a sorted array", () => {
   it("agrees on long ascending and mixed runs, where fragments change their place", () => {
     const textKey = (s: string): Uint8Array => new TextEncoder().encode(s);
     for (const width of [6, 16]) {
-      const memtable = new SkipListMemtable(new SharedArrayBuffer(4 << 20), { seed: width });
-      const early = SkipListMemtable.attach(memtable.share());
+      const memtable = createMemtable(implementation, new SharedArrayBuffer(4 << 20), {
+        seed: width,
+      });
+      const early = attachMemtable(memtable.share());
       const entries: ModelEntry[] = [];
       const add = (k: string): void => {
         const entry = {
