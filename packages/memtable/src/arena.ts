@@ -20,6 +20,8 @@ export const WORD_ROOT = 3;
 /** Header words: the sequence number of the first entry, which the others count from. */
 export const WORD_BASE_SEQ_LOW = 4;
 export const WORD_BASE_SEQ_HIGH = 5;
+/** Header word: what the hash of keys begins with. */
+export const WORD_SEED = 6;
 export const HEADER_WORDS = 16;
 
 /** Smallest arena, bytes. */
@@ -69,11 +71,15 @@ export class Arena {
 
   /** Begins a search: what was complete is visible from here on. */
   refresh(): void {
+    this.assertCurrent();
+    Atomics.load(this.words, WORD_COUNT);
+  }
+
+  protected assertCurrent(): void {
     assert(
       this.words[WORD_GENERATION] === this.generation,
       "the arena was given to a new memtable",
     );
-    Atomics.load(this.words, WORD_COUNT);
   }
 
   /**

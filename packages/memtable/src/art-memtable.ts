@@ -18,6 +18,7 @@ import {
   findInTree,
   KIND_SHIFT,
   kindIn,
+  LISTED_KIND_MAX,
   NODE_BIT,
   NODE_CAPACITY,
   NODE_CHILDREN,
@@ -32,8 +33,8 @@ import { checkEntry, EntryWriter } from "./entry-writer.ts";
 import type { Memtable, MemtableOptions, MemtableReader, MemtableShare } from "./memtable.ts";
 import { VersionCursor } from "./version-cursor.ts";
 
-/** 16 children to 48 is the dearest growth: 114 words, paid by 12 children. */
-const NODE_WORDS_PER_KEY = 10;
+/** 48 children to 256 is the dearest growth: 258 words, paid by 16 children. */
+const NODE_WORDS_PER_KEY = 17;
 
 /** Reads a memtable of this kind, in any thread. */
 export class ArtReader extends EntryReader implements MemtableReader {
@@ -245,7 +246,7 @@ export class ArtMemtable extends ArtReader implements Memtable {
     const children = node + NODE_CHILDREN[kind]!;
     const { bytes } = this.#log;
     const keysAt = (node + NODE_KEYS) << 2;
-    if (kind < 2) {
+    if (kind <= LISTED_KIND_MAX) {
       for (let i = 0; i < NODE_CAPACITY[kind]!; i++) {
         words[this.#takeSlot(larger, bytes[keysAt + i]!)] = words[children + i]!;
       }
@@ -268,8 +269,8 @@ export class ArtMemtable extends ArtReader implements Memtable {
     words[node] = head + (1 << CHILDREN_SHIFT);
     const children = node + NODE_CHILDREN[kind]!;
     const keysAt = (node + NODE_KEYS) << 2;
-    if (kind === 3) return children + byte;
-    if (kind === 2) bytes[keysAt + byte] = index + 1;
+    if (kind === 4) return children + byte;
+    if (kind === 3) bytes[keysAt + byte] = index + 1;
     else bytes[keysAt + index] = byte;
     return children + index;
   }

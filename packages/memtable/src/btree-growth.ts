@@ -218,8 +218,8 @@ export class BTreeGrowth {
     }
     this.#sortPlaces(leaf, ENTRIES);
     const order = this.#order;
-    const left = this.#newNode(LEAF_WORDS);
     const right = this.#newNode(LEAF_WORDS);
+    const left = this.#newNode(LEAF_WORDS);
     for (let i = 0; i < PLACES; i++) {
       const place = order[i]!;
       const half = i < PLACES / 2 ? left : right;
@@ -236,7 +236,7 @@ export class BTreeGrowth {
 
   /**
    * Puts `right` behind the child of the last descent in its node of `level`, and `left`, unless it
-   * is 0, in place of that child.
+   * is 0, in place of that child. `left` is the node that was allocated last.
    */
   #insertChild(
     level: number,
@@ -269,9 +269,16 @@ export class BTreeGrowth {
     }
     const taken = this.#takePlace(node, fragment, separator, SEPARATORS);
     words[node + SEPARATORS + taken] = separator;
-    log.publish();
+    if (left === 0) {
+      log.publish();
+      words[node + CHILDREN + taken] = right;
+      return;
+    }
+    // Who sees the lower half must see the upper one: it is published last, after the link to that.
+    log.publishTo(left);
     words[node + CHILDREN + taken] = right;
-    if (left !== 0) words[node + CHILDREN + place] = left;
+    log.publish();
+    words[node + CHILDREN + place] = left;
   }
 
   #splitInner(
@@ -294,8 +301,8 @@ export class BTreeGrowth {
     const changed = this.#search.places[level]!;
     this.#sortPlaces(node, SEPARATORS);
     const order = this.#order;
-    const lower = this.#newNode(INNER_WORDS);
     const upper = this.#newNode(INNER_WORDS);
+    const lower = this.#newNode(INNER_WORDS);
     const middle = order[PLACES / 2]!;
     const upperSeparator = words[node + SEPARATORS + middle]!;
     const upperFragment = words[node + FRAGMENTS + middle]!;

@@ -18,14 +18,16 @@
  *
  *   a new version   its entry; WORD_PUBLISHED; the word of the version before
  *   a new key       its entry and its fragment; WORD_PUBLISHED; the next free entry word of the leaf
- *   a full node     two sorted halves, the new key in one of them, and the separator of the upper
- *                   half; WORD_PUBLISHED; the next free child word of the parent: from here on the
- *                   upper half is found; then the child word of the old node: the lower half
+ *   a full node     two sorted halves, the new key in one of them, the lower one behind all else,
+ *                   and the separator of the upper one; WORD_PUBLISHED up to the lower half; the
+ *                   next free child word of the parent: from here on the upper half is found;
+ *                   WORD_PUBLISHED; the child word of the old node: the lower half
  *   a new root, a fit   the tree; its descriptor; WORD_PUBLISHED; WORD_ROOT
  *
  * and then WORD_COUNT. A free place holds 0. Between the two stores of a split, the old node still
  * serves for the lower half, and shows keys of the upper half as well: a walk stops at the separator
- * that it came under. A reader that has loaded WORD_PUBLISHED above what a place leads to sees the
+ * that it came under. A reader that comes to a child above the WORD_PUBLISHED that it knew before
+ * it looked at the parent loads that word and looks again: it then sees the upper half as well. A reader that has loaded WORD_PUBLISHED above what a place leads to sees the
  * fragment and the separator beside it. A node that was replaced stays as it was.
  */
 import { WORD_ROOT } from "./arena.ts";
@@ -109,11 +111,18 @@ export class BTreeSearch {
     const { words } = log;
     let node = this.leaf;
     for (let level = 0; level < this.levels; level++) {
-      const place = this.#placeFor(node, key, start, end, fragment, Side.atOrBelow);
+      const { published } = log;
+      const place = this.#placeOf(node, key, start, end, fragment);
+      const child = words[node + CHILDREN + place]!;
+      if (child >= published) {
+        // It came while the node was searched, and so may have the one that holds the key.
+        log.ensurePublished(child);
+        level--;
+        continue;
+      }
       this.nodes[level] = node;
       this.places[level] = place;
-      node = words[node + CHILDREN + place]!;
-      log.ensurePublished(node);
+      node = child;
     }
     this.leaf = node;
   }
@@ -127,11 +136,17 @@ export class BTreeSearch {
     this.lower = 0;
     this.upper = 0;
     for (let level = 0; level < this.levels; level++) {
+      const { published } = log;
       const place = this.#placeFor(node, key, start, end, fragment, side);
+      const child = words[node + CHILDREN + place]!;
+      if (child >= published) {
+        log.ensurePublished(child);
+        level--;
+        continue;
+      }
       if (place > 0) this.lower = words[node + SEPARATORS + place]!;
       if (this.#above >= 0) this.upper = words[node + SEPARATORS + this.#above]!;
-      node = words[node + CHILDREN + place]!;
-      log.ensurePublished(node);
+      node = child;
     }
     this.leaf = node;
   }
@@ -155,13 +170,58 @@ export class BTreeSearch {
       log.ensurePublished(entry);
       if (log.hasKey(entry, key, start, end)) return low;
     }
-    for (let place = sorted; place < PLACES; place++) {
+    const limit = this.#placesLimit(leaf);
+    for (let place = sorted; place < limit; place++) {
+      if (words[fragments + place] !== fragment) continue;
       const entry = words[entries + place]!;
       if (entry === 0) break;
       log.ensurePublished(entry);
-      if (words[fragments + place] === fragment && log.hasKey(entry, key, start, end)) return place;
+      if (log.hasKey(entry, key, start, end)) return place;
     }
     return -1;
+  }
+
+  /** Returns the place of the child that holds a key. */
+  #placeOf(node: number, key: Uint8Array, start: number, end: number, fragment: number): number {
+    const { log } = this;
+    const { words } = log;
+    const fragments = node + FRAGMENTS;
+    const separators = node + SEPARATORS;
+    const sorted = this.#sortedPlaces(node);
+    // The first place is below all keys.
+    let low = 1;
+    let high = sorted;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = words[fragments + middle]!;
+      const isAtOrBelow =
+        other === fragment
+          ? log.compareKey(words[separators + middle]!, key, start, end) <= 0
+          : other < fragment;
+      if (isAtOrBelow) low = middle + 1;
+      else high = middle;
+    }
+    let best = low - 1;
+    let bestFragment = words[fragments + best]!;
+    const limit = this.#placesLimit(node);
+    for (let place = sorted; place < limit; place++) {
+      const seen = words[fragments + place]!;
+      if (seen > fragment || seen < bestFragment) continue;
+      const child = words[node + CHILDREN + place]!;
+      if (child === 0) break;
+      log.ensurePublished(child);
+      // Only now it is surely the one that belongs to the child.
+      const other = words[fragments + place]!;
+      if (other > fragment || other < bestFragment) continue;
+      const separator = words[separators + place]!;
+      if (other === fragment && log.compareKey(separator, key, start, end) > 0) continue;
+      if (best > 0 && other === bestFragment) {
+        if (log.compareKeysOf(separator, words[separators + best]!, 0) < 0) continue;
+      }
+      best = place;
+      bestFragment = other;
+    }
+    return best;
   }
 
   /**
@@ -219,6 +279,11 @@ export class BTreeSearch {
     return this.#isWriter
       ? words[node + NODE_TAKEN]! >>> ORDERED_SHIFT
       : words[node + NODE_SORTED]!;
+  }
+
+  /** No place from here on is taken: the writer knows, others have to look. */
+  #placesLimit(node: number): number {
+    return this.#isWriter ? this.log.words[node + NODE_TAKEN]! & TAKEN_MASK : PLACES;
   }
 
   /** Compares two separators of a node. */

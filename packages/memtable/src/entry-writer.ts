@@ -52,6 +52,11 @@ export class EntryWriter extends EntryLog {
     this.published = this.words.length;
   }
 
+  /** The writer sees what it wrote. */
+  override refresh(): void {
+    this.assertCurrent();
+  }
+
   /** Returns the words that an entry takes; `older` is the version before it, or 0. */
   entryWords(seq: number, keyBytes: number, valueBytes: number, older: number): number {
     let head = ENTRY_WORDS;
@@ -119,6 +124,11 @@ export class EntryWriter extends EntryLog {
   /** Step 2: what stands below `end` may be led to. */
   publish(): void {
     Atomics.store(this.words, WORD_PUBLISHED, this.end);
+  }
+
+  /** The same up to a word before `end`, for links that must be seen one after the other. */
+  publishTo(word: number): void {
+    Atomics.store(this.words, WORD_PUBLISHED, word);
   }
 
   /** Step 4: one entry more is complete. */

@@ -9,7 +9,7 @@
  * room for, keep a probe from touching entries of other keys. A slot is never given up: a new
  * version of a key takes the slot of the one before.
  *
- * A table that is four fifths full is followed by a larger one and stays as it is: nothing is moved,
+ * A table that is seven tenths full is followed by a larger one and stays as it is: nothing is moved,
  * so no add pays for the others, and what a reader in another thread probes is never rebuilt under
  * it. The first tables are small and grow fast, so a small memtable does not touch much memory, and
  * a large one has its keys in the last tables; looking into the first ones costs little, for they
@@ -31,11 +31,11 @@ const TABLE_SLOTS = 3;
 const TWO_32 = 0x100000000;
 
 /** An entry of this size, its place in a run included, fills an arena along with its slots. */
-const TYPICAL_ENTRY_BYTES = 100;
+const TYPICAL_ENTRY_BYTES = 88;
 const FIRST_SLOTS = 2048;
-const FIRST_GROWTH = 24;
+const FIRST_GROWTH = 20;
 const LATER_GROWTH = 0.5;
-const LOAD_MAX = 0.8;
+const LOAD_MAX = 0.7;
 
 /** Slots of the table that follows `slots` ones, in tables of an arena of so many words. */
 function slotsAfter(slots: number, wordCount: number): number {

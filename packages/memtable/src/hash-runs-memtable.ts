@@ -13,7 +13,7 @@
  * loaded when its cursor was placed, and sorts what it does not know yet.
  */
 import { assert, type EntryCursor } from "@aura/base";
-import { HEADER_WORDS, resetArena } from "./arena.ts";
+import { HEADER_WORDS, resetArena, WORD_SEED } from "./arena.ts";
 import { ENTRY_WORDS_MAX, EntryLog } from "./entry-log.ts";
 import { EntryReader } from "./entry-reader.ts";
 import { checkEntry, EntryWriter } from "./entry-writer.ts";
@@ -21,7 +21,7 @@ import { HASH_KEY_BYTES_MAX, HashIndex, HashTables } from "./hash-index.ts";
 import { hashKeyBytes } from "./key-hash.ts";
 import type { Memtable, MemtableOptions, MemtableReader, MemtableShare } from "./memtable.ts";
 import { RunsCursor } from "./runs-cursor.ts";
-import { RUN_COUNT_MAX, SortedRuns } from "./sorted-runs.ts";
+import { SortedRuns } from "./sorted-runs.ts";
 
 /** Bytes of an entry's place in a run. */
 const RUN_PLACE_BYTES = 4;
@@ -31,10 +31,12 @@ export class HashRunsReader extends EntryReader implements MemtableReader {
   readonly #log: EntryLog;
   readonly #index: HashIndex;
   readonly #runs: SortedRuns;
+  readonly #seed: number;
 
   constructor(log: EntryLog, index: HashIndex, runs: SortedRuns) {
     super(log, "hash-runs");
     this.#log = log;
+    this.#seed = log.words[WORD_SEED]!;
     this.#index = index;
     this.#runs = runs;
   }
@@ -43,7 +45,7 @@ export class HashRunsReader extends EntryReader implements MemtableReader {
   static attach(share: MemtableShare): HashRunsReader {
     const log = new EntryLog(share.buffer);
     assert(log.generation === share.generation, "the arena was given to a new memtable");
-    return new HashRunsReader(log, new HashIndex(log), new SortedRuns(log, HEADER_WORDS));
+    return new HashRunsReader(log, new HashIndex(log), new SortedRuns(log, HEADER_WORDS, false));
   }
 
   override get usedBytes(): number {
@@ -52,7 +54,7 @@ export class HashRunsReader extends EntryReader implements MemtableReader {
 
   find(key: Uint8Array, start: number, end: number, seqMax: number): boolean {
     this.#log.refresh();
-    const hash = hashKeyBytes(key, start, end, 0);
+    const hash = hashKeyBytes(key, start, end, this.#seed);
     return this.answer(this.#index.find(key, start, end, hash), seqMax);
   }
 
@@ -68,22 +70,23 @@ export class HashRunsMemtable extends HashRunsReader implements Memtable {
   readonly #tables: HashTables;
   readonly #runs: SortedRuns;
   readonly #wordCount: number;
-  /** Entries when the next run is made. */
-  #runDue = RUN_COUNT_MAX;
+  readonly #seed: number;
 
   /** Makes an empty memtable over `buffer`, whatever it holds; the caller owns the buffer. */
-  constructor(buffer: SharedArrayBuffer, _options: MemtableOptions) {
+  constructor(buffer: SharedArrayBuffer, options: MemtableOptions) {
     resetArena(buffer, HEADER_WORDS);
     const log = new EntryWriter(buffer, HEADER_WORDS);
+    log.words[WORD_SEED] = options.seed;
     const tables = new HashTables(log);
     const index = new HashIndex(log);
-    const runs = new SortedRuns(log, HEADER_WORDS);
+    const runs = new SortedRuns(log, HEADER_WORDS, true);
     super(log, index, runs);
     this.#log = log;
     this.#index = index;
     this.#tables = tables;
     this.#runs = runs;
     this.#wordCount = log.words.length;
+    this.#seed = log.words[WORD_SEED]!;
   }
 
   get roomBytes(): number {
@@ -109,7 +112,7 @@ export class HashRunsMemtable extends HashRunsReader implements Memtable {
     checkEntry(seq, keyEnd - keyStart, valueEnd - valueStart);
     const log = this.#log;
     const index = this.#index;
-    const hash = hashKeyBytes(key, keyStart, keyEnd, 0);
+    const hash = hashKeyBytes(key, keyStart, keyEnd, this.#seed);
     const older = index.find(key, keyStart, keyEnd, hash);
     if (older !== 0) assert(log.seqOf(older) < seq, "versions of a key are added in order, once");
     const need = log.entryWords(seq, keyEnd - keyStart, valueEnd - valueStart, older);
@@ -125,10 +128,7 @@ export class HashRunsMemtable extends HashRunsReader implements Memtable {
     log.words[slot] = index.slotWord(entry, hash);
     log.finish();
     if (older === 0) this.#tables.noteKey();
-    if (log.count === this.#runDue) {
-      this.#runDue += RUN_COUNT_MAX;
-      this.#runs.addRun(log.end);
-    }
+    this.#runs.note(entry, log.end);
     return true;
   }
 }

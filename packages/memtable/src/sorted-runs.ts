@@ -28,7 +28,7 @@ const INSERT_COUNT_MAX = 16;
 /** Runs of one merge. */
 const MERGE_WAYS = 16;
 /** Entries that one seek merges, at most. */
-const SEEK_MERGE_COUNT = 2048;
+const SEEK_MERGE_COUNT = 1024;
 /** More runs than these are merged by adding, too. */
 const RUNS_MAX = 256;
 
@@ -39,7 +39,7 @@ interface Run {
   end: number;
 }
 
-/** Entries that wait to be sorted; one of them per thread. */
+/** Entries that a walk collects; one of them per thread. */
 let waiting: Int32Array = new Int32Array(RUN_COUNT_MAX);
 
 /** The runs of one log in one thread. */
@@ -51,6 +51,10 @@ export class SortedRuns {
   #smallCount = 0;
   /** What stands below this word is sorted. */
   #sortedTo: number;
+  readonly #isNoted: boolean;
+  /** Entries that were told and are not sorted yet. */
+  readonly #noted: Int32Array;
+  #notedCount = 0;
   /** Sources of the merge under way, and where it writes. */
   #inputs: Run[] = [];
   #output: Run | undefined;
@@ -59,14 +63,19 @@ export class SortedRuns {
   #sample = 0;
   #shared = 0;
 
-  constructor(log: EntryLog, start: number) {
+  /** `isNoted`: every entry is told by `note`; else the log is walked from the word `start` on. */
+  constructor(log: EntryLog, start: number, isNoted: boolean) {
     this.#log = log;
     this.#merge = new Tournament(log);
     this.#sortedTo = start;
+    this.#isNoted = isNoted;
+    this.#noted = new Int32Array(isNoted ? RUN_COUNT_MAX : 0);
   }
 
-  /** Adding: sorts what stands below `end`, which is not much, into a run. */
-  addRun(end: number): void {
+  /** Adding: `entry` was written, and the log ends at `end` now. Makes a run now and then. */
+  note(entry: number, end: number): void {
+    this.#noted[this.#notedCount++] = entry;
+    if (this.#notedCount < RUN_COUNT_MAX) return;
     this.#sortUpTo(end);
     if (this.#runs.length > RUNS_MAX) this.#mergeSome(2 * RUN_COUNT_MAX);
   }
@@ -88,7 +97,29 @@ export class SortedRuns {
 
   #sortUpTo(end: number): void {
     const log = this.#log;
-    const words = log.words;
+    let entries = this.#noted;
+    let count = this.#notedCount;
+    this.#notedCount = 0;
+    if (!this.#isNoted) {
+      count = this.#walk(end);
+      entries = waiting;
+    }
+    this.#sortedTo = end;
+    if (count === 0) return;
+    if (count <= INSERT_COUNT_MAX) {
+      for (let i = 0; i < count; i++) this.#insert(entries[i]!);
+    } else {
+      sortEntries(log, entries, count);
+      this.#addSorted(entries.slice(0, count));
+    }
+    // A whole memtable was sorted: its scratch memory is not kept.
+    if (waiting.length > 64 * RUN_COUNT_MAX) waiting = new Int32Array(RUN_COUNT_MAX);
+  }
+
+  /** Collects the entries of the log below `end` that were not seen before; returns their number. */
+  #walk(end: number): number {
+    const log = this.#log;
+    const { words } = log;
     let count = 0;
     let at = this.#sortedTo;
     while (at < end) {
@@ -100,16 +131,7 @@ export class SortedRuns {
       waiting[count++] = at;
       at = log.endOf(at);
     }
-    this.#sortedTo = end;
-    if (count === 0) return;
-    if (count <= INSERT_COUNT_MAX) {
-      for (let i = 0; i < count; i++) this.#insert(waiting[i]!);
-    } else {
-      sortEntries(log, waiting, count);
-      this.#addSorted(waiting.slice(0, count));
-    }
-    // A whole memtable was sorted: its scratch memory is not kept.
-    if (waiting.length > 64 * RUN_COUNT_MAX) waiting = new Int32Array(RUN_COUNT_MAX);
+    return count;
   }
 
   #insert(entry: number): void {
