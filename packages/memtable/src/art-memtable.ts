@@ -25,6 +25,7 @@ import {
   NODE_ENDING,
   NODE_KEYS,
   NODE_WORDS,
+  PLACED_KIND,
   REFERENCE_MASK,
 } from "./art-tree.ts";
 import { ENTRY_WORDS_MAX, EntryLog } from "./entry-log.ts";
@@ -269,8 +270,8 @@ export class ArtMemtable extends ArtReader implements Memtable {
     words[node] = head + (1 << CHILDREN_SHIFT);
     const children = node + NODE_CHILDREN[kind]!;
     const keysAt = (node + NODE_KEYS) << 2;
-    if (kind === 4) return children + byte;
-    if (kind === 3) bytes[keysAt + byte] = index + 1;
+    if (kind > PLACED_KIND) return children + byte;
+    if (kind === PLACED_KIND) bytes[keysAt + byte] = index + 1;
     else bytes[keysAt + index] = byte;
     return children + index;
   }

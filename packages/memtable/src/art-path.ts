@@ -6,13 +6,17 @@
 import { WORD_ROOT } from "./arena.ts";
 import {
   anyEntry,
-  byteAbove,
-  byteBelow,
   childSlot,
   depthIn,
   ENDING,
+  kindIn,
+  LISTED_KIND_MAX,
   NODE_BIT,
+  NODE_CAPACITY,
+  NODE_CHILDREN,
   NODE_ENDING,
+  NODE_KEYS,
+  PLACED_KIND,
   REFERENCE_MASK,
 } from "./art-tree.ts";
 import type { EntryLog } from "./entry-log.ts";
@@ -25,6 +29,8 @@ export class ArtPath implements KeyPath {
   #nodes: Int32Array = new Int32Array(32);
   #bytes: Int32Array = new Int32Array(32);
   #height = 0;
+  /** Of the last `#slotBeside`. */
+  #byte = 0;
   /** Of the last `#locate`: an entry near the key, how much they share, and which is smaller. */
   #near = 0;
   #common = 0;
@@ -57,10 +63,10 @@ export class ArtPath implements KeyPath {
     while (this.#height > 0) {
       const top = this.#height - 1;
       const node = this.#nodes[top]!;
-      const byte = byteAbove(log, node, this.#bytes[top]!);
-      if (byte < 256) {
-        this.#bytes[top] = byte;
-        this.#descend(log.words[childSlot(log, node, byte)]!, true);
+      const slot = this.#slotBeside(node, this.#bytes[top]!, true);
+      if (slot !== 0) {
+        this.#bytes[top] = this.#byte;
+        this.#descend(log.words[slot]!, true);
         return;
       }
       this.#height = top;
@@ -75,10 +81,10 @@ export class ArtPath implements KeyPath {
       const node = this.#nodes[top]!;
       const from = this.#bytes[top]!;
       if (from !== ENDING) {
-        const byte = byteBelow(log, node, from);
-        if (byte >= 0) {
-          this.#bytes[top] = byte;
-          this.#descend(log.words[childSlot(log, node, byte)]!, false);
+        const slot = this.#slotBeside(node, from, false);
+        if (slot !== 0) {
+          this.#bytes[top] = this.#byte;
+          this.#descend(log.words[slot]!, false);
           return;
         }
         const ending = log.words[node + NODE_ENDING]!;
@@ -102,14 +108,12 @@ export class ArtPath implements KeyPath {
     while ((reference & NODE_BIT) !== 0) {
       const node = reference & REFERENCE_MASK;
       log.ensurePublished(node);
-      const ending = words[node + NODE_ENDING]!;
-      const byte = isFirst
-        ? ending === 0
-          ? byteAbove(log, node, ENDING)
-          : ENDING
-        : byteBelow(log, node, 256);
-      this.#push(node, byte);
-      reference = byte === ENDING ? ending : words[childSlot(log, node, byte)]!;
+      let slot = node + NODE_ENDING;
+      if (!isFirst || words[slot] === 0) {
+        slot = this.#slotBeside(node, isFirst ? ENDING : 256, isFirst);
+        this.#push(node, this.#byte);
+      } else this.#push(node, ENDING);
+      reference = words[slot]!;
     }
     if (reference !== 0) log.ensurePublished(reference);
     this.newest = reference;
@@ -184,6 +188,42 @@ export class ArtPath implements KeyPath {
       }
       reference = words[childSlot(log, at, byte)]!;
     }
+  }
+
+  /**
+   * Returns the word that refers to the child with the smallest byte above `byte`, or the largest
+   * one below it, and leaves that in `#byte`; 0 when there is none.
+   */
+  #slotBeside(node: number, byte: number, isAbove: boolean): number {
+    const log = this.#log;
+    const { words, bytes } = log;
+    const kind = kindIn(words[node]!);
+    const keysAt = (node + NODE_KEYS) << 2;
+    const children = node + NODE_CHILDREN[kind]!;
+    if (kind > LISTED_KIND_MAX) {
+      const step = isAbove ? 1 : -1;
+      for (let other = byte + step; other >= 0 && other < 256; other += step) {
+        const place = kind === PLACED_KIND ? bytes[keysAt + other]! - 1 : other;
+        if (place < 0 || words[children + place] === 0) continue;
+        this.#byte = other;
+        return children + place;
+      }
+      return 0;
+    }
+    const capacity = NODE_CAPACITY[kind]!;
+    let found = isAbove ? 256 : -1;
+    let slot = 0;
+    for (let i = 0; i < capacity; i++) {
+      const reference = words[children + i]!;
+      if (reference === 0) break;
+      log.ensurePublished(reference & REFERENCE_MASK);
+      const other = bytes[keysAt + i]!;
+      if (isAbove ? other <= byte || other >= found : other >= byte || other <= found) continue;
+      found = other;
+      slot = children + i;
+    }
+    this.#byte = found;
+    return slot;
   }
 
   #push(node: number, byte: number): void {

@@ -49,6 +49,8 @@ export const NODE_CAPACITY: readonly number[] = [4, 16, 32, 48, 256];
 
 /** Kinds up to this one list their key bytes. */
 export const LISTED_KIND_MAX = 2;
+/** The kind that has the place of each byte's reference. */
+export const PLACED_KIND = 3;
 
 /** In place of a byte: the key ends. */
 export const ENDING = -1;
@@ -73,7 +75,7 @@ export function childSlot(log: EntryLog, node: number, byte: number): number {
       return listedSlot(log, (node + NODE_KEYS) << 2, node + 6, 16, byte);
     case 2:
       return listedSlot(log, (node + NODE_KEYS) << 2, node + 10, 32, byte);
-    case 3: {
+    case PLACED_KIND: {
       const place = bytes[((node + NODE_KEYS) << 2) + byte]!;
       if (place === 0) return 0;
       const slot = node + 65 + place;
@@ -103,60 +105,6 @@ function listedSlot(
     if (bytes[keysAt + i] === byte) return firstSlot + i;
   }
   return 0;
-}
-
-/** Returns the smallest byte above `byte` that has a child, 256 when there is none. */
-export function byteAbove(log: EntryLog, node: number, byte: number): number {
-  const { words, bytes } = log;
-  const kind = kindIn(words[node]!);
-  const keysAt = (node + NODE_KEYS) << 2;
-  const children = node + NODE_CHILDREN[kind]!;
-  let found = 256;
-  if (kind <= LISTED_KIND_MAX) {
-    const capacity = NODE_CAPACITY[kind]!;
-    for (let i = 0; i < capacity; i++) {
-      const reference = words[children + i]!;
-      if (reference === 0) break;
-      log.ensurePublished(reference & REFERENCE_MASK);
-      const other = bytes[keysAt + i]!;
-      if (other > byte && other < found) found = other;
-    }
-    return found;
-  }
-  for (found = byte + 1; found < 256; found++) {
-    if (hasByte(log, node, kind, found)) break;
-  }
-  return found;
-}
-
-/** Returns the largest byte below `byte` that has a child, -1 when there is none. */
-export function byteBelow(log: EntryLog, node: number, byte: number): number {
-  const { words, bytes } = log;
-  const kind = kindIn(words[node]!);
-  const keysAt = (node + NODE_KEYS) << 2;
-  const children = node + NODE_CHILDREN[kind]!;
-  let found = -1;
-  if (kind <= LISTED_KIND_MAX) {
-    const capacity = NODE_CAPACITY[kind]!;
-    for (let i = 0; i < capacity; i++) {
-      const reference = words[children + i]!;
-      if (reference === 0) break;
-      log.ensurePublished(reference & REFERENCE_MASK);
-      const other = bytes[keysAt + i]!;
-      if (other < byte && other > found) found = other;
-    }
-    return found;
-  }
-  for (found = byte - 1; found >= 0; found--) {
-    if (hasByte(log, node, kind, found)) break;
-  }
-  return found;
-}
-
-function hasByte(log: EntryLog, node: number, kind: number, byte: number): boolean {
-  if (kind === 4) return log.words[node + 2 + byte] !== 0;
-  const place = log.bytes[((node + NODE_KEYS) << 2) + byte]!;
-  return place !== 0 && log.words[node + 65 + place] !== 0;
 }
 
 /** Returns some entry below a reference. */

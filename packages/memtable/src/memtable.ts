@@ -8,7 +8,7 @@
 import type { EntryCursor } from "@aura/base";
 
 /** The structures that keep a memtable in order; see docs/rfcs/0003-memtables.md for the choice. */
-export type MemtableImplementation = "hash-runs" | "skiplist" | "art" | "btree";
+export type MemtableImplementation = "art" | "hash-runs" | "btree" | "skiplist";
 
 /** How a memtable is made. */
 export interface MemtableOptions {

@@ -20,7 +20,7 @@ import { sortEntries } from "./entry-sorter.ts";
 import { Tournament } from "./tournament.ts";
 
 /** Entries of the largest run that is made by sorting while another thread does not wait for it. */
-export const RUN_COUNT_MAX = 4096;
+const RUN_COUNT_MAX = 4096;
 /** Entries of the small array. */
 export const SMALL_COUNT_MAX = 256;
 /** So many new entries are put into the small array one by one; more are sorted. */

@@ -17,7 +17,7 @@ import {
 } from "./concurrent-entries.ts";
 import { garbageArena, IMPLEMENTATIONS } from "./memtable-model.ts";
 
-const ENTRIES = 40_000;
+const ENTRIES = 25_000;
 const READERS = 2;
 const ROUNDS: readonly Order[] = ["front", "spread", "front", "spread"];
 const ARENA_BYTES = ENTRIES * 192;
@@ -83,7 +83,7 @@ describe.each(IMPLEMENTATIONS)("readers of %s in other threads", (implementation
         const added = memtable.add(i + 1, Kind.value, key, 0, key.length, value, 0, VALUE_BYTES);
         if (!added) throw new Error("the arena is too small for this test");
         // Readers get their share of the work on a machine with few cores.
-        if (i % 10_000 === 0) Atomics.wait(words, 15, 0, 1);
+        if (i % 5_000 === 0) Atomics.wait(words, 15, 0, 1);
       }
       Atomics.store(words, Control.stop, 1);
       await ended;

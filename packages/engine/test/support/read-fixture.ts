@@ -86,7 +86,7 @@ export class ReadFixture {
     levels[1] = { runs: run(1, 2) };
     levels[0] = { runs: [...run(4, 1), ...run(3, 1), ...run(2, 1)] };
     const memtables = new Memtables(
-      { implementation: "hash-runs", bytes: 1024 * 1024, countMax: 4 },
+      { implementation: "art", bytes: 1024 * 1024, countMax: 4 },
       () => random.uint32(),
       0,
     );
