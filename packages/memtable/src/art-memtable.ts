@@ -182,7 +182,12 @@ export class ArtMemtable extends ArtReader implements Memtable {
       this.#slot = slot;
       return;
     }
-    this.#placeAt(key, start, common);
+    // Mostly it is where the search ended; else somewhere above, where bytes were passed over.
+    const isNode = (reference & NODE_BIT) !== 0;
+    if (isNode ? common === depthNext - 1 : common >= depthNext) {
+      this.#slot = slot;
+      this.#node = isNode ? node : 0;
+    } else this.#placeAt(key, start, common);
     this.#depth = common;
     this.#byte = common === length ? ENDING : key[start + common]!;
     this.#otherByte = common === nearLength ? ENDING : log.byteAt(near, common);

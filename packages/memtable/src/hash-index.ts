@@ -46,7 +46,7 @@ function slotsAfter(slots: number, wordCount: number): number {
 }
 
 /** Most bytes that a key takes in tables, those included that are not made yet. */
-export const HASH_KEY_BYTES_MAX: number = (FIRST_GROWTH / LOAD_MAX) * 4 + 8;
+export const HASH_KEY_BYTES_MAX: number = Math.ceil((FIRST_GROWTH / LOAD_MAX) * 4) + 8;
 
 /** One thread's view of the tables. */
 export class HashIndex {
