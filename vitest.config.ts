@@ -12,6 +12,12 @@ const report = process.env["AURA_TEST_REPORT"];
 /** Checks that cost too much for production are on in tests, unless a run asks for them off. */
 const env = { AURA_VERIFY: process.env["AURA_VERIFY"] ?? "1" };
 
+/** AURA_MEMTABLE names the memtable that databases in tests have. */
+const setupFiles =
+  process.env["AURA_MEMTABLE"] === undefined
+    ? []
+    : ["./packages/engine/test/support/memtable-choice.ts"];
+
 const projects = [
   {
     extends: true as const,
@@ -29,6 +35,7 @@ const projects = [
       include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
       exclude: [...notTests, ...slowTests],
       testTimeout: 20_000,
+      setupFiles,
       env,
     },
   },
@@ -42,6 +49,7 @@ if (slowWanted) {
       include: slowTests,
       exclude: notTests,
       testTimeout: 600_000,
+      setupFiles,
       env,
     },
   });

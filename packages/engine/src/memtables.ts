@@ -5,14 +5,14 @@
  * cursor over the memtable is closed: whoever reads a memtable across a turn holds it with `hold`.
  */
 import { assert, Kind } from "@aura/base";
-import type { MemtableShare } from "@aura/memtable";
-import { ArenaPool, SkipListMemtable } from "@aura/memtable";
+import type { Memtable, MemtableImplementation, MemtableShare } from "@aura/memtable";
+import { ArenaPool, createMemtable } from "@aura/memtable";
 import { encodePointer, POINTER_BYTES, recordBytes } from "@aura/vlog";
 import { OperationReader } from "./operations.ts";
 
 /** One memtable and what flushing it has to know. */
 export class MemtableEntry {
-  readonly table: SkipListMemtable;
+  readonly table: Memtable;
   readonly #pool: ArenaPool;
   readonly #buffer: SharedArrayBuffer;
   /** Sequence numbers of its entries lie in (afterSeq, lastSeq]. */
@@ -23,10 +23,16 @@ export class MemtableEntry {
   /** A flush job reads it. */
   flushing = false;
 
-  constructor(pool: ArenaPool, bytes: number, seed: number, afterSeq: number) {
+  constructor(
+    pool: ArenaPool,
+    bytes: number,
+    implementation: MemtableImplementation,
+    seed: number,
+    afterSeq: number,
+  ) {
     this.#pool = pool;
     this.#buffer = pool.acquire(bytes);
-    this.table = new SkipListMemtable(this.#buffer, { seed });
+    this.table = createMemtable(implementation, this.#buffer, { seed });
     this.afterSeq = afterSeq;
     this.lastSeq = afterSeq;
   }
@@ -46,14 +52,15 @@ export class MemtableEntry {
   }
 }
 
-/** Sizes of memtables. */
+/** What memtables are like. */
 export interface MemtableLimits {
+  readonly implementation: MemtableImplementation;
   readonly bytes: number;
   readonly countMax: number;
 }
 
-/** More than an arena's header takes. */
-const ARENA_OVERHEAD = 4096;
+/** More than a memtable takes of an arena before its first entry. */
+const ARENA_OVERHEAD = 16384;
 
 const pointer = new Uint8Array(POINTER_BYTES);
 
@@ -117,7 +124,7 @@ export class Memtables {
     if (this.hasRoom(bytes)) return;
     const old = this.#active;
     const size = Math.max(this.#limits.bytes, Math.ceil((bytes + ARENA_OVERHEAD) / 4) * 4);
-    this.#active = new MemtableEntry(this.#pool, size, this.#drawSeed(), old.lastSeq);
+    this.#active = this.#make(old.lastSeq, size);
     if (old.table.entryCount > 0) this.#sealed.push(old);
     else old.release();
   }
@@ -179,7 +186,8 @@ export class Memtables {
     this.#active.release();
   }
 
-  #make(lastSeq: number): MemtableEntry {
-    return new MemtableEntry(this.#pool, this.#limits.bytes, this.#drawSeed(), lastSeq);
+  #make(lastSeq: number, bytes: number = this.#limits.bytes): MemtableEntry {
+    const { implementation } = this.#limits;
+    return new MemtableEntry(this.#pool, bytes, implementation, this.#drawSeed(), lastSeq);
   }
 }

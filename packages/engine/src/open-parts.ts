@@ -130,16 +130,17 @@ export function directoryOf(path: string): string {
   return resolve(path).replaceAll("\\", "/");
 }
 
-/** Returns memtables of the sizes that the settings ask for. */
+/** Returns memtables of the kind and sizes that the settings ask for. */
 export function makeMemtables(
   settings: ResolvedSettings,
   runtime: Runtime,
   lastSeq: number,
 ): Memtables {
   const random = settings.seed === 0 ? runtime.random : new SeededRandom(settings.seed);
-  const { maxSize, maxCount } = settings.memtable;
+  const { implementation, maxSize, maxCount } = settings.memtable;
   const bytes = Math.floor(maxSize / 4) * 4;
-  return new Memtables({ bytes, countMax: maxCount }, () => random.uint32(), lastSeq);
+  const limits = { implementation, bytes, countMax: maxCount };
+  return new Memtables(limits, () => random.uint32(), lastSeq);
 }
 
 function assemble(

@@ -54,7 +54,8 @@ export interface ResolvedSettings {
     readonly spaceAmplificationMax: number;
   };
   readonly memtable: {
-    readonly implementation: "skiplist";
+    /** What keeps memtables in order (docs/rfcs/0003-memtables.md). */
+    readonly implementation: "art" | "hash-runs" | "btree" | "skiplist";
     /** Bytes of one memtable, 256 KiB to 1 GiB. */
     readonly maxSize: number;
     /** Memtables that may exist at once, the sealed ones included, 2 to 16. */
@@ -134,7 +135,7 @@ const RULES: Rules = {
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },
   memtable: {
-    implementation: choice("skiplist"),
+    implementation: choice("art", "hash-runs", "btree", "skiplist"),
     maxSize: bytes(64 * MIB, 256 * KIB, GIB),
     maxCount: { kind: "number", min: 2, max: 16, initial: 3 },
   },

@@ -1,5 +1,5 @@
 import { compareKeys, hasCode, SeededRandom } from "@aura/base";
-import { SkipListMemtable } from "@aura/memtable";
+import { createMemtable } from "@aura/memtable";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MergeCursor } from "../src/merge-cursor.ts";
@@ -116,7 +116,7 @@ describe("MergeCursor", () => {
   });
 
   test("reads on and back through a memtable that grows under it", () => {
-    const table = new SkipListMemtable(new SharedArrayBuffer(65536), { seed: 1 });
+    const table = createMemtable("skiplist", new SharedArrayBuffer(65536), { seed: 1 });
     const add = (key: string, seq: number): void => {
       const { key: bytes, value } = put(key, seq);
       expect(table.add(seq, 1, bytes, 0, bytes.length, value, 0, value.length)).toBe(true);

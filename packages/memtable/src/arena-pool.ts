@@ -8,7 +8,7 @@
  * thread that holds it, which releases it.
  */
 import { AuraError, assert } from "@aura/base";
-import { ARENA_BYTES_MAX, ARENA_BYTES_MIN } from "./arena-layout.ts";
+import { checkArenaBytes } from "./arena.ts";
 
 /** What the pool holds. */
 export interface ArenaPoolStats {
@@ -48,12 +48,7 @@ export class ArenaPool {
    * Throws AURA_INVALID_ARGUMENT for a size out of range, AURA_BUSY when there is no memory.
    */
   acquire(bytes: number): SharedArrayBuffer {
-    if (!(bytes >= ARENA_BYTES_MIN && bytes <= ARENA_BYTES_MAX && bytes % 4 === 0)) {
-      throw new AuraError(
-        "AURA_INVALID_ARGUMENT",
-        `an arena has ${ARENA_BYTES_MIN} to ${ARENA_BYTES_MAX} bytes, a multiple of 4; not ${bytes}`,
-      );
-    }
+    checkArenaBytes(bytes);
     const state = this.#state;
     const reused = state.free.get(bytes)?.pop();
     const buffer = reused ?? makeArena(bytes);

@@ -1,10 +1,10 @@
-export {
-  ARENA_BYTES_DEFAULT,
-  ARENA_BYTES_MAX,
-  ARENA_BYTES_MIN,
-  entryBytesMax,
-  HEIGHT_MAX,
-} from "./arena-layout.ts";
+export { ARENA_BYTES_DEFAULT, ARENA_BYTES_MAX, ARENA_BYTES_MIN } from "./arena.ts";
 export { ArenaPool, type ArenaPoolStats } from "./arena-pool.ts";
-export { SkipListMemtable, type SkipListOptions } from "./skip-list-memtable.ts";
-export { type MemtableShare, SkipListReader } from "./skip-list-reader.ts";
+export { attachMemtable, createMemtable, entryBytesMax } from "./create-memtable.ts";
+export type {
+  Memtable,
+  MemtableImplementation,
+  MemtableOptions,
+  MemtableReader,
+  MemtableShare,
+} from "./memtable.ts";

@@ -11,6 +11,8 @@
 
 /** Longest piece of a key that a fragment covers, bytes: 32 of the smallest class. */
 const POSITIONS_MAX = 16;
+/** Bytes behind the shared ones that a fit looks at. */
+export const FIT_BYTES = 16;
 const FRAGMENT_COUNT = 4294967296;
 const FRAGMENT_BIAS = 2147483648;
 

@@ -4,8 +4,14 @@
  * search from the top, about as dear as a seek.
  */
 import { assert, type EntryCursor, SEQ_MAX } from "@aura/base";
-import { HEAD, keyOffset, NODE_SEQ_HIGH, NODE_SHAPE, NODE_VALUE_BYTES } from "./arena-layout.ts";
 import type { SkipList } from "./skip-list.ts";
+import {
+  HEAD,
+  keyOffset,
+  NODE_SEQ_HIGH,
+  NODE_SHAPE,
+  NODE_VALUE_BYTES,
+} from "./skip-list-layout.ts";
 
 /** Walks the entries of one memtable. Key and value views are the arena itself. */
 export class SkipListCursor implements EntryCursor {

@@ -6,11 +6,12 @@
  * memtable over a used arena clears the header and the head tower and nothing else: no word is
  * read before it was written.
  */
-import { AuraError, assert, KEY_BYTES_MAX, SEQ_MAX } from "@aura/base";
+import { assert } from "@aura/base";
+import { resetArena, WORD_ROOT } from "./arena.ts";
+import { copyBytes } from "./byte-copy.ts";
+import { checkEntry } from "./entry-writer.ts";
+import type { Memtable, MemtableOptions } from "./memtable.ts";
 import {
-  ARENA_BYTES_MAX,
-  ARENA_BYTES_MIN,
-  entryBytesMax,
   HEIGHT_MAX,
   NODE_SEQ_HIGH,
   NODE_SEQ_LOW,
@@ -18,35 +19,24 @@ import {
   NODE_TOWER,
   NODE_VALUE_BYTES,
   NODES_START,
+  skipListEntryBytesMax,
   TOWER_STEP,
-  WORD_GENERATION,
-  WORD_LEVELS,
-  WORD_PUBLISHED,
-} from "./arena-layout.ts";
-import { SkipList } from "./skip-list.ts";
-import { type MemtableShare, SkipListReader } from "./skip-list-reader.ts";
+} from "./skip-list-layout.ts";
+import { SkipListReader } from "./skip-list-reader.ts";
 import { WriterList } from "./writer-list.ts";
 
-/** How a memtable is made. */
-export interface SkipListOptions {
-  /** Seeds the heights of towers; any whole number. */
-  readonly seed: number;
-}
-
-/** Longest copy done byte by byte; a native copy costs more than the whole loop up to here. */
-const LOOP_COPY_BYTES_MAX = 96;
-
-/** A memtable for one writing thread; other threads read through `attach`. */
-export class SkipListMemtable extends SkipListReader {
+/** A memtable for one writing thread. */
+export class SkipListMemtable extends SkipListReader implements Memtable {
   readonly #list: WriterList;
   readonly #wordCount: number;
   #end: number = NODES_START;
   #random: number;
 
   /** Makes an empty memtable over `buffer`, whatever it holds; the caller owns the buffer. */
-  constructor(buffer: SharedArrayBuffer, options: SkipListOptions) {
-    clearArena(buffer);
+  constructor(buffer: SharedArrayBuffer, options: MemtableOptions) {
+    resetArena(buffer, NODES_START);
     const list = new WriterList(buffer);
+    list.words[WORD_ROOT] = 1;
     super(list);
     this.#list = list;
     this.#wordCount = buffer.byteLength >>> 2;
@@ -54,32 +44,18 @@ export class SkipListMemtable extends SkipListReader {
     this.#random = (Math.imul(options.seed | 0, 0x9e3779b1) ^ 0x6c078965) | 1;
   }
 
-  /** Returns a read-only view of a memtable of another thread. */
-  static attach(share: MemtableShare): SkipListReader {
-    const list = new SkipList(share.buffer);
-    assert(list.generation === share.generation, "the arena was given to a new memtable");
-    return new SkipListReader(list);
-  }
-
   override get usedBytes(): number {
     return this.#end * 4;
   }
 
-  /** Bytes of the arena not in use. An entry fits when `entryBytesMax` of it does. */
   get roomBytes(): number {
     return (this.#wordCount - this.#end) * 4;
   }
 
-  /** Returns the most bytes that an entry with this key and value takes of `roomBytes`. */
   entryBytesMax(keyBytes: number, valueBytes: number): number {
-    return entryBytesMax(keyBytes, valueBytes);
+    return skipListEntryBytesMax(keyBytes, valueBytes);
   }
 
-  /**
-   * Adds one version: a copy of key[keyStart, keyEnd) and value[valueStart, valueEnd). Returns
-   * false when there is no room, and then nothing changed. (key, seq) must be new.
-   * Throws AURA_KEY_TOO_LONG.
-   */
   add(
     seq: number,
     tag: number,
@@ -92,11 +68,7 @@ export class SkipListMemtable extends SkipListReader {
   ): boolean {
     const keyBytes = keyEnd - keyStart;
     const valueBytes = valueEnd - valueStart;
-    if (keyBytes > KEY_BYTES_MAX) {
-      throw new AuraError("AURA_KEY_TOO_LONG", `a key has ${keyBytes} bytes`);
-    }
-    assert(seq >= 0 && seq <= SEQ_MAX, "a sequence number is 0 to 2^53 - 1");
-    assert(keyBytes >= 0 && valueBytes >= 0, "a range does not end before it starts");
+    checkEntry(seq, keyBytes, valueBytes);
     const random = nextRandom(this.#random);
     const height = towerHeight(random);
     const node = this.#end;
@@ -105,7 +77,7 @@ export class SkipListMemtable extends SkipListReader {
     if (end > this.#wordCount) return false;
 
     const list = this.#list;
-    assert(list.place(key, keyStart, keyEnd, seq), "a version is added once");
+    assert(list.place(key, keyStart, keyEnd, seq), "versions of a key are added in order, once");
     const words = list.words;
     words[node + NODE_SHAPE] = keyBytes | (height << 16);
     words[node + NODE_SEQ_LOW] = seq | 0;
@@ -120,22 +92,6 @@ export class SkipListMemtable extends SkipListReader {
   }
 }
 
-function clearArena(buffer: SharedArrayBuffer): void {
-  const size = buffer.byteLength;
-  if (size < ARENA_BYTES_MIN || size > ARENA_BYTES_MAX || size % 4 !== 0) {
-    throw new AuraError(
-      "AURA_INVALID_ARGUMENT",
-      `an arena has ${ARENA_BYTES_MIN} to ${ARENA_BYTES_MAX} bytes, a multiple of 4; not ${size}`,
-    );
-  }
-  const words = new Int32Array(buffer, 0, NODES_START);
-  const generation = (words[WORD_GENERATION]! + 1) & 0x7fffffff || 1;
-  words.fill(0);
-  words[WORD_LEVELS] = 1;
-  Atomics.store(words, WORD_PUBLISHED, NODES_START);
-  Atomics.store(words, WORD_GENERATION, generation);
-}
-
 function nextRandom(state: number): number {
   let x = state;
   x ^= x << 13;
@@ -148,17 +104,4 @@ function nextRandom(state: number): number {
 function towerHeight(random: number): number {
   const height = 1 + Math.clz32(random);
   return height < HEIGHT_MAX ? height : HEIGHT_MAX;
-}
-
-function copyBytes(
-  target: Uint8Array,
-  at: number,
-  source: Uint8Array,
-  start: number,
-  end: number,
-): void {
-  if (end - start <= LOOP_COPY_BYTES_MAX) {
-    for (let from = start, to = at; from < end; from++, to++) target[to] = source[from]!;
-  } else if (start === 0 && end === source.length) target.set(source, at);
-  else target.set(source.subarray(start, end), at);
 }

@@ -3,32 +3,17 @@
  * its answer is left in the `hit` fields.
  */
 import { assert, type EntryCursor } from "@aura/base";
-import {
-  keyOffset,
-  NODE_SEQ_HIGH,
-  NODE_SHAPE,
-  NODE_VALUE_BYTES,
-  WORD_PUBLISHED,
-} from "./arena-layout.ts";
-import type { SkipList } from "./skip-list.ts";
+import { WORD_COUNT, WORD_PUBLISHED } from "./arena.ts";
+import type { MemtableReader, MemtableShare } from "./memtable.ts";
+import { SkipList } from "./skip-list.ts";
 import { SkipListCursor } from "./skip-list-cursor.ts";
+import { keyOffset, NODE_SEQ_HIGH, NODE_SHAPE, NODE_VALUE_BYTES } from "./skip-list-layout.ts";
 
-/** A view of a memtable that another thread writes. Structured-cloneable; the arena is shared. */
-export interface MemtableShare {
-  readonly buffer: SharedArrayBuffer;
-  /** Which memtable of this arena: a view of an earlier one is refused. */
-  readonly generation: number;
-}
-
-/** Reads one memtable. The arena must not be released while it is used. */
-export class SkipListReader {
-  /** The arena, for `hitValueStart` and `hitValueEnd`. Borrowed: copy out before giving on. */
+/** Reads one memtable of this kind, in any thread. */
+export class SkipListReader implements MemtableReader {
   readonly bytes: Uint8Array;
-  /** Sequence number of the last hit. */
   hitSeq = 0;
-  /** Tag byte of the last hit. */
   hitTag = 0;
-  /** The value of the last hit is bytes[hitValueStart, hitValueEnd). */
   hitValueStart = 0;
   hitValueEnd = 0;
   /** The list itself; for this package only. */
@@ -39,20 +24,21 @@ export class SkipListReader {
     this.bytes = list.bytes;
   }
 
-  /** Entries, versions counted one by one. */
-  get entryCount(): number {
-    return this.list.count();
+  /** Returns a view of a memtable of another thread. */
+  static attach(share: MemtableShare): SkipListReader {
+    const list = new SkipList(share.buffer);
+    assert(list.generation === share.generation, "the arena was given to a new memtable");
+    return new SkipListReader(list);
   }
 
-  /** Bytes of the arena in use, its header included. */
+  get entryCount(): number {
+    return Atomics.load(this.list.words, WORD_COUNT);
+  }
+
   get usedBytes(): number {
     return Atomics.load(this.list.words, WORD_PUBLISHED) * 4;
   }
 
-  /**
-   * Finds the newest version of key[start, end) with a sequence number <= seqMax. Returns whether
-   * there is one (a delete counts) and leaves it in the `hit` fields.
-   */
   find(key: Uint8Array, start: number, end: number, seqMax: number): boolean {
     const list = this.list;
     const node = list.locate(key, start, end, seqMax);
@@ -67,14 +53,13 @@ export class SkipListReader {
     return true;
   }
 
-  /** Returns a cursor, not yet on an entry. It holds nothing: closing it is optional. */
   cursor(): EntryCursor {
     return new SkipListCursor(this.list);
   }
 
-  /** Returns what another thread needs to read this memtable. */
   share(): MemtableShare {
     assert(this.list.generation !== 0, "a memtable has a generation");
-    return { buffer: this.list.buffer, generation: this.list.generation };
+    const { buffer, generation } = this.list;
+    return { implementation: "skiplist", buffer, generation };
   }
 }

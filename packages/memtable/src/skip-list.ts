@@ -19,7 +19,7 @@
  * as right as a new one. Entries added during a search may or may not be seen. Fragments are the
  * writer's own: no other thread looks at them, so they may change at any time.
  */
-import { assert } from "@aura/base";
+import { Arena, WORD_ROOT } from "./arena.ts";
 import {
   HEAD,
   HEIGHT_MAX,
@@ -29,37 +29,12 @@ import {
   NODE_SHAPE,
   NODE_TOWER,
   TOWER_STEP,
-  WORD_COUNT,
-  WORD_GENERATION,
-  WORD_LEVELS,
-  WORD_PUBLISHED,
-} from "./arena-layout.ts";
-
-/** Reads of WORD_PUBLISHED before a link counts as wild: the store is on its way for nanoseconds. */
-const PUBLISH_SPINS_MAX = 100_000_000;
+} from "./skip-list-layout.ts";
 
 /** One thread's view of the list in an arena. */
-export class SkipList {
-  readonly buffer: SharedArrayBuffer;
-  readonly bytes: Uint8Array;
-  readonly words: Int32Array;
-  readonly generation: number;
+export class SkipList extends Arena {
   /** The last node before the place of the last search, per level. */
   readonly before: Int32Array = new Int32Array(HEIGHT_MAX).fill(HEAD);
-  /** Nodes below this word may be read. The writer may read all. */
-  protected published = 0;
-
-  constructor(buffer: SharedArrayBuffer) {
-    this.buffer = buffer;
-    this.bytes = new Uint8Array(buffer);
-    this.words = new Int32Array(buffer);
-    this.generation = Atomics.load(this.words, WORD_GENERATION);
-  }
-
-  /** Entries that every search beginning now will see, at least. */
-  count(): number {
-    return Atomics.load(this.words, WORD_COUNT);
-  }
 
   /**
    * Returns the first node at or behind (key, seq), 0 when there is none, and leaves the last node
@@ -68,13 +43,13 @@ export class SkipList {
   locate(key: Uint8Array, start: number, end: number, seq: number): number {
     this.refresh();
     const words = this.words;
-    let level = words[WORD_LEVELS]! - 1;
+    let level = words[WORD_ROOT]! - 1;
     let node = HEAD;
     let behind = 0;
     for (;;) {
       const next = words[node + NODE_TOWER + level * TOWER_STEP]!;
       if (next !== 0 && next !== behind) {
-        if (next >= this.published) this.#awaitPublished(next);
+        this.ensurePublished(next);
         if (this.isBefore(next, key, start, end, seq)) {
           node = next;
           continue;
@@ -125,7 +100,7 @@ export class SkipList {
   /** Returns the node behind `node` in order, 0 at the end. */
   nextOf(node: number): number {
     const next = this.words[node + NODE_TOWER]!;
-    if (next >= this.published) this.#awaitPublished(next);
+    this.ensurePublished(next);
     return next;
   }
 
@@ -144,27 +119,10 @@ export class SkipList {
       for (;;) {
         const next = words[node + NODE_TOWER + level * TOWER_STEP]!;
         if (next === 0) break;
-        if (next >= this.published) this.#awaitPublished(next);
+        this.ensurePublished(next);
         node = next;
       }
     }
     return node === HEAD ? 0 : node;
-  }
-
-  /** Begins a search: what was complete is visible from here on. */
-  protected refresh(): void {
-    assert(
-      this.words[WORD_GENERATION] === this.generation,
-      "the arena was given to a new memtable",
-    );
-    Atomics.load(this.words, WORD_COUNT);
-  }
-
-  #awaitPublished(node: number): void {
-    for (let spins = 0; spins < PUBLISH_SPINS_MAX; spins++) {
-      this.published = Atomics.load(this.words, WORD_PUBLISHED);
-      if (node < this.published) return;
-    }
-    assert(false, "a link leads behind the published nodes");
   }
 }

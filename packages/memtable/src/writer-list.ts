@@ -6,6 +6,9 @@
  * twice again, and then stay; each fit writes the fragments of all links anew, the last one in well
  * under a millisecond.
  */
+import { WORD_COUNT, WORD_PUBLISHED, WORD_ROOT } from "./arena.ts";
+import { FIT_BYTES, KeyFragments } from "./key-fragments.ts";
+import { SkipList } from "./skip-list.ts";
 import {
   HEAD,
   HEIGHT_MAX,
@@ -13,12 +16,7 @@ import {
   NODE_SHAPE,
   NODE_TOWER,
   TOWER_STEP,
-  WORD_COUNT,
-  WORD_LEVELS,
-  WORD_PUBLISHED,
-} from "./arena-layout.ts";
-import { KeyFragments } from "./key-fragments.ts";
-import { SkipList } from "./skip-list.ts";
+} from "./skip-list-layout.ts";
 
 /** Entries at the first fit, and how many times more at each further one, up to the last. */
 const FIT_COUNT_FIRST = 64;
@@ -26,8 +24,6 @@ const FIT_COUNT_FACTOR = 8;
 const FIT_COUNT_LAST = 4096;
 /** Keys that only ascend outgrow what they have in common: so many bytes of it are left out. */
 const ASCENDING_ROOM = 3;
-/** Bytes behind the shared ones that a fit looks at. */
-const FIT_BYTES = 16;
 
 /** The one writer of a list. */
 export class WriterList extends SkipList {
@@ -47,10 +43,6 @@ export class WriterList extends SkipList {
   constructor(buffer: SharedArrayBuffer) {
     super(buffer);
     this.published = this.words.length;
-  }
-
-  override count(): number {
-    return this.#count;
   }
 
   override locate(key: Uint8Array, start: number, end: number, seq: number): number {
@@ -81,8 +73,8 @@ export class WriterList extends SkipList {
   }
 
   /**
-   * Finds where (key, seq) goes, for the next `link`. Returns false when it is there already. A key
-   * behind the last one needs no search.
+   * Finds where (key, seq) goes, for the next `link`. Returns false when that version or a newer
+   * one is there already. A key behind the last one needs no search.
    */
   place(key: Uint8Array, start: number, end: number, seq: number): boolean {
     const fragment = this.#fragments.of(key, start, end);
@@ -94,11 +86,13 @@ export class WriterList extends SkipList {
       (fragment === this.#tailFragment && this.isBefore(tail, key, start, end, seq))
     ) {
       this.#place = this.#tails;
-      return true;
+      return tail === HEAD || !this.hasKey(tail, key, start, end);
     }
     this.#isAscending = false;
     this.#place = this.before;
     const next = this.#search(key, start, end, seq, fragment);
+    const node = this.before[0]!;
+    if (node !== HEAD && this.hasKey(node, key, start, end)) return false;
     return next === 0 || this.seqOf(next) !== seq || !this.hasKey(next, key, start, end);
   }
 
@@ -126,7 +120,7 @@ export class WriterList extends SkipList {
     if (words[tower] === 0) this.#tailFragment = this.#fragment;
     if (height > levels) {
       this.#levels = height;
-      words[WORD_LEVELS] = height;
+      words[WORD_ROOT] = height;
     }
     this.#count++;
     Atomics.store(words, WORD_COUNT, this.#count);

@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { Kind } from "@aura/base";
 import { build } from "tsup";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { SkipListMemtable } from "../src/index.ts";
+import { createMemtable } from "../src/index.ts";
 import {
   Control,
   newKey,
@@ -15,12 +15,12 @@ import {
   writeKey,
   writeValue,
 } from "./concurrent-entries.ts";
-import { garbageArena } from "./memtable-model.ts";
+import { garbageArena, IMPLEMENTATIONS } from "./memtable-model.ts";
 
-const ENTRIES = 40_000;
+const ENTRIES = 25_000;
 const READERS = 2;
 const ROUNDS: readonly Order[] = ["front", "spread", "front", "spread"];
-const ARENA_BYTES = ENTRIES * 144;
+const ARENA_BYTES = ENTRIES * 192;
 
 let directory = "";
 
@@ -56,14 +56,14 @@ function startReader(workerData: unknown): Promise<void> {
   });
 }
 
-describe("readers in other threads", () => {
+describe.each(IMPLEMENTATIONS)("readers of %s in other threads", (implementation) => {
   it("see whole entries in order, and all that were complete, while one thread writes", async () => {
     const buffer = garbageArena(ARENA_BYTES, 7);
     const key = newKey();
     const value = new Uint8Array(VALUE_BYTES);
     for (const [round, order] of ROUNDS.entries()) {
       // The arena is that of the round before: its old nodes must not show through.
-      const memtable = new SkipListMemtable(buffer, { seed: round });
+      const memtable = createMemtable(implementation, buffer, { seed: round });
       const control = new SharedArrayBuffer(64);
       const words = new Int32Array(control);
       const share = memtable.share();
@@ -83,7 +83,7 @@ describe("readers in other threads", () => {
         const added = memtable.add(i + 1, Kind.value, key, 0, key.length, value, 0, VALUE_BYTES);
         if (!added) throw new Error("the arena is too small for this test");
         // Readers get their share of the work on a machine with few cores.
-        if (i % 10_000 === 0) Atomics.wait(words, 15, 0, 1);
+        if (i % 5_000 === 0) Atomics.wait(words, 15, 0, 1);
       }
       Atomics.store(words, Control.stop, 1);
       await ended;

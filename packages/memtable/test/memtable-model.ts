@@ -1,5 +1,13 @@
 import { compareKeys, type EntryCursor } from "@aura/base";
-import type { SkipListMemtable, SkipListReader } from "../src/index.ts";
+import type { Memtable, MemtableImplementation, MemtableReader } from "../src/index.ts";
+
+/** All of them; a new one is tested by being named here. */
+export const IMPLEMENTATIONS: readonly MemtableImplementation[] = [
+  "hash-runs",
+  "skiplist",
+  "art",
+  "btree",
+];
 
 /** A version of a key, as a test knows it. */
 export interface ModelEntry {
@@ -14,7 +22,7 @@ export function compareEntries(a: ModelEntry, b: ModelEntry): number {
   return compareKeys(a.key, b.key) || b.seq - a.seq;
 }
 
-export function addEntry(memtable: SkipListMemtable, entry: ModelEntry): boolean {
+export function addEntry(memtable: Memtable, entry: ModelEntry): boolean {
   const { key, seq, tag, value } = entry;
   return memtable.add(seq, tag, key, 0, key.length, value, 0, value.length);
 }
@@ -29,14 +37,14 @@ export function entryAt(cursor: EntryCursor): ModelEntry {
   };
 }
 
-export function entriesForward(memtable: SkipListReader): ModelEntry[] {
+export function entriesForward(memtable: MemtableReader): ModelEntry[] {
   const entries: ModelEntry[] = [];
   const cursor = memtable.cursor();
   for (cursor.first(); cursor.valid; cursor.next()) entries.push(entryAt(cursor));
   return entries;
 }
 
-export function entriesBackward(memtable: SkipListReader): ModelEntry[] {
+export function entriesBackward(memtable: MemtableReader): ModelEntry[] {
   const entries: ModelEntry[] = [];
   const cursor = memtable.cursor();
   for (cursor.last(); cursor.valid; cursor.prev()) entries.push(entryAt(cursor));
@@ -53,7 +61,7 @@ export function findInModel(
 }
 
 /** The hit of the last `find`, copied. */
-export function hitOf(memtable: SkipListReader, key: Uint8Array): ModelEntry {
+export function hitOf(memtable: MemtableReader, key: Uint8Array): ModelEntry {
   return {
     key,
     seq: memtable.hitSeq,

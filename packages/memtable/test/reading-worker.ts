@@ -4,7 +4,7 @@
  */
 import { workerData } from "node:worker_threads";
 import { compareBytes, type EntryCursor, SEQ_MAX } from "@aura/base";
-import { type MemtableShare, SkipListMemtable, type SkipListReader } from "../src/index.ts";
+import { attachMemtable, type MemtableReader, type MemtableShare } from "../src/index.ts";
 import {
   Control,
   newKey,
@@ -40,7 +40,7 @@ function checkEntry(cursor: EntryCursor, key: Uint8Array): void {
 }
 
 /** Walks everything in order; sees at least what was complete before. */
-function walk(view: SkipListReader): void {
+function walk(view: MemtableReader): void {
   const key = newKey();
   const last = newKey();
   const counted = view.entryCount;
@@ -61,7 +61,7 @@ function walk(view: SkipListReader): void {
 }
 
 /** Looks at the front of the list and for the newest entry, where a write is most likely felt. */
-function watch(view: SkipListReader): void {
+function watch(view: MemtableReader): void {
   const key = newKey();
   const cursor = view.cursor();
   for (let round = 0; round < 5000; round++) {
@@ -86,7 +86,7 @@ function watch(view: SkipListReader): void {
 }
 
 /** Finds entries that were complete before, the newest ones above all. */
-function findSome(view: SkipListReader, random: () => number): void {
+function findSome(view: MemtableReader, random: () => number): void {
   const key = newKey();
   const cursor = view.cursor();
   for (let round = 0; round < 500; round++) {
@@ -112,7 +112,7 @@ function findSome(view: SkipListReader, random: () => number): void {
 }
 
 const words = new Int32Array(control);
-const view = SkipListMemtable.attach(share);
+const view = attachMemtable(share);
 let state = seed | 1;
 const random = (): number => {
   state ^= state << 13;

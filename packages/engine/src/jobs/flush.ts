@@ -7,7 +7,7 @@
 import type { JobContext } from "@aura/base";
 import { AuraError, assert, compareBytes, isKnownTag, Kind } from "@aura/base";
 import type { MemtableShare } from "@aura/memtable";
-import { SkipListMemtable } from "@aura/memtable";
+import { attachMemtable } from "@aura/memtable";
 import { PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange } from "../edit.ts";
 import type { TableMeta } from "../version.ts";
@@ -44,7 +44,7 @@ export function* flushJob(
   context: JobContext,
 ): Generator<void, FlushOutput, void> {
   for (const token of input.syncTokens) syncLog(context, token);
-  const cursor = SkipListMemtable.attach(input.memtable).cursor();
+  const cursor = attachMemtable(input.memtable).cursor();
   const survivors = new Survivors(input.snapshots);
   const tally = new SegmentTally();
   const pointer = new PointerReader();

@@ -85,7 +85,11 @@ export class ReadFixture {
     levels[2] = { runs: run(0, 4) };
     levels[1] = { runs: run(1, 2) };
     levels[0] = { runs: [...run(4, 1), ...run(3, 1), ...run(2, 1)] };
-    const memtables = new Memtables({ bytes: 1024 * 1024, countMax: 4 }, () => random.uint32(), 0);
+    const memtables = new Memtables(
+      { implementation: "art", bytes: 1024 * 1024, countMax: 4 },
+      () => random.uint32(),
+      0,
+    );
     for (const i of [5, 6]) {
       for (const { seq, tag, key, value } of part(i)) {
         memtables.active.table.add(seq, tag, key, 0, key.length, value, 0, value.length);

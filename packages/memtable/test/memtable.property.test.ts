@@ -1,7 +1,7 @@
-import { compareKeys, SEQ_MAX } from "@aura/base";
+import { compareKeys, SEQ_MAX, SeededRandom } from "@aura/base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SkipListMemtable, type SkipListReader } from "../src/index.ts";
+import { attachMemtable, createMemtable, type MemtableReader } from "../src/index.ts";
 import {
   addEntry,
   compareEntries,
@@ -11,6 +11,7 @@ import {
   findInModel,
   garbageArena,
   hitOf,
+  IMPLEMENTATIONS,
   type ModelEntry,
 } from "./memtable-model.ts";
 
@@ -43,7 +44,7 @@ function entriesOf(list: readonly Uint8Array[], seqStart: number, step: number):
 }
 
 function checkReads(
-  memtable: SkipListReader,
+  memtable: MemtableReader,
   sorted: readonly ModelEntry[],
   probes: readonly Uint8Array[],
 ): void {
@@ -66,7 +67,7 @@ function checkReads(
   }
 }
 
-describe("a memtable against a sorted array", () => {
+describe.each(IMPLEMENTATIONS)("%s against a sorted array", (implementation) => {
   it("agrees on walks, seeks and finds, for the writer and for a view", () => {
     fc.assert(
       fc.property(
@@ -77,12 +78,14 @@ describe("a memtable against a sorted array", () => {
         fc.boolean(),
         fc.nat(),
         (list, probes, seqStart, step, isSorted, seed) => {
-          const memtable = new SkipListMemtable(garbageArena(65536, seed & 0xff), { seed });
+          const memtable = createMemtable(implementation, garbageArena(131072, seed & 0xff), {
+            seed,
+          });
           const order = isSorted ? list.toSorted(compareKeys) : list;
           const entries = entriesOf(order, seqStart, step);
           for (const entry of entries) expect(addEntry(memtable, entry)).toBe(true);
           const sorted = entries.toSorted(compareEntries);
-          const view = SkipListMemtable.attach(memtable.share());
+          const view = attachMemtable(memtable.share());
           for (const reader of [memtable, view]) {
             expect(reader.entryCount).toBe(sorted.length);
             expect(reader.usedBytes).toBe(memtable.usedBytes);
@@ -99,8 +102,10 @@ describe("a memtable against a sorted array", () => {
   it("agrees on long ascending and mixed runs, where fragments change their place", () => {
     const textKey = (s: string): Uint8Array => new TextEncoder().encode(s);
     for (const width of [6, 16]) {
-      const memtable = new SkipListMemtable(new SharedArrayBuffer(4 << 20), { seed: width });
-      const early = SkipListMemtable.attach(memtable.share());
+      const memtable = createMemtable(implementation, new SharedArrayBuffer(4 << 20), {
+        seed: width,
+      });
+      const early = attachMemtable(memtable.share());
       const entries: ModelEntry[] = [];
       const add = (k: string): void => {
         const entry = {
@@ -126,6 +131,61 @@ describe("a memtable against a sorted array", () => {
           if (!isFound || reader.hitSeq !== entry.seq) expect.fail(`no newest version of ${k}`);
         }
       }
+    }
+  });
+
+  it("agrees while seeks, walks and adds take turns, over many runs and splits", () => {
+    for (const [seed, keyCount] of [
+      [1, 40],
+      [2, 3000],
+      [3, 1_000_000],
+    ] as const) {
+      const random = new SeededRandom(seed);
+      const memtable = createMemtable(implementation, garbageArena(4 << 20, seed), { seed });
+      const view = attachMemtable(memtable.share());
+      const entries: ModelEntry[] = [];
+      const drawKey = (): Uint8Array => {
+        const text = `user/${random.below(4)}/${random.below(keyCount)}`;
+        return new TextEncoder().encode(random.below(9) === 0 ? text.slice(0, 7) : text);
+      };
+      const cursors = [memtable.cursor(), view.cursor(), memtable.cursor()];
+      for (let round = 0; round < 60; round++) {
+        // Bursts of one, of a few, and of more than a run.
+        const burst = [1, 1, 15, 40, 300, round === 30 ? 9000 : 2][random.below(6)]!;
+        for (let i = 0; i < burst; i++) {
+          const entry = {
+            key: drawKey(),
+            seq: entries.length + 1,
+            tag: 1,
+            value: new Uint8Array(3),
+          };
+          if (!addEntry(memtable, entry)) expect.fail("the arena is full");
+          entries.push(entry);
+        }
+        const sorted = entries.toSorted(compareEntries);
+        const cursor = cursors[round % cursors.length]!;
+        const probe = drawKey();
+        const at = sorted.findIndex((e) => compareKeys(e.key, probe) >= 0);
+        let index = at < 0 ? sorted.length : at;
+        if (round % 2 === 0) cursor.seek(probe, 0, probe.length);
+        else {
+          cursor.seekBefore(probe, 0, probe.length);
+          index--;
+        }
+        // To and fro from there.
+        for (let step = 0; step < 60; step++) {
+          expect(cursor.valid ? cursor.seq : 0).toBe(sorted[index]?.seq ?? 0);
+          if (!cursor.valid) break;
+          const isForward = random.below(3) > 0;
+          if (isForward) cursor.next();
+          else cursor.prev();
+          index += isForward ? 1 : -1;
+          if (index < 0) index = sorted.length;
+        }
+      }
+      const seqs = entries.toSorted(compareEntries).map((e) => e.seq);
+      expect(entriesForward(memtable).map((e) => e.seq)).toEqual(seqs);
+      expect(entriesBackward(view).map((e) => e.seq)).toEqual(seqs.toReversed());
     }
   });
 });

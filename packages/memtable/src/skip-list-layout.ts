@@ -1,8 +1,7 @@
 /**
- * Where things stand in an arena: the words of its header and of a node.
+ * Where things stand in the arena of a skip list: the words of a node.
  *
- * An arena is one fixed SharedArrayBuffer, seen as bytes and as 32-bit words. A node is named by
- * the index of its first word; 0 is "no node". Nothing here reaches a disk.
+ * A node is named by the index of its first word; 0 is "no node". Nothing here reaches a disk.
  *
  *   arena   header words | head tower | node | node | ... | untouched
  *   node    key bytes and height | seq low | seq high and tag | value bytes
@@ -13,16 +12,7 @@
  * passes over a node without touching it; only the writing thread uses fragments.
  */
 
-/** Header word: grows with every reset, so that a stale view is noticed. */
-export const WORD_GENERATION = 0;
-/** Header word: end of the published nodes, in words. Stored before a node is linked. */
-export const WORD_PUBLISHED = 1;
-/** Header word: entries whose links are complete. Stored last. */
-export const WORD_COUNT = 2;
-/** Header word: levels in use; a hint, any value between 1 and HEIGHT_MAX is right. */
-export const WORD_LEVELS = 3;
-
-const HEADER_WORDS = 16;
+import { HEADER_WORDS } from "./arena.ts";
 
 /** Node word: key length in the low 16 bits, height above. */
 export const NODE_SHAPE = 0;
@@ -44,19 +34,12 @@ export const HEAD: number = HEADER_WORDS - NODE_TOWER;
 /** First word of the first node. */
 export const NODES_START: number = HEADER_WORDS + HEIGHT_MAX * TOWER_STEP;
 
-/** Smallest arena, bytes. */
-export const ARENA_BYTES_MIN = 4096;
-/** Largest arena, bytes: a byte offset is a small integer. */
-export const ARENA_BYTES_MAX = 1073741824;
-/** Arena of a memtable unless asked otherwise, bytes. */
-export const ARENA_BYTES_DEFAULT = 67108864;
-
 /** Returns the byte offset of a node's key, from the node and its shape word. */
 export function keyOffset(node: number, shape: number): number {
   return (node + NODE_TOWER + (shape >>> 16) * TOWER_STEP) << 2;
 }
 
 /** Returns the most bytes of an arena that an entry with this key and value takes. */
-export function entryBytesMax(keyBytes: number, valueBytes: number): number {
+export function skipListEntryBytesMax(keyBytes: number, valueBytes: number): number {
   return (NODE_TOWER + HEIGHT_MAX * TOWER_STEP) * 4 + keyBytes + valueBytes + 3;
 }
