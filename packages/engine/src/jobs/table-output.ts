@@ -6,7 +6,7 @@
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { TableWriter } from "@aura/sst";
+import { type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
@@ -58,6 +58,7 @@ export class TableOutput {
   readonly #fs: FileSystem;
   readonly #settings: TableOutputSettings;
   readonly #numbers: OutputNumbers;
+  readonly #buffer: LentBytes | undefined;
   readonly #tables: TableMeta[] = [];
   readonly #paths: string[] = [];
   #writer: TableWriter | undefined;
@@ -68,7 +69,14 @@ export class TableOutput {
   entryCount = 0;
   #shadowedCount = 0;
 
-  constructor(fs: FileSystem, settings: TableOutputSettings, numbers: OutputNumbers) {
+  /** `buffer`: memory for blocks, this output's alone; see `TableWriterOptions`. */
+  constructor(
+    fs: FileSystem,
+    settings: TableOutputSettings,
+    numbers: OutputNumbers,
+    buffer?: LentBytes,
+  ) {
+    this.#buffer = buffer;
     this.#fs = fs;
     this.#settings = settings;
     this.#numbers = numbers;
@@ -96,10 +104,26 @@ export class TableOutput {
     writer ??= this.#begin();
     writer.add(key, keyStart, keyEnd, seq, tag, value, valueStart, valueEnd);
     this.entryCount++;
-    if (this.#isFull(writer)) {
-      for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
-      this.#lastKeyBytes = keyEnd - keyStart;
+    if (this.#isFull(writer)) this.#noteLastKey(key, keyStart, keyEnd);
+  }
+
+  /**
+   * Adds what a plan has still to be taken, at least one entry, and not beyond the end of a table:
+   * all that was taken stands in one.
+   */
+  addPlan(plan: ScanPlan): void {
+    let writer = this.#writer;
+    if (writer !== undefined && this.#isFull(writer)) {
+      this.#finishTable();
+      writer = undefined;
     }
+    writer ??= this.#begin();
+    const bytesMax =
+      this.#numbers.left > 2 ? this.#settings.tableBytesMax : Number.POSITIVE_INFINITY;
+    const before = writer.entryCount;
+    writer.addPlan(plan, bytesMax);
+    this.entryCount += writer.entryCount - before;
+    if (this.#isFull(writer)) this.#lastKeyBytes = writer.copyLastKey(this.#lastKey);
   }
 
   /** Notes that the entry added last is seen by snapshots only. */
@@ -107,9 +131,9 @@ export class TableOutput {
     this.#shadowedCount++;
   }
 
-  /** Notes that the entry added last refers to a record of `bytes` in `segment`. */
-  noteReference(segment: number, bytes: number): void {
-    this.#writer!.noteReference(segment, bytes);
+  /** Notes that the `count` entries added last refer to records of `bytes` together in `segment`. */
+  noteReference(segment: number, bytes: number, count = 1): void {
+    this.#writer!.noteReference(segment, bytes, count);
   }
 
   /** Completes the last table and makes all names durable. Returns the tables in key order. */
@@ -131,6 +155,11 @@ export class TableOutput {
     }
   }
 
+  #noteLastKey(key: Uint8Array, keyStart: number, keyEnd: number): void {
+    for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
+    this.#lastKeyBytes = keyEnd - keyStart;
+  }
+
   /** The last number but one is for the last table, which takes whatever comes. */
   #isFull(writer: TableWriter): boolean {
     return writer.estimatedBytes >= this.#settings.tableBytesMax && this.#numbers.left > 2;
@@ -148,6 +177,7 @@ export class TableOutput {
       uid,
       number,
       keyspace: KEYSPACE,
+      buffer: this.#buffer,
       settings: {
         blockBytes: settings.blockBytes,
         codec: settings.codec,
