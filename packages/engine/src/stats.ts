@@ -34,6 +34,8 @@ export interface Stats {
   readonly log: { readonly files: number; readonly bytesAppended: number; readonly syncs: number };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Merges under way. */
+    readonly running: number;
     readonly merges: number;
     readonly moves: number;
     readonly bytesRead: number;
@@ -92,6 +94,7 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
       bytesRead: compactor.bytesRead,
