@@ -9,10 +9,14 @@ import {
   assert,
   type Codec,
   Codec as Codecs,
+  compareBytes,
   compress,
+  decompress,
+  getU32,
   getU56,
   hashKey,
   Kind,
+  placeMix,
   putTrailer,
   putU16,
   putU32,
@@ -29,10 +33,10 @@ import {
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
-import { copyBytes, copyRange } from "./copy-bytes.ts";
+import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
 import type { ScanPlan } from "./scan-plan.ts";
-import type { LentBytes } from "./table-scan.ts";
+import type { LentBytes, TableScan } from "./table-scan.ts";
 
 /** Compressed bytes are kept when they are at most this share of the raw ones. */
 const COMPRESSED_SHARE_MAX = 0.875;
@@ -79,6 +83,15 @@ export class BlockBuilder {
   #lower: Uint8Array = NO_BYTES;
   #continued = false;
   #previousSeq = 0;
+  /** The block sealed last, if it was copied: its keys and ends are still staged. */
+  #copied:
+    | {
+        readonly start: number;
+        readonly count: number;
+        readonly codec: Codec;
+        readonly lower: Uint8Array;
+      }
+    | undefined;
   readonly #blockBytes: number;
   readonly #codec: Codec;
   readonly #uid: Uid;
@@ -260,22 +273,97 @@ export class BlockBuilder {
       }
     }
     this.sealedEnd = putBlockTrailer(this.bytes, start, end, codec, this.#uid, offset);
+    this.#copied = undefined;
+    this.#begin(upper, continues, continues ? seq : 0);
+    return this.sealedEnd - start;
+  }
+
+  /** Begins a block behind the one that was sealed. */
+  #begin(lower: Uint8Array, continued: boolean, previousSeq: number): void {
     this.count = 0;
     this.#keyBytes = 0;
     this.#rowBytes = 0;
-    this.#lower = upper;
-    this.#continued = continues;
-    this.#previousSeq = continues ? seq : 0;
-    return this.sealedEnd - start;
+    this.#lower = lower;
+    this.#continued = continued;
+    this.#previousSeq = previousSeq;
+  }
+
+  /**
+   * Puts the block of a scan, as it is stored, behind the sealed ones, where it will stand at `offset`
+   * of the file. Its entries go into `tally`, as by `review`. Returns its stored length.
+   * Preconditions: the open block is empty, and `isNeighbour`.
+   */
+  copyBlock(scan: TableScan, offset: number, tally: BlockTally): number {
+    const { reader, rowStarts, count, stored, storedStart, storedEnd } = scan;
+    const rowBase = rowStarts[0]!;
+    let keyEnd = 0;
+    while (count > this.#keyEnds.length) this.#growEnds();
+    for (let i = 0; i < count; i++) {
+      this.lastKeyStart = keyEnd;
+      keyEnd = scan.copyKey(i, this.keys, keyEnd);
+      this.#keyEnds[i] = keyEnd;
+      this.#rowEnds[i] = rowStarts[i + 1]! - rowBase;
+    }
+    this.count = count;
+    this.#prefixBytes = reader.prefixBytes;
+    this.lastKeyEnd = keyEnd;
+    this.#review(tally, scan.bytes, rowBase);
+    const start = this.#reserve(this.sealedEnd, storedEnd - storedStart);
+    const end = start + storedEnd - storedStart;
+    copyRange(this.bytes, start, stored, storedStart, storedEnd);
+    const mix = placeMix(scan.uid, scan.offset) ^ placeMix(this.#uid, offset);
+    putU32(this.bytes, end - 4, (scan.checksum ^ mix) >>> 0);
+    if (scan.rawBytes > this.rawBytesMax) this.rawBytesMax = scan.rawBytes;
+    this.#copied = { start, count, codec: scan.codec as Codec, lower: this.#lower };
+    this.sealedEnd = end;
+    const upperAt = reader.lowerAt + reader.lowerBytes;
+    this.#begin(copyOf(reader.bytes, upperAt, upperAt + reader.upperBytes), false, 0);
+    return end - start;
+  }
+
+  /**
+   * Opens the block sealed last again, which was copied: it will be the last one, and has to say so.
+   * Preconditions: the open block is empty, nothing was drained since.
+   */
+  reopen(): void {
+    const copied = this.#copied;
+    assert(copied !== undefined && this.count === 0, "a copied block is opened again");
+    const { start, count, codec, lower } = copied;
+    const rowBytes = this.#rowEnds[count - 1]!;
+    const end = this.sealedEnd - BLOCK_TRAILER_BYTES;
+    this.sealedEnd = start;
+    if (codec === Codecs.none) this.bytes.copyWithin(start, end - rowBytes, end);
+    else {
+      const packed = this.bytes.slice(start + RAW_LENGTH_BYTES, end);
+      const raw = decompress(codec, packed, getU32(this.bytes, start));
+      const at = this.#reserve(start, rowBytes);
+      this.bytes.set(raw.subarray(raw.length - rowBytes), at);
+    }
+    this.#begin(lower, false, 0);
+    this.count = count;
+    this.#keyBytes = this.lastKeyEnd;
+    this.#rowBytes = rowBytes;
+  }
+
+  /** Returns whether a block begins where the one sealed last ends. */
+  isNeighbour({ reader }: TableScan): boolean {
+    const { bytes, lowerAt, lowerBytes } = reader;
+    const lower = this.#lower;
+    const order = compareBytes(lower, 0, lower.length, bytes, lowerAt, lowerAt + lowerBytes);
+    return order === 0 && !this.#continued;
   }
 
   /**
    * Goes over the open block, when it is full: throws unless its entries are in internal order, and
-   * sums them up into `tally`. `hashes` gets, from `hashCount` on, the hash of every user key that
-   * the block before does not end with.
+   * sums them up into `tally`, which gets the hash of every user key that the block before does not
+   * end with.
    */
   review(tally: BlockTally): void {
-    const { keys, bytes, count } = this;
+    this.#review(tally, this.bytes, this.sealedEnd);
+  }
+
+  #review(tally: BlockTally, bytes: Uint8Array, rowBase: number): void {
+    const { keys, count } = this;
     const keyEnds = this.#keyEnds;
     const rowEnds = this.#rowEnds;
     const { hashes, hashSeed } = tally;
@@ -284,14 +372,14 @@ export class BlockBuilder {
     let previousSeq = 0;
     let previousStart = 0;
     let keyStart = 0;
-    let row = this.sealedEnd;
+    let row = rowBase;
     for (let i = 0; i < count; i++) {
       const keyEnd = keyEnds[i]!;
       const seq = getU56(bytes, row);
       if (seq < smallestSeq) smallestSeq = seq;
       if (seq > largestSeq) largestSeq = seq;
       if (bytes[row + 7] === Kind.delete) deleteCount++;
-      row = this.sealedEnd + rowEnds[i]!;
+      row = rowBase + rowEnds[i]!;
       let isNewKey = i > 0 || !this.#continued;
       if (i > 0) {
         // In front of `from` all are the same.
@@ -318,11 +406,12 @@ export class BlockBuilder {
     tally.deleteCount = deleteCount;
     tally.lastSeq = previousSeq;
     tally.keyBytes += keyStart;
-    tally.valueBytes += this.#rowBytes - count * TRAILER_BYTES;
+    tally.valueBytes += row - rowBase - count * TRAILER_BYTES;
   }
 
   /** Forgets the sealed blocks: they are written. Precondition: the open block is empty. */
   drain(): void {
+    this.#copied = undefined;
     if (this.#lent !== undefined && this.bytes !== this.#lent.bytes) {
       this.bytes = this.#lent.bytes;
       this.sealedStart = this.#lent.start;
@@ -443,6 +532,9 @@ export class BlockBuilder {
     this.sealedStart = 0;
     this.sealedEnd -= start;
     this.#bytesEnd = size;
+    if (this.#copied !== undefined) {
+      this.#copied = { ...this.#copied, start: this.#copied.start - start };
+    }
     return at - start;
   }
 

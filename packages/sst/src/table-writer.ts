@@ -10,6 +10,7 @@ import {
   assert,
   Codec,
   commonPrefix,
+  compareBytes,
   encodeFileHeader,
   FILE_HEADER_BYTES,
   type FileHandle,
@@ -76,6 +77,8 @@ export interface TableWriterOptions {
 const WRITE_BYTES = 256 * 1024;
 /** What is left free of lent memory when blocks are written, beside two blocks. */
 const LENT_SPARE_BYTES = 16 * 1024;
+/** A block less than half full is ended early for a copied one behind this many that were not. */
+const SMALL_BLOCK_NEIGHBOURS = 3;
 const BLOCK_BYTES_MIN = 64;
 const BLOCK_BYTES_MAX = 1024 * 1024;
 const BLOOM_BITS_MAX = 40;
@@ -106,6 +109,8 @@ export class TableWriter {
   #smallestKey: Uint8Array = NO_BYTES;
   /** Sequence of the entry that `add` added last. */
   #lastSeq = 0;
+  /** Blocks of plans, one behind the other, that could be copied. */
+  #blocksInRow = 0;
   /** A key of a plan, in one piece. */
   #key: Uint8Array = NO_BYTES;
   #finished = false;
@@ -224,8 +229,9 @@ export class TableWriter {
    */
   addPlan(plan: ScanPlan, bytesMax: number): void {
     const blocks = this.#blocks;
-    const isFirst = this.#entryCount === 0;
-    if (isFirst) this.#smallestKey = this.#nextKey(plan).slice();
+    if (plan.isBlock && this.#copyBlock(plan)) return;
+    if (!plan.isBlock) this.#blocksInRow = 0;
+    if (this.#entryCount === 0) this.#smallestKey = this.#nextKey(plan).slice();
     let isTaken = false;
     for (;;) {
       const before = blocks.count;
@@ -246,6 +252,47 @@ export class TableWriter {
     }
     // For `add`, which compares with the entry before.
     this.#lastSeq = blocks.lastSeq;
+  }
+
+  /**
+   * Copies the block that is the plan, if it can stand behind what is written as it is. Returns
+   * whether it was copied.
+   */
+  #copyBlock(plan: ScanPlan): boolean {
+    const { blockBytes, codec } = this.#settings;
+    const blocks = this.#blocks;
+    const scan = plan.scans[plan.inputs[0]!]!;
+    const { reader, rawBytes } = scan;
+    const isSized = rawBytes * 2 >= blockBytes && (rawBytes <= blockBytes || scan.count === 1);
+    if (plan.entry !== 0 || this.#entryCount === 0 || scan.codec !== codec || !isSized)
+      return false;
+    this.#blocksInRow++;
+    const { bytes, lowerAt, lowerBytes } = reader;
+    if (blocks.count === 0) {
+      if (!blocks.isNeighbour(scan)) return false;
+    } else {
+      const isWorth =
+        blocks.openBytes * 2 >= blockBytes || this.#blocksInRow > SMALL_BLOCK_NEIGHBOURS;
+      const { keys, lastKeyStart, lastKeyEnd } = blocks;
+      const lowerEnd = lowerAt + lowerBytes;
+      const isBehind = compareBytes(keys, lastKeyStart, lastKeyEnd, bytes, lowerAt, lowerEnd) < 0;
+      if (!isWorth || !isBehind) return false;
+      const lower = copyOf(bytes, lowerAt, lowerEnd);
+      this.#endBlock(lower, false, false);
+      this.#lower = lower;
+    }
+    // Not behind it: should it turn out to be the last block, it is opened again.
+    if (blocks.sealedBytes >= this.#writeBytes) this.#writeBlocks();
+    this.#reserveHashes(scan.count);
+    this.#indexBlock();
+    const offset = this.#written + blocks.sealedBytes;
+    this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
+    const upperAt = lowerAt + lowerBytes;
+    this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
+    this.#entryCount += scan.count;
+    this.#lastSeq = this.#tally.lastSeq;
+    plan.next = 1;
+    return true;
   }
 
   /** Returns the key of the entry that a plan goes on with, borrowed until the next call. */
@@ -284,7 +331,13 @@ export class TableWriter {
     this.#finished = true;
     const blocks = this.#blocks;
     const largestKey = copyOf(blocks.keys, blocks.lastKeyStart, blocks.lastKeyEnd);
-    this.#endBlock(NO_BYTES, false, true);
+    if (blocks.count > 0) this.#endBlock(NO_BYTES, false, true);
+    else {
+      blocks.reopen();
+      this.#blockCount--;
+      const offset = this.#written + blocks.sealedBytes;
+      this.#noteBlock(blocks.seal(offset, NO_BYTES, false, this.#tally.lastSeq, true));
+    }
     this.#writeBlocks();
     const parts: Uint8Array[] = [];
     let end = this.#written;
@@ -350,11 +403,11 @@ export class TableWriter {
       .sort((a, b) => a.segment - b.segment);
   }
 
-  /** Makes room for the hashes of the open block. */
-  #reserveHashes(): void {
+  /** Makes room for the hashes of a block with this many entries. */
+  #reserveHashes(entries: number): void {
     const tally = this.#tally;
     if (tally.hashes === undefined) return;
-    const count = tally.hashCount + this.#blocks.count;
+    const count = tally.hashCount + entries;
     if (count <= tally.hashes.length) return;
     const grown = new Uint32Array(Math.max(count, tally.hashes.length * 2));
     grown.set(tally.hashes);
@@ -376,22 +429,35 @@ export class TableWriter {
   }
 
   #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {
-    assert(this.#blockCount < BLOCK_COUNT_MAX, "block count");
     const blocks = this.#blocks;
+    this.#indexBlock();
+    this.#reserveHashes(blocks.count);
+    blocks.review(this.#tally);
+    const offset = this.#written + blocks.sealedBytes;
+    this.#noteBlock(blocks.seal(offset, upper, continues, this.#tally.lastSeq, last));
+  }
+
+  /** Gives the lower bound of the next block to the indexes. */
+  #indexBlock(): void {
+    assert(this.#blockCount < BLOCK_COUNT_MAX, "block count");
     this.#separators.add(this.#lower);
     for (const { builder } of this.#models) builder.add(this.#lower);
     this.#separatorBytes += this.#lower.length + 4;
-    this.#reserveHashes();
-    blocks.review(this.#tally);
-    const offset = this.#written + blocks.sealedBytes;
-    const length = blocks.seal(offset, upper, continues, this.#tally.lastSeq, last);
+  }
+
+  /** Notes a sealed block of this length; writes blocks when they are enough. */
+  #noteBlock(length: number): void {
+    this.#noteLength(length);
+    if (this.#blocks.sealedBytes >= this.#writeBytes) this.#writeBlocks();
+  }
+
+  #noteLength(length: number): void {
     if (this.#blockCount === this.#blockLengths.length) {
       const grown = new Float64Array(this.#blockCount * 2);
       grown.set(this.#blockLengths);
       this.#blockLengths = grown;
     }
     this.#blockLengths[this.#blockCount++] = length;
-    if (blocks.sealedBytes >= this.#writeBytes) this.#writeBlocks();
   }
 
   #writeBlocks(): void {

@@ -75,7 +75,11 @@ export class ScanMerge {
         return true;
       }
       const to = this.#rangeEnd(scan, at);
+      const isBlock = at === 0 && to === scan.count && this.#isSeparate(scan);
+      // A block that may be copied as it is stands in a plan of its own.
+      if (isBlock && plan.count > 0) return true;
       plan.add(input, at, to);
+      plan.isBlock = isBlock;
       this.#lastHead = scan.heads[to - 1]!;
       this.#lastScan = scan;
       scan.at = to;
@@ -109,6 +113,15 @@ export class ScanMerge {
       previous = head;
     }
     return to;
+  }
+
+  /** Returns whether nothing that is still to come lies below the upper bound of a scan's block. */
+  #isSeparate({ reader, isWhole }: TableScan): boolean {
+    if (!isWhole || reader.last || reader.continues || reader.continued) return false;
+    if (this.#count === 1) return true;
+    const second = this.#scans[this.#order[1]!]!;
+    const upperAt = reader.lowerAt + reader.lowerBytes;
+    return second.compareKey(second.at, reader.bytes, upperAt, upperAt + reader.upperBytes) >= 0;
   }
 
   #isBeforeSecond(scan: TableScan, entry: number): boolean {
