@@ -195,19 +195,26 @@ export class BlockBuilder {
     let keyEnd = count === 0 ? 0 : this.#keyBytes;
     let rowEnd = this.#rowBytes;
     let prefixBytes = this.#prefixBytes;
+    let { lastKeyStart } = this;
     let range = plan.next;
     let i = plan.entry;
     let hasRoom = true;
     while (range < plan.count && hasRoom) {
       const scan = scans[inputs[range]!]!;
       const to = tos[range]!;
-      const { rowStarts, sharedBytes } = scan;
+      const { bytes, rowStarts, suffixStarts, sharedBytes } = scan;
+      const { prefixAt } = scan.reader;
+      const prefixEnd = prefixAt + scan.reader.prefixBytes;
       const rowsFrom = rowStarts[i]!;
       const rowOffset = rowEnd - rowsFrom;
       for (; i < to; i++) {
         const keyStart = keyEnd;
-        if (keyStart + scan.keyBytesAt(i) > BLOCK_KEY_BYTES_MAX) break;
-        const end = scan.copyKey(i, keys, keyStart);
+        const suffixEnd = suffixStarts[i + 1]!;
+        let suffix = suffixStarts[i]!;
+        if (keyStart + prefixEnd - prefixAt + suffixEnd - suffix > BLOCK_KEY_BYTES_MAX) break;
+        let end = keyStart;
+        for (let prefix = prefixAt; prefix < prefixEnd; prefix++) keys[end++] = bytes[prefix]!;
+        for (; suffix < suffixEnd; suffix++) keys[end++] = bytes[suffix]!;
         const rowStop = rowStarts[i + 1]! + rowOffset;
         if (count === 0) prefixBytes = end;
         else {
@@ -215,15 +222,15 @@ export class BlockBuilder {
           const limit = end - keyStart < prefixBytes ? end - keyStart : prefixBytes;
           let common = sharedBytes < limit ? sharedBytes : limit;
           while (common < limit && keys[common] === keys[keyStart + common]) common++;
-          const bytes = rowStop + end + count * (4 - common);
-          if (bytes > room || count === BLOCK_ENTRIES_MAX) break;
+          const blockBytes = rowStop + end + count * (4 - common);
+          if (blockBytes > room || count === BLOCK_ENTRIES_MAX) break;
           prefixBytes = common;
         }
         if (count === this.#keyEnds.length) this.#growEnds();
         this.#keyEnds[count] = end;
         this.#rowEnds[count] = rowStop;
         count++;
-        this.lastKeyStart = keyStart;
+        lastKeyStart = keyStart;
         keyEnd = end;
       }
       const rowsEnd = rowStarts[i]!;
@@ -233,7 +240,7 @@ export class BlockBuilder {
           this.#rowBytes = rowEnd;
           at = this.#reserve(at, rowsEnd - rowsFrom);
         }
-        copyRange(this.bytes, at, scan.bytes, rowsFrom, rowsEnd);
+        copyRange(this.bytes, at, bytes, rowsFrom, rowsEnd);
         rowEnd = rowsEnd + rowOffset;
       }
       if (i === to) {
@@ -244,6 +251,7 @@ export class BlockBuilder {
     plan.next = range;
     plan.entry = i;
     this.count = count;
+    this.lastKeyStart = lastKeyStart;
     this.lastKeyEnd = this.#keyBytes = keyEnd;
     this.#rowBytes = rowEnd;
     this.#prefixBytes = prefixBytes;

@@ -67,6 +67,8 @@ export class TableScan {
   /** Row i (trailer, then value) is bytes[rowStarts[i], rowStarts[i + 1]). */
   bytes: Uint8Array = NO_BYTES;
   rowStarts: Int32Array = new Int32Array(257);
+  /** The suffix of key i is bytes[suffixStarts[i], suffixStarts[i + 1]); the prefix: see `reader`. */
+  suffixStarts: Int32Array = new Int32Array(257);
   /** Whether any entry of the block is a tombstone, or a pointer. */
   hasDeletes = false;
   hasPointers = false;
@@ -143,6 +145,11 @@ export class TableScan {
     return this.#file.offsets[this.#next - 1]!;
   }
 
+  /** Bytes from a key's beginning that shared bytes, head and tail tell of together. */
+  get numberedBytes(): number {
+    return this.sharedBytes + 2 * NUMBER_BYTES;
+  }
+
   /** Returns what stands behind the head of entry `i`, as a number of the same kind. */
   tailAt(i: number): number {
     if (!this.#hasTails) {
@@ -164,8 +171,8 @@ export class TableScan {
 
   /** Returns the length of the key of entry `i`. */
   keyBytesAt(i: number): number {
-    const { reader } = this;
-    return reader.prefixBytes + reader.suffixAt(i + 1) - reader.suffixAt(i);
+    const { suffixStarts } = this;
+    return this.reader.prefixBytes + suffixStarts[i + 1]! - suffixStarts[i]!;
   }
 
   /** Copies the key of entry `i` to `target` at `at`; returns the place behind it. */
@@ -174,8 +181,8 @@ export class TableScan {
     let to = at;
     const prefixEnd = reader.prefixAt + reader.prefixBytes;
     for (let from = reader.prefixAt; from < prefixEnd; from++) target[to++] = bytes[from]!;
-    const suffixEnd = reader.suffixAt(i + 1);
-    for (let from = reader.suffixAt(i); from < suffixEnd; from++) target[to++] = bytes[from]!;
+    const suffixEnd = this.suffixStarts[i + 1]!;
+    for (let from = this.suffixStarts[i]!; from < suffixEnd; from++) target[to++] = bytes[from]!;
     return to;
   }
 
@@ -277,13 +284,14 @@ export class TableScan {
     }
     if (count > this.heads.length) this.#grow(count);
     this.#hasTails = false;
+    for (let i = 0; i <= count; i++) this.suffixStarts[i] = reader.suffixAt(i);
     this.#fillNumbers(this.heads, shared.length);
     this.#fillRows();
   }
 
   /** Fills a column with six bytes of each key, from byte `from` on. */
   #fillNumbers(numbers: Float64Array, from: number): void {
-    const { reader, count } = this;
+    const { reader, count, suffixStarts } = this;
     const { bytes, prefixAt, prefixBytes } = reader;
     // What stands in the block's prefix is the same for all.
     const common = Math.min(Math.max(prefixBytes - from, 0), NUMBER_BYTES);
@@ -297,11 +305,9 @@ export class TableScan {
     const highBytes = rest < 3 ? rest : 3;
     const lowBytes = rest - highBytes;
     const highWeight = 2 ** (8 * lowBytes);
-    let start = reader.suffixAt(0);
     for (let i = 0; i < count; i++) {
-      const end = reader.suffixAt(i + 1);
-      let at = start + skip;
-      start = end;
+      const end = suffixStarts[i + 1]!;
+      let at = suffixStarts[i]! + skip;
       let high = 0;
       let low = 0;
       if (at + rest <= end) {
@@ -334,6 +340,7 @@ export class TableScan {
 
   #grow(count: number): void {
     const size = Math.max(count, this.heads.length * 2);
+    this.suffixStarts = new Int32Array(size + 1);
     this.rowStarts = new Int32Array(size + 1);
     this.heads = new Float64Array(size);
     this.#tails = new Float64Array(size);

@@ -158,13 +158,17 @@ class Merge {
 
   /** Reads the first blocks. */
   begin(): void {
-    this.#order = new ScanMerge(this.#runs);
+    this.#order = new ScanMerge(this.#runs, this.#input.snapshots.length === 0);
   }
 
   /** Takes in the next entries. Returns false at the end. */
   step(): boolean {
     const order = this.#order;
-    if (!order.next()) return false;
+    const { passedOver } = order;
+    const hasMore = order.next();
+    this.entriesRead += order.passedOver - passedOver;
+    this.#entriesDropped += order.passedOver - passedOver;
+    if (!hasMore) return false;
     if (order.plan.count > 0) this.#takePlan(order.plan);
     else {
       this.#takeOne(order.single, order.single.at);

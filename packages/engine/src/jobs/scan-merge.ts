@@ -21,6 +21,9 @@ export class ScanMerge {
   single!: TableScan;
   /** The single entry is the newest version of its key. */
   isNewKey = false;
+  /** Older versions that were passed over so far. Pointers are not: they are given out. */
+  passedOver = 0;
+  readonly #onlyNewest: boolean;
   readonly #runs: readonly RunScan[];
   readonly #scans: TableScan[];
   /** Inputs with entries left, sorted by their next one, newer versions first; and its head. */
@@ -34,7 +37,9 @@ export class ScanMerge {
   #lastKeyBytes = -1;
   readonly #key: Uint8Array = new Uint8Array(65536);
 
-  constructor(runs: readonly RunScan[]) {
+  /** `onlyNewest`: of each key only the newest version is wanted; others are passed over. */
+  constructor(runs: readonly RunScan[], onlyNewest: boolean) {
+    this.#onlyNewest = onlyNewest;
     this.#runs = runs;
     this.#scans = this.plan.scans;
     this.#order = new Int32Array(runs.length);
@@ -69,6 +74,19 @@ export class ScanMerge {
       const scan = this.#scans[input]!;
       const { at } = scan;
       const isNewKey = this.#heads[0]! > this.#lastHead || !this.#isLastKey(scan, at);
+      if (!isNewKey && this.#onlyNewest && !(scan.hasPointers && scan.tagAt(at) === Kind.pointer)) {
+        this.passedOver++;
+        this.#lastScan = scan;
+        scan.at++;
+        if (scan.at < scan.count) {
+          this.#sink(input, scan.heads[scan.at]!);
+          continue;
+        }
+        if (plan.count > 0) return true;
+        this.#nextBlock(scan);
+        if (this.#count === 0) return false;
+        continue;
+      }
       if (!isNewKey || (scan.hasDeletes && scan.tagAt(at) === Kind.delete)) {
         this.single = scan;
         this.isNewKey = isNewKey;
@@ -191,6 +209,9 @@ export class ScanMerge {
   #compare(a: TableScan, i: number, b: TableScan, j: number): number {
     const order = a.tailAt(i) - b.tailAt(j);
     if (order !== 0) return order;
+    // Keys of one length that head and tail hold wholly are equal.
+    const length = a.keyBytesAt(i);
+    if (length === b.keyBytesAt(j) && length <= a.numberedBytes) return 0;
     const end = a.copyKey(i, this.#key, 0);
     return -b.compareKey(j, this.#key, 0, end);
   }
