@@ -51,6 +51,8 @@ export interface TableScanOptions {
 
 /** Bytes of a key in one number: 48 bits. */
 const NUMBER_BYTES = 6;
+/** What a byte is worth by its place from the end. */
+const WEIGHTS: Float64Array = Float64Array.from({ length: NUMBER_BYTES + 1 }, (_, i) => 256 ** i);
 const NO_BYTES = new Uint8Array(0);
 
 /** Columns of the current block of a table. Entries `at` to `count` are still to be taken. */
@@ -302,26 +304,18 @@ export class TableScan {
       return;
     }
     const skip = Math.max(from - prefixBytes, 0);
-    const highBytes = rest < 3 ? rest : 3;
-    const lowBytes = rest - highBytes;
-    const highWeight = 2 ** (8 * lowBytes);
     for (let i = 0; i < count; i++) {
-      const end = suffixStarts[i + 1]!;
       let at = suffixStarts[i]! + skip;
+      const end = suffixStarts[i + 1]!;
+      const stop = at + rest < end ? at + rest : end;
+      const length = stop - at;
+      const middle = length > 3 ? at + 3 : stop;
       let high = 0;
+      while (at < middle) high = (high << 8) | bytes[at++]!;
       let low = 0;
-      if (at + rest <= end) {
-        for (const stop = at + highBytes; at < stop; at++) high = (high << 8) | bytes[at]!;
-        for (const stop = at + lowBytes; at < stop; at++) low = (low << 8) | bytes[at]!;
-      } else {
-        for (const stop = at + highBytes; at < stop; at++) {
-          high = (high << 8) | (at < end ? bytes[at]! : 0);
-        }
-        for (const stop = at + lowBytes; at < stop; at++) {
-          low = (low << 8) | (at < end ? bytes[at]! : 0);
-        }
-      }
-      numbers[i] = fixed + high * highWeight + low;
+      while (at < stop) low = (low << 8) | bytes[at++]!;
+      const number = length > 3 ? high * WEIGHTS[length - 3]! + low : high;
+      numbers[i] = fixed + (length > 0 ? number * WEIGHTS[rest - length]! : 0);
     }
   }
 

@@ -163,6 +163,11 @@ export class TableWriter {
     return this.#entryCount;
   }
 
+  /** Finished blocks. */
+  get blockCount(): number {
+    return this.#blockCount;
+  }
+
   /** About how long the file would be if it were finished now. */
   get estimatedBytes(): number {
     const filterKeys = this.#tally.hashCount + this.#blocks.count;

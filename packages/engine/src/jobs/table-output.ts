@@ -66,6 +66,8 @@ export class TableOutput {
   #identity: { number: number; uid: Uid } | undefined;
   readonly #lastKey = new Uint8Array(65536);
   #lastKeyBytes = -1;
+  /** Blocks of the table when it had room for more than one further block. */
+  #roomyAt = -1;
   entryCount = 0;
   #shadowedCount = 0;
 
@@ -160,9 +162,17 @@ export class TableOutput {
     this.#lastKeyBytes = keyEnd - keyStart;
   }
 
-  /** The last number but one is for the last table, which takes whatever comes. */
+  /**
+   * Whether the table has its size. Asked for every entry: while there is room for two more blocks,
+   * once per block is enough. The last number but one is for the last table, which takes whatever
+   * comes.
+   */
   #isFull(writer: TableWriter): boolean {
-    return writer.estimatedBytes >= this.#settings.tableBytesMax && this.#numbers.left > 2;
+    if (writer.blockCount === this.#roomyAt) return false;
+    const { tableBytesMax, blockBytes } = this.#settings;
+    const left = tableBytesMax - writer.estimatedBytes;
+    if (left > 2 * blockBytes) this.#roomyAt = writer.blockCount;
+    return left <= 0 && this.#numbers.left > 2;
   }
 
   #begin(): TableWriter {
@@ -187,6 +197,7 @@ export class TableOutput {
       },
     });
     this.#lastKeyBytes = -1;
+    this.#roomyAt = -1;
     return this.#writer;
   }
 
