@@ -150,12 +150,12 @@ export class Compactor {
     return !health.closed && health.failure === undefined;
   }
 
-  /** Returns a lane that may take a part now. */
+  /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
   #freeLane(): Lane | undefined {
-    if (!this.#lanes.has("merge")) return "merge";
     const { tree, l0RunsMax } = this.#parts;
     const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
-    return isUrgent && !this.#lanes.has("assist") ? "assist" : undefined;
+    if (isUrgent && !this.#lanes.has("assist")) return "assist";
+    return this.#lanes.has("merge") ? undefined : "merge";
   }
 
   /** Gives parts that wait to lanes that are free, the oldest merge first. */
