@@ -9,8 +9,11 @@
  */
 import type { FileSystem } from "./fs.ts";
 
-/** A lane is served by one worker, in order. A lane's worker starts at its first job. */
-export type Lane = "flush" | "merge" | "sync";
+/**
+ * A lane is served by one worker, in order. A lane's worker starts at its first job. That of `merge`
+ * stands back behind everything else on the machine; `assist` takes merges that somebody waits for.
+ */
+export type Lane = "flush" | "merge" | "assist" | "sync";
 
 /** What a job body may use. */
 export interface JobContext {

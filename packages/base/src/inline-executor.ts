@@ -32,7 +32,7 @@ interface InlineJob {
   isCancelled: boolean;
 }
 
-const LANES: readonly Lane[] = ["flush", "sync", "merge"];
+const LANES: readonly Lane[] = ["flush", "sync", "merge", "assist"];
 
 /** Returns an executor that runs jobs on this thread. */
 export function inlineExecutor(options: InlineExecutorOptions): Executor {

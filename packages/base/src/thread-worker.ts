@@ -30,8 +30,11 @@ export interface ThreadStart {
   readonly slots: Int32Array;
 }
 
-/** How much merge work stands back behind everything else on the machine (nice value). */
-const MERGE_NICE = 10;
+/**
+ * How much merge work stands back behind everything else on the machine (nice value): a third of the
+ * share of others. A thread cannot take it back, and at 10 a busy machine starves merges.
+ */
+const MERGE_NICE = 5;
 
 /**
  * Serves jobs until the thread is ended. This is what a worker entry calls, last, when all that

@@ -360,7 +360,9 @@ export class AuraDB {
     compactor.hold();
     try {
       await this.#until(() => !compactor.busy);
-      await compactRange(tree, compactor, bounds, options, settings.table.maxSize);
+      await compactor.awaited(() =>
+        compactRange(tree, compactor, bounds, options, settings.table.maxSize),
+      );
     } finally {
       compactor.release();
     }
@@ -370,15 +372,17 @@ export class AuraDB {
   async idle(): Promise<void> {
     this.#assertOpen();
     const { committer, memtables, flusher, compactor, queue, health, tree } = this.#parts;
-    await this.#until(
-      () =>
-        health.failure !== undefined ||
-        (!committer.unsettled &&
-          memtables.sealed.length === 0 &&
-          !flusher.busy &&
-          compactor.settled &&
-          tree.durable &&
-          queue.outstanding === 0),
+    await compactor.awaited(() =>
+      this.#until(
+        () =>
+          health.failure !== undefined ||
+          (!committer.unsettled &&
+            memtables.sealed.length === 0 &&
+            !flusher.busy &&
+            compactor.settled &&
+            tree.durable &&
+            queue.outstanding === 0),
+      ),
     );
   }
 

@@ -1,22 +1,22 @@
 /**
- * Compaction scheduling: asks the policy what to do, has a worker do it, publishes the result.
+ * Compaction scheduling: asks the policy what to do, has workers do it, publishes the results.
  *
- * One compaction runs at a time. The policy's choices are values; this file turns them into jobs and
- * edits, and holds what every choice must respect: the input of a running job is busy, a tombstone
- * goes only if no older run may hold its key, the output joins the run it replaces.
+ * Merges are cut into parts by ranges of keys; a part is a job. The lane `merge` runs parts at
+ * lowered priority at any time. The lane `assist` runs them beside it at full priority, when
+ * somebody waits for the merges or level 0 has grown far beyond its trigger. A lane that is free
+ * while no part waits gets another merge, independent of those that run.
+ *
+ * The policy's choices are values; this file turns them into jobs and edits, and holds what every
+ * choice must respect: the input of a running job is busy, a tombstone goes only if no older run may
+ * hold its key, the output joins the run it replaces.
  */
-import type { Job, JobQueue, Scheduler } from "@aura/base";
+import type { JobQueue, Lane, Scheduler } from "@aura/base";
 import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
-import type {
-  CompactionChoice,
-  CompactionPolicy,
-  MergeChoice,
-  MoveChoice,
-  TreeView,
-} from "@aura/compaction-rl";
+import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@aura/compaction-rl";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
@@ -40,26 +40,23 @@ export interface CompactionParts {
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
   readonly flushBytes: number;
+  /** Runs in level 0 from which on merges get the second lane while nobody waits for them. */
+  readonly l0RunsMax: number;
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
 
-/** A merge, whoever asked for it. */
-export type MergePlan = Pick<
-  MergeChoice,
-  "inputs" | "outputLevel" | "outputRunId" | "tableBytesMax" | "drain"
-> & { readonly reason: string };
-
 /** Runs compactions. */
 export class Compactor {
   readonly #parts: CompactionParts;
-  #busy = new Set<number>();
+  #tasks: MergeTask[] = [];
+  readonly #lanes = new Set<Lane>();
   #draining = new Set<number>();
-  #job: Job | undefined;
   #waiting = false;
   #held = 0;
+  #awaited = 0;
   /** Counters for stats. */
   merges = 0;
   moves = 0;
@@ -74,7 +71,12 @@ export class Compactor {
 
   /** True while a compaction runs or is to be tried again. */
   get busy(): boolean {
-    return this.#busy.size > 0 || this.#waiting;
+    return this.#tasks.length > 0 || this.#waiting;
+  }
+
+  /** Merges that run now. */
+  get running(): number {
+    return this.#tasks.length;
   }
 
   /** Segments that are being drained. */
@@ -88,21 +90,38 @@ export class Compactor {
     return !this.busy && this.#choose().kind === "idle";
   }
 
-  /** Begins what the policy chooses next, if nothing runs. */
+  /** Begins what the policy chooses next, as long as a lane is free. */
   start(): void {
-    const { health, automatic } = this.#parts;
-    if (!automatic || this.#held > 0) return;
-    while (!this.busy && !health.closed && health.failure === undefined) {
+    const { automatic } = this.#parts;
+    for (;;) {
+      this.#dispatch();
+      if (!automatic || this.#held > 0 || this.#waiting) return;
+      if (!this.#isOpen() || this.#freeLane() === undefined) return;
       const choice = this.#choose();
       if (choice.kind === "idle") return;
-      if (choice.kind === "move") this.#move(choice);
-      else this.#begin(choice, () => this.start(), undefined);
+      if (choice.kind === "move") {
+        if (!this.#move(choice)) return;
+      } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined });
     }
   }
 
-  /** Cancels a running compaction; its files are discarded. */
+  /** Cancels running compactions; their files are discarded. */
   cancel(): void {
-    this.#job?.cancel();
+    for (const task of [...this.#tasks]) {
+      task.cancel();
+      this.#settle(task);
+    }
+  }
+
+  /** Gives merges all that there is while `work` waits for them. */
+  async awaited<T>(work: () => Promise<T>): Promise<T> {
+    this.#awaited++;
+    this.start();
+    try {
+      return await work();
+    } finally {
+      this.#awaited--;
+    }
   }
 
   /** Keeps automatic compactions back while a manual one goes on. */
@@ -119,8 +138,59 @@ export class Compactor {
   merge(plan: MergePlan): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.busy) reject(new AuraError("AURA_BUSY", "a compaction is running"));
-      else this.#begin(plan, resolve, reject);
+      else {
+        this.#begin(plan, { onDone: resolve, onFailed: reject });
+        this.#dispatch();
+      }
     });
+  }
+
+  #isOpen(): boolean {
+    const { health } = this.#parts;
+    return !health.closed && health.failure === undefined;
+  }
+
+  /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
+  #freeLane(): Lane | undefined {
+    const { tree, l0RunsMax } = this.#parts;
+    const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
+    if (isUrgent && !this.#lanes.has("assist")) return "assist";
+    return this.#lanes.has("merge") ? undefined : "merge";
+  }
+
+  /** Gives parts that wait to lanes that are free, the oldest merge first. */
+  #dispatch(): void {
+    const { queue } = this.#parts;
+    if (!this.#isOpen()) this.cancel();
+    for (;;) {
+      const task = this.#tasks.find(({ hasNext }) => hasNext);
+      const lane = task === undefined ? undefined : this.#freeLane();
+      if (task === undefined || lane === undefined) return;
+      this.#lanes.add(lane);
+      task.beginNext(
+        (input, onDone, onError) => queue.submit(lane, "merge", input, onDone, onError),
+        () => {
+          this.#lanes.delete(lane);
+          if (task.hasEnded) this.#settle(task);
+          else this.start();
+        },
+      );
+    }
+  }
+
+  /** Publishes a merge whose parts have ended, or sees to its failure; does nothing before. */
+  #settle(task: MergeTask): void {
+    if (!task.hasEnded) return;
+    this.#tasks = this.#tasks.filter((other) => other !== task);
+    const error = task.error ?? task.miscount();
+    if (error === undefined) {
+      this.#install(task);
+      return;
+    }
+    const { tree, planner } = this.#parts;
+    tree.removeFiles(task.outputs.flatMap((output) => planner.pathsOf(output)));
+    this.#failed(error, task.end.onFailed);
+    this.#dispatch();
   }
 
   #choose(): CompactionChoice {
@@ -130,13 +200,22 @@ export class Compactor {
     const view: TreeView = {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
-      busy: this.#busy,
+      busy: this.#busyTables(),
       draining: this.#draining,
     };
     return policy.choose(view);
   }
 
-  #move(choice: MoveChoice): void {
+  #busyTables(): ReadonlySet<number> {
+    const busy = new Set<number>();
+    for (const { slices } of this.#tasks) {
+      for (const { tables } of slices) for (const { number } of tables) busy.add(number);
+    }
+    return busy;
+  }
+
+  /** Returns whether the move is done. */
+  #move(choice: MoveChoice): boolean {
     const { tree } = this.#parts;
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
@@ -147,26 +226,23 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      return true;
     } catch {
       // Health refuses further work.
+      return false;
     }
   }
 
-  #begin(
-    plan: MergePlan,
-    onDone: () => void,
-    onFailed: ((error: Error) => void) | undefined,
-  ): void {
-    const { tree, planner, snapshots, queue } = this.#parts;
+  #begin(plan: MergePlan, end: MergeEnd): void {
+    const { tree, planner, snapshots } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
     const tables = slices.flatMap((slice) => slice.tables);
-    const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
+    const bytes = bytesOf(tables);
     const segments = new Set(tables.flatMap((t) => t.references.map((r) => r.segment)));
-    const input: MergeInput = {
+    const input: Omit<MergeInput, "output"> = {
       slices: slices.map((slice) => slice.tables),
       older: olderThan(version, slices),
-      output: planner.plan(bytes, plan.tableBytesMax),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
       segmentKinds: [...segments].map((number) => {
@@ -175,65 +251,55 @@ export class Compactor {
         return [number, segment.kind] as const;
       }),
     };
-    this.#busy = new Set(tables.map((table) => table.number));
-    this.#job = queue.submit(
-      "merge",
-      "merge",
-      input,
-      (output: MergeOutput) => {
-        this.#ended();
-        this.#install(plan, slices, output, onDone, onFailed);
-      },
-      (error) => {
-        this.#ended();
-        this.#failed(error, onFailed);
-      },
-    );
+    const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
+    // Nobody knows exactly how much of the input lies in a range.
+    const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
+    const inputs = ranges.map((range) => {
+      const output = planner.plan(shareBytes, plan.tableBytesMax);
+      return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
+    });
+    this.#tasks.push(new MergeTask(plan, slices, inputs, end));
   }
 
-  #ended(): void {
-    this.#busy = new Set();
-    this.#job = undefined;
-  }
-
-  #install(
-    plan: MergePlan,
-    slices: readonly Slice[],
-    output: MergeOutput,
-    onDone: () => void,
-    onFailed: ((error: Error) => void) | undefined,
-  ): void {
+  #install({ plan, slices, outputs, end }: MergeTask): void {
     const { tree, events, onEnded } = this.#parts;
-    const run = plan.outputRunId ?? output.tables[0]?.number ?? 0;
+    const tables = outputs.flatMap((output) => output.tables);
+    const active = tree.version.levels[plan.outputLevel]!.runs[0]?.id;
+    const run = plan.outputRunId ?? active ?? tables[0]?.number ?? 0;
+    const sum = (of: (output: MergeOutput) => number): number =>
+      outputs.reduce((total, output) => total + of(output), 0);
     try {
       tree.install({
         removed: slices.flatMap(({ level, tables }) =>
           tables.map(({ number }) => ({ level, number })),
         ),
-        added: output.tables.map((table) => ({ level: plan.outputLevel, run, table })),
-        segmentChanges: output.segmentChanges,
-        segmentSeals: output.segmentSeal === undefined ? [] : [output.segmentSeal],
+        added: tables.map((table) => ({ level: plan.outputLevel, run, table })),
+        segmentChanges: outputs.flatMap((output) => output.segmentChanges),
+        segmentSeals: outputs.flatMap(({ segmentSeal }) => segmentSeal ?? []),
       });
     } catch (error) {
-      onFailed?.(error as Error);
+      end.onFailed?.(error as Error);
       onEnded();
       return;
     }
+    const bytesRead = slices.reduce((total, slice) => total + bytesOf(slice.tables), 0);
+    const bytesWritten = sum((output) => output.bytesWritten);
+    const bytesRelocated = sum((output) => output.bytesRelocated);
     this.merges++;
-    this.bytesRead += output.bytesRead;
-    this.bytesWritten += output.bytesWritten + output.bytesRelocated;
-    this.bytesRelocated += output.bytesRelocated;
+    this.bytesRead += bytesRead;
+    this.bytesWritten += bytesWritten + bytesRelocated;
+    this.bytesRelocated += bytesRelocated;
     events.announce("compaction", {
       reason: plan.reason,
       fromLevel: plan.inputs[0]!.level,
       toLevel: plan.outputLevel,
-      tablesRead: slices.reduce((sum, slice) => sum + slice.tables.length, 0),
-      tablesWritten: output.tables.length,
-      bytesRead: output.bytesRead,
-      bytesWritten: output.bytesWritten,
-      bytesRelocated: output.bytesRelocated,
+      tablesRead: slices.reduce((total, slice) => total + slice.tables.length, 0),
+      tablesWritten: tables.length,
+      bytesRead,
+      bytesWritten,
+      bytesRelocated,
     });
-    onDone();
+    end.onDone();
     onEnded();
   }
 
@@ -257,11 +323,8 @@ export class Compactor {
   }
 }
 
-/** Input tables of one run, in key order. */
-interface Slice {
-  readonly level: number;
-  readonly run: Run;
-  readonly tables: readonly TableMeta[];
+function bytesOf(tables: readonly TableMeta[]): number {
+  return tables.reduce((sum, table) => sum + table.bytes, 0);
 }
 
 function runView(run: Run): TreeView["levels"][number]["runs"][number] {

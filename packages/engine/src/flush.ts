@@ -81,7 +81,7 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
-      output: planner.plan(memtable.table.usedBytes, planner.tableBytesMax),
+      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax),
       snapshots: snapshots.seqs(),
       syncTokens: logs.map((log) => log.writer.token),
     };

@@ -79,6 +79,8 @@ const UNFLUSHED_VALUE_BYTES_MIN = 64 * 1024 * 1024;
 const UNFLUSHED_VALUE_SHARE = 0.03;
 /** Orphans up to this many are removed at once; more go to a worker. */
 const ORPHANS_INLINE_MAX = 4;
+/** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
+const L0_URGENT = 3;
 
 /** Opens or creates the database in `path`. */
 export async function openParts(
@@ -271,6 +273,7 @@ function assemble(
     events,
     reserve,
     flushBytes: settings.memtable.maxSize,
+    l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     onEnded: () => undefined,

@@ -1,12 +1,18 @@
 /** Plans the output of background jobs: settings, and a block of file numbers that only the job uses. */
 import type { Random } from "@aura/base";
 import { Codec } from "@aura/base";
+import { filePath } from "./file-names.ts";
+import type { MergeOutput } from "./jobs/merge.ts";
 import type { TableOutputSettings } from "./jobs/table-output.ts";
 import type { Identity } from "./manifest.ts";
 import type { ResolvedSettings } from "./settings.ts";
 
 /** Numbers beyond the expected count, for uneven splits and a segment. */
 const SPARE_NUMBERS = 8;
+
+/** A part of a merge reads at least about this share of a memtable. */
+const PARTS_PER_MEMTABLE = 4;
+const PART_BYTES_MIN = 64 * 1024;
 
 /** Makes output settings for jobs. */
 export class OutputPlanner {
@@ -33,6 +39,30 @@ export class OutputPlanner {
   /** Target size of a table where nobody asks for another. */
   get tableBytesMax(): number {
     return this.#settings.table.maxSize;
+  }
+
+  /**
+   * Target size of a table that a flush writes. Smaller than that of others: the bounds of tables
+   * are where a merge of level 0 can be cut into parts.
+   */
+  get flushBytesMax(): number {
+    return Math.min(this.tableBytesMax, this.#partBytesMin);
+  }
+
+  /** Returns about how many bytes one job of a merge reads whose tables have this size. */
+  partBytes(tableBytesMax: number): number {
+    return Math.max(tableBytesMax, this.#partBytesMin);
+  }
+
+  /** Returns the paths of all files that a merge wrote. */
+  pathsOf(output: MergeOutput): string[] {
+    const paths = output.tables.map(({ number }) => filePath(this.#directory, number, "sst"));
+    if (output.segmentSeal === undefined) return paths;
+    return [...paths, filePath(this.#directory, output.segmentSeal.number, "seg")];
+  }
+
+  get #partBytesMin(): number {
+    return Math.max(this.#settings.memtable.maxSize / PARTS_PER_MEMTABLE, PART_BYTES_MIN);
   }
 
   /** Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. */

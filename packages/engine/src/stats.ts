@@ -40,6 +40,8 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Merges under way. */
+    readonly running: number;
     readonly merges: number;
     readonly moves: number;
     readonly bytesRead: number;
@@ -99,6 +101,7 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
       bytesRead: compactor.bytesRead,

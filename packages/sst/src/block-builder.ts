@@ -1,14 +1,22 @@
 /**
  * Builds data blocks, one behind the other, in one buffer that the table writer drains.
  *
- * `bytes[0, sealedEnd)` are finished blocks. The open block stages its keys apart and puts its rows
+ * `bytes[sealedStart, sealedEnd)` are finished blocks. The open block stages its keys apart and puts its rows
  * (trailer and value) behind `sealedEnd`; they move to the block's end when it is sealed. All buffers
  * are kept and reused; nothing is allocated per entry.
  */
 import {
+  assert,
   type Codec,
   Codec as Codecs,
+  compareBytes,
   compress,
+  decompress,
+  getU32,
+  getU56,
+  hashKey,
+  Kind,
+  placeMix,
   putTrailer,
   putU16,
   putU32,
@@ -25,19 +33,40 @@ import {
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
-import { copyBytes } from "./copy-bytes.ts";
+import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
+import type { ScanPlan } from "./scan-plan.ts";
+import type { LentBytes, TableScan } from "./table-scan.ts";
 
 /** Compressed bytes are kept when they are at most this share of the raw ones. */
 const COMPRESSED_SHARE_MAX = 0.875;
 /** Raw length in front of compressed bytes. */
 export const RAW_LENGTH_BYTES = 4;
+/** A buffer of the builder's own. */
+const OWN_BYTES = 384 * 1024;
 const NO_BYTES = new Uint8Array(0);
+
+/** Sums over the blocks of a table. */
+export interface BlockTally {
+  smallestSeq: number;
+  largestSeq: number;
+  lastSeq: number;
+  deleteCount: number;
+  keyBytes: number;
+  valueBytes: number;
+  /** Hashes of the user keys, with room for those of one more block; undefined: none are wanted. */
+  hashes: Uint32Array | undefined;
+  hashCount: number;
+  readonly hashSeed: number;
+}
+
+const IN_ORDER = "entries in internal order";
 
 /** Builds data blocks of one file. */
 export class BlockBuilder {
-  bytes: Uint8Array = new Uint8Array(384 * 1024);
-  sealedEnd = 0;
+  bytes: Uint8Array;
+  sealedStart: number;
+  sealedEnd: number;
   /** Entries in the open block. */
   count = 0;
   /** Length of the longest sealed block, raw. */
@@ -54,19 +83,47 @@ export class BlockBuilder {
   #lower: Uint8Array = NO_BYTES;
   #continued = false;
   #previousSeq = 0;
+  /** The block sealed last, if it was copied: its keys and ends are still staged. */
+  #copied:
+    | {
+        readonly start: number;
+        readonly count: number;
+        readonly codec: Codec;
+        readonly lower: Uint8Array;
+      }
+    | undefined;
   readonly #blockBytes: number;
   readonly #codec: Codec;
   readonly #uid: Uid;
+  readonly #lent: LentBytes | undefined;
+  /** Where the buffer ends in `bytes`. */
+  #bytesEnd: number;
 
-  constructor(blockBytes: number, codec: Codec, uid: Uid) {
+  /** `lent` is the builder's alone while it lives; a block that does not fit gets other memory. */
+  constructor(blockBytes: number, codec: Codec, uid: Uid, lent?: LentBytes) {
     this.#blockBytes = blockBytes;
     this.#codec = codec;
     this.#uid = uid;
+    this.#lent = lent;
+    this.bytes = lent?.bytes ?? new Uint8Array(OWN_BYTES);
+    this.sealedStart = this.sealedEnd = lent?.start ?? 0;
+    this.#bytesEnd = lent?.end ?? OWN_BYTES;
+  }
+
+  /** Bytes of the sealed blocks. */
+  get sealedBytes(): number {
+    return this.sealedEnd - this.sealedStart;
   }
 
   /** Raw bytes of the open block, without tail and bounds. */
   get openBytes(): number {
     return this.#rowBytes + this.#keyBytes + this.count * 4;
+  }
+
+  /** Sequence of the last entry of the open block. Precondition: it is not empty. */
+  get lastSeq(): number {
+    const { count } = this;
+    return getU56(this.bytes, this.sealedEnd + (count > 1 ? this.#rowEnds[count - 2]! : 0));
   }
 
   /**
@@ -116,14 +173,89 @@ export class BlockBuilder {
     this.#keyBytes = keyAt + keyLength;
     const rowAt = this.sealedEnd + this.#rowBytes;
     const rowBytes = TRAILER_BYTES + valueEnd - valueStart;
-    if (rowAt + rowBytes > this.bytes.length) this.#reserve(rowAt + rowBytes);
-    putTrailer(this.bytes, rowAt, seq, tag);
-    copyBytes(this.bytes, rowAt + TRAILER_BYTES, value, valueStart, valueEnd);
+    const at = this.#reserve(rowAt, rowBytes);
+    putTrailer(this.bytes, at, seq, tag);
+    copyRange(this.bytes, at + TRAILER_BYTES, value, valueStart, valueEnd);
     this.#rowBytes += rowBytes;
     if (count === this.#keyEnds.length) this.#growEnds();
     this.#keyEnds[count] = this.#keyBytes;
     this.#rowEnds[count] = this.#rowBytes;
     this.count = count + 1;
+  }
+
+  /**
+   * Adds what a plan has still to be taken, as far as there is room; into an empty block goes at
+   * least one entry. Returns whether that was all. `review` checks the order of the entries.
+   */
+  addPlan(plan: ScanPlan): boolean {
+    const { keys } = this;
+    const { scans, inputs, froms, tos } = plan;
+    const room = this.#blockBytes - this.#lower.length - HEAD_BYTES - BLOCK_TRAILER_BYTES - 8;
+    let count = this.count;
+    let keyEnd = count === 0 ? 0 : this.#keyBytes;
+    let rowEnd = this.#rowBytes;
+    let prefixBytes = this.#prefixBytes;
+    let { lastKeyStart } = this;
+    let range = plan.next;
+    let i = plan.entry;
+    let hasRoom = true;
+    while (range < plan.count && hasRoom) {
+      const scan = scans[inputs[range]!]!;
+      const to = tos[range]!;
+      const { bytes, rowStarts, suffixStarts, sharedBytes } = scan;
+      const { prefixAt } = scan.reader;
+      const prefixEnd = prefixAt + scan.reader.prefixBytes;
+      const rowsFrom = rowStarts[i]!;
+      const rowOffset = rowEnd - rowsFrom;
+      for (; i < to; i++) {
+        const keyStart = keyEnd;
+        const suffixEnd = suffixStarts[i + 1]!;
+        let suffix = suffixStarts[i]!;
+        if (keyStart + prefixEnd - prefixAt + suffixEnd - suffix > BLOCK_KEY_BYTES_MAX) break;
+        let end = keyStart;
+        for (let prefix = prefixAt; prefix < prefixEnd; prefix++) keys[end++] = bytes[prefix]!;
+        for (; suffix < suffixEnd; suffix++) keys[end++] = bytes[suffix]!;
+        const rowStop = rowStarts[i + 1]! + rowOffset;
+        if (count === 0) prefixBytes = end;
+        else {
+          // Keys ascend: what the first and the last one share, all share.
+          const limit = end - keyStart < prefixBytes ? end - keyStart : prefixBytes;
+          let common = sharedBytes < limit ? sharedBytes : limit;
+          while (common < limit && keys[common] === keys[keyStart + common]) common++;
+          const blockBytes = rowStop + end + count * (4 - common);
+          if (blockBytes > room || count === BLOCK_ENTRIES_MAX) break;
+          prefixBytes = common;
+        }
+        if (count === this.#keyEnds.length) this.#growEnds();
+        this.#keyEnds[count] = end;
+        this.#rowEnds[count] = rowStop;
+        count++;
+        lastKeyStart = keyStart;
+        keyEnd = end;
+      }
+      const rowsEnd = rowStarts[i]!;
+      if (rowsEnd > rowsFrom) {
+        let at = this.sealedEnd + rowEnd;
+        if (at + rowsEnd - rowsFrom > this.#bytesEnd) {
+          this.#rowBytes = rowEnd;
+          at = this.#reserve(at, rowsEnd - rowsFrom);
+        }
+        copyRange(this.bytes, at, bytes, rowsFrom, rowsEnd);
+        rowEnd = rowsEnd + rowOffset;
+      }
+      if (i === to) {
+        range++;
+        i = range < plan.count ? froms[range]! : 0;
+      } else hasRoom = false;
+    }
+    plan.next = range;
+    plan.entry = i;
+    this.count = count;
+    this.lastKeyStart = lastKeyStart;
+    this.lastKeyEnd = this.#keyBytes = keyEnd;
+    this.#rowBytes = rowEnd;
+    this.#prefixBytes = prefixBytes;
+    return hasRoom;
   }
 
   /**
@@ -133,8 +265,8 @@ export class BlockBuilder {
    * sequence. `last`: no block follows.
    */
   seal(offset: number, upper: Uint8Array, continues: boolean, seq: number, last: boolean): number {
+    const raw = this.#finishRaw(upper, continues, last);
     const start = this.sealedEnd;
-    const raw = this.#finishRaw(start, upper, continues, last);
     if (raw - start > this.rawBytesMax) this.rawBytesMax = raw - start;
     let end = raw;
     let codec: number = Codecs.none;
@@ -149,22 +281,155 @@ export class BlockBuilder {
       }
     }
     this.sealedEnd = putBlockTrailer(this.bytes, start, end, codec, this.#uid, offset);
+    this.#copied = undefined;
+    this.#begin(upper, continues, continues ? seq : 0);
+    return this.sealedEnd - start;
+  }
+
+  /** Begins a block behind the one that was sealed. */
+  #begin(lower: Uint8Array, continued: boolean, previousSeq: number): void {
     this.count = 0;
     this.#keyBytes = 0;
     this.#rowBytes = 0;
-    this.#lower = upper;
-    this.#continued = continues;
-    this.#previousSeq = continues ? seq : 0;
-    return this.sealedEnd - start;
+    this.#lower = lower;
+    this.#continued = continued;
+    this.#previousSeq = previousSeq;
+  }
+
+  /**
+   * Puts the block of a scan, as it is stored, behind the sealed ones, where it will stand at `offset`
+   * of the file. Its entries go into `tally`, as by `review`. Returns its stored length.
+   * Preconditions: the open block is empty, and `isNeighbour`.
+   */
+  copyBlock(scan: TableScan, offset: number, tally: BlockTally): number {
+    const { reader, rowStarts, count, stored, storedStart, storedEnd } = scan;
+    const rowBase = rowStarts[0]!;
+    let keyEnd = 0;
+    while (count > this.#keyEnds.length) this.#growEnds();
+    for (let i = 0; i < count; i++) {
+      this.lastKeyStart = keyEnd;
+      keyEnd = scan.copyKey(i, this.keys, keyEnd);
+      this.#keyEnds[i] = keyEnd;
+      this.#rowEnds[i] = rowStarts[i + 1]! - rowBase;
+    }
+    this.count = count;
+    this.#prefixBytes = reader.prefixBytes;
+    this.lastKeyEnd = keyEnd;
+    this.#review(tally, scan.bytes, rowBase);
+    const start = this.#reserve(this.sealedEnd, storedEnd - storedStart);
+    const end = start + storedEnd - storedStart;
+    copyRange(this.bytes, start, stored, storedStart, storedEnd);
+    const mix = placeMix(scan.uid, scan.offset) ^ placeMix(this.#uid, offset);
+    putU32(this.bytes, end - 4, (scan.checksum ^ mix) >>> 0);
+    if (scan.rawBytes > this.rawBytesMax) this.rawBytesMax = scan.rawBytes;
+    this.#copied = { start, count, codec: scan.codec as Codec, lower: this.#lower };
+    this.sealedEnd = end;
+    const upperAt = reader.lowerAt + reader.lowerBytes;
+    this.#begin(copyOf(reader.bytes, upperAt, upperAt + reader.upperBytes), false, 0);
+    return end - start;
+  }
+
+  /**
+   * Opens the block sealed last again, which was copied: it will be the last one, and has to say so.
+   * Preconditions: the open block is empty, nothing was drained since.
+   */
+  reopen(): void {
+    const copied = this.#copied;
+    assert(copied !== undefined && this.count === 0, "a copied block is opened again");
+    const { start, count, codec, lower } = copied;
+    const rowBytes = this.#rowEnds[count - 1]!;
+    const end = this.sealedEnd - BLOCK_TRAILER_BYTES;
+    this.sealedEnd = start;
+    if (codec === Codecs.none) this.bytes.copyWithin(start, end - rowBytes, end);
+    else {
+      const packed = this.bytes.slice(start + RAW_LENGTH_BYTES, end);
+      const raw = decompress(codec, packed, getU32(this.bytes, start));
+      const at = this.#reserve(start, rowBytes);
+      this.bytes.set(raw.subarray(raw.length - rowBytes), at);
+    }
+    this.#begin(lower, false, 0);
+    this.count = count;
+    this.#keyBytes = this.lastKeyEnd;
+    this.#rowBytes = rowBytes;
+  }
+
+  /** Returns whether a block begins where the one sealed last ends. */
+  isNeighbour({ reader }: TableScan): boolean {
+    const { bytes, lowerAt, lowerBytes } = reader;
+    const lower = this.#lower;
+    const order = compareBytes(lower, 0, lower.length, bytes, lowerAt, lowerAt + lowerBytes);
+    return order === 0 && !this.#continued;
+  }
+
+  /**
+   * Goes over the open block, when it is full: throws unless its entries are in internal order, and
+   * sums them up into `tally`, which gets the hash of every user key that the block before does not
+   * end with.
+   */
+  review(tally: BlockTally): void {
+    this.#review(tally, this.bytes, this.sealedEnd);
+  }
+
+  #review(tally: BlockTally, bytes: Uint8Array, rowBase: number): void {
+    const { keys, count } = this;
+    const keyEnds = this.#keyEnds;
+    const rowEnds = this.#rowEnds;
+    const { hashes, hashSeed } = tally;
+    const from = this.#prefixBytes;
+    let { hashCount, smallestSeq, largestSeq, deleteCount } = tally;
+    let previousSeq = 0;
+    let previousStart = 0;
+    let keyStart = 0;
+    let row = rowBase;
+    for (let i = 0; i < count; i++) {
+      const keyEnd = keyEnds[i]!;
+      const seq = getU56(bytes, row);
+      if (seq < smallestSeq) smallestSeq = seq;
+      if (seq > largestSeq) largestSeq = seq;
+      if (bytes[row + 7] === Kind.delete) deleteCount++;
+      row = rowBase + rowEnds[i]!;
+      let isNewKey = i > 0 || !this.#continued;
+      if (i > 0) {
+        // In front of `from` all are the same.
+        const length = keyEnd - keyStart;
+        const previousLength = keyStart - previousStart;
+        const limit = length < previousLength ? length : previousLength;
+        let at = from;
+        while (at < limit && keys[previousStart + at] === keys[keyStart + at]) at++;
+        if (at === limit) {
+          isNewKey = length > previousLength;
+          assert(isNewKey || (length === previousLength && seq < previousSeq), IN_ORDER);
+        } else assert(keys[previousStart + at]! < keys[keyStart + at]!, IN_ORDER);
+      }
+      if (isNewKey && hashes !== undefined) {
+        hashes[hashCount++] = hashKey(keys, keyStart, keyEnd, hashSeed);
+      }
+      previousSeq = seq;
+      previousStart = keyStart;
+      keyStart = keyEnd;
+    }
+    tally.hashCount = hashCount;
+    tally.smallestSeq = smallestSeq;
+    tally.largestSeq = largestSeq;
+    tally.deleteCount = deleteCount;
+    tally.lastSeq = previousSeq;
+    tally.keyBytes += keyStart;
+    tally.valueBytes += row - rowBase - count * TRAILER_BYTES;
   }
 
   /** Forgets the sealed blocks: they are written. Precondition: the open block is empty. */
   drain(): void {
-    this.sealedEnd = 0;
+    this.#copied = undefined;
+    if (this.#lent !== undefined && this.bytes !== this.#lent.bytes) {
+      this.bytes = this.#lent.bytes;
+      this.sealedStart = this.#lent.start;
+      this.#bytesEnd = this.#lent.end;
+    }
+    this.sealedEnd = this.sealedStart;
   }
 
   /** Writes the open block to its end, rows last. Returns where it ends in `bytes`. */
-  #finishRaw(start: number, upper: Uint8Array, continues: boolean, last: boolean): number {
+  #finishRaw(upper: Uint8Array, continues: boolean, last: boolean): number {
     const { count } = this;
     const lower = this.#lower;
     const rowBytes = this.#rowBytes;
@@ -188,8 +453,8 @@ export class BlockBuilder {
       rowStartsBytes(flags, count) +
       lower.length +
       upper.length;
+    const start = this.#reserve(this.sealedEnd, front + rowBytes + BLOCK_TRAILER_BYTES);
     const end = start + front + rowBytes;
-    this.#reserve(end + BLOCK_TRAILER_BYTES);
     const { bytes } = this;
     bytes.copyWithin(start + front, start, start + rowBytes);
     bytes.fill(0, start, start + HEAD_BYTES);
@@ -257,13 +522,28 @@ export class BlockBuilder {
     return at;
   }
 
-  #reserve(bytes: number): void {
-    if (bytes <= this.bytes.length) return;
-    const grown = new Uint8Array(
-      Math.max(bytes, Math.min(this.bytes.length * 2, BLOCK_RAW_BYTES_MAX)),
+  /**
+   * Makes room for `length` bytes at `at`, which lies behind all that counts but for the open rows.
+   * Returns where that place is now.
+   */
+  #reserve(at: number, length: number): number {
+    if (at + length <= this.#bytesEnd) return at;
+    const start = this.sealedStart;
+    const used = this.sealedEnd + this.#rowBytes - start;
+    const size = Math.max(
+      at + length - start,
+      Math.min((this.#bytesEnd - start) * 2, BLOCK_RAW_BYTES_MAX),
     );
-    grown.set(this.bytes);
+    const grown = new Uint8Array(size);
+    grown.set(this.bytes.subarray(start, start + used));
     this.bytes = grown;
+    this.sealedStart = 0;
+    this.sealedEnd -= start;
+    this.#bytesEnd = size;
+    if (this.#copied !== undefined) {
+      this.#copied = { ...this.#copied, start: this.#copied.start - start };
+    }
+    return at - start;
   }
 
   #growEnds(): void {

@@ -3,8 +3,10 @@
 export { BlockCache, type BlockCacheStats, type CacheSpace } from "./block-cache.ts";
 export type { BlockIndex, BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 export type { SegmentReferences, TableSummary } from "./properties.ts";
+export { ScanPlan } from "./scan-plan.ts";
 export { separatorIndex } from "./separator-index.ts";
 export { Lookup, Table, TableHit, type TableOpenOptions } from "./table.ts";
 export { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 export type { TableIdentity } from "./table-file.ts";
+export { type LentBytes, TableScan, type TableScanOptions } from "./table-scan.ts";
 export { type TableSettings, TableWriter, type TableWriterOptions } from "./table-writer.ts";

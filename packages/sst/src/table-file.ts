@@ -89,6 +89,10 @@ export class TableFile {
     return this.footer.blockCount;
   }
 
+  get uid(): Uid {
+    return this.#uid;
+  }
+
   /** Reads and verifies a section. The result is the caller's. Precondition: it is present. */
   sectionSync(section: Section): Uint8Array {
     return this.#openSection(this.#readAt(section.offset, section.bytes), section);

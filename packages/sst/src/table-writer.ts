@@ -9,18 +9,18 @@ import {
   AuraError,
   assert,
   Codec,
+  commonPrefix,
+  compareBytes,
   encodeFileHeader,
   FILE_HEADER_BYTES,
   type FileHandle,
   FileType,
-  hashKey,
   isKnownTag,
   KEY_BYTES_MAX,
-  Kind,
   SEQ_MAX,
   type Uid,
 } from "@aura/base";
-import { BlockBuilder } from "./block-builder.ts";
+import { BlockBuilder, type BlockTally } from "./block-builder.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
 import { buildBloom } from "./bloom.ts";
@@ -41,7 +41,9 @@ import {
   type TableProperties,
   type TableSummary,
 } from "./properties.ts";
+import type { ScanPlan } from "./scan-plan.ts";
 import { separatorIndex } from "./separator-index.ts";
+import type { LentBytes } from "./table-scan.ts";
 
 /** How a table is written. */
 export interface TableSettings {
@@ -64,10 +66,19 @@ export interface TableWriterOptions {
   readonly number: number;
   readonly keyspace: number;
   readonly settings?: Partial<TableSettings>;
+  /**
+   * Memory for blocks, the writer's alone until it is finished; at least 64 KiB. Blocks are written
+   * when it is nearly full. Default: memory of its own.
+   */
+  readonly buffer?: LentBytes | undefined;
 }
 
-/** Bytes of blocks that are written at once, at least. */
+/** Bytes of blocks that are written at once, at least; with lent memory, its length but one block. */
 const WRITE_BYTES = 256 * 1024;
+/** What is left free of lent memory when blocks are written, beside two blocks. */
+const LENT_SPARE_BYTES = 16 * 1024;
+/** A block less than half full is ended early for a copied one behind this many that were not. */
+const SMALL_BLOCK_NEIGHBOURS = 3;
 const BLOCK_BYTES_MIN = 64;
 const BLOCK_BYTES_MAX = 1024 * 1024;
 const BLOOM_BITS_MAX = 40;
@@ -81,6 +92,7 @@ export class TableWriter {
   readonly #options: TableWriterOptions;
   readonly #settings: TableSettings;
   readonly #blocks: BlockBuilder;
+  readonly #writeBytes: number;
   readonly #separators: BlockIndexBuilder = separatorIndex.builder();
   readonly #models: { readonly name: string; readonly builder: BlockIndexBuilder }[];
   readonly #references = new Map<number, { count: number; bytes: number }>();
@@ -90,17 +102,17 @@ export class TableWriter {
   #blockCount = 0;
   /** Index bound of the open block. */
   #lower: Uint8Array = NO_BYTES;
-  #hashes = new Uint32Array(4096);
-  #hashCount = 0;
   #separatorBytes = 0;
   #entryCount = 0;
-  #deleteCount = 0;
-  #rawKeyBytes = 0;
-  #rawValueBytes = 0;
+  /** Over the sealed blocks. */
+  readonly #tally: BlockTally;
   #smallestKey: Uint8Array = NO_BYTES;
+  /** Sequence of the entry that `add` added last. */
   #lastSeq = 0;
-  #smallestSeq = SEQ_MAX;
-  #largestSeq = 0;
+  /** Blocks of plans, one behind the other, that could be copied. */
+  #blocksInRow = 0;
+  /** A key of a plan, in one piece. */
+  #key: Uint8Array = NO_BYTES;
   #finished = false;
 
   /** Begins a table in `file`, which is empty and stays the caller's. Writes nothing yet. */
@@ -124,7 +136,23 @@ export class TableWriter {
     this.#file = file;
     this.#options = options;
     this.#settings = settings;
-    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid);
+    const { buffer } = options;
+    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid, buffer);
+    this.#writeBytes =
+      buffer === undefined
+        ? WRITE_BYTES
+        : Math.max(buffer.end - buffer.start - 2 * blockBytes - LENT_SPARE_BYTES, 1);
+    this.#tally = {
+      smallestSeq: SEQ_MAX,
+      largestSeq: 0,
+      lastSeq: 0,
+      deleteCount: 0,
+      keyBytes: 0,
+      valueBytes: 0,
+      hashes: bloomBitsPerKey < 1 ? undefined : new Uint32Array(4096),
+      hashCount: 0,
+      hashSeed: settings.hashSeed,
+    };
     this.#models = settings.index.map((format) => ({
       name: format.name,
       builder: format.builder(),
@@ -135,12 +163,18 @@ export class TableWriter {
     return this.#entryCount;
   }
 
+  /** Finished blocks. */
+  get blockCount(): number {
+    return this.#blockCount;
+  }
+
   /** About how long the file would be if it were finished now. */
   get estimatedBytes(): number {
-    const filter = (this.#hashCount * this.#settings.bloomBitsPerKey) / 8;
+    const filterKeys = this.#tally.hashCount + this.#blocks.count;
+    const filter = (filterKeys * this.#settings.bloomBitsPerKey) / 8;
     return (
       this.#written +
-      this.#blocks.sealedEnd +
+      this.#blocks.sealedBytes +
       this.#blocks.openBytes +
       this.#separatorBytes +
       Math.ceil(filter) +
@@ -189,25 +223,107 @@ export class TableWriter {
         this.#sealBlock(key, keyStart, sameKey, common);
       }
     }
-    if (!sameKey) this.#noteHash(key, keyStart, keyEnd);
     blocks.add(key, keyStart, keyEnd, common, seq, tag, value, valueStart, valueEnd);
     this.#entryCount++;
-    if (tag === Kind.delete) this.#deleteCount++;
-    this.#rawKeyBytes += keyLength;
-    this.#rawValueBytes += valueLength;
     this.#lastSeq = seq;
-    if (seq < this.#smallestSeq) this.#smallestSeq = seq;
-    if (seq > this.#largestSeq) this.#largestSeq = seq;
   }
 
-  /** Notes that the entry just added points to a record of `bytes` in a value-log segment. */
-  noteReference(segment: number, bytes: number): void {
+  /**
+   * Adds what a plan has still to be taken. Ends early, where a block ends, when the file would be
+   * longer than `bytesMax`; takes at least one entry. That keys ascend is checked block by block.
+   */
+  addPlan(plan: ScanPlan, bytesMax: number): void {
+    const blocks = this.#blocks;
+    if (plan.isBlock && this.#copyBlock(plan)) return;
+    if (!plan.isBlock) this.#blocksInRow = 0;
+    if (this.#entryCount === 0) this.#smallestKey = this.#nextKey(plan).slice();
+    let isTaken = false;
+    for (;;) {
+      const before = blocks.count;
+      const isAll = blocks.addPlan(plan);
+      this.#entryCount += blocks.count - before;
+      isTaken ||= blocks.count > before;
+      if (isAll) break;
+      // Whoever asked for a limit begins another table here.
+      if (isTaken && this.estimatedBytes >= bytesMax) break;
+      const key = this.#nextKey(plan);
+      const { keys, lastKeyStart, lastKeyEnd } = blocks;
+      const common = commonPrefix(keys, lastKeyStart, lastKeyEnd, key, 0, key.length);
+      const ascends =
+        common < key.length &&
+        (lastKeyStart + common === lastKeyEnd || keys[lastKeyStart + common]! < key[common]!);
+      assert(ascends, "entries in internal order");
+      this.#sealBlock(key, 0, false, common);
+    }
+    // For `add`, which compares with the entry before.
+    this.#lastSeq = blocks.lastSeq;
+  }
+
+  /**
+   * Copies the block that is the plan, if it can stand behind what is written as it is. Returns
+   * whether it was copied.
+   */
+  #copyBlock(plan: ScanPlan): boolean {
+    const { blockBytes, codec } = this.#settings;
+    const blocks = this.#blocks;
+    const scan = plan.scans[plan.inputs[0]!]!;
+    const { reader, rawBytes } = scan;
+    const isSized = rawBytes * 2 >= blockBytes && (rawBytes <= blockBytes || scan.count === 1);
+    if (plan.entry !== 0 || this.#entryCount === 0 || scan.codec !== codec || !isSized)
+      return false;
+    this.#blocksInRow++;
+    const { bytes, lowerAt, lowerBytes } = reader;
+    if (blocks.count === 0) {
+      if (!blocks.isNeighbour(scan)) return false;
+    } else {
+      const isWorth =
+        blocks.openBytes * 2 >= blockBytes || this.#blocksInRow > SMALL_BLOCK_NEIGHBOURS;
+      const { keys, lastKeyStart, lastKeyEnd } = blocks;
+      const lowerEnd = lowerAt + lowerBytes;
+      const isBehind = compareBytes(keys, lastKeyStart, lastKeyEnd, bytes, lowerAt, lowerEnd) < 0;
+      if (!isWorth || !isBehind) return false;
+      const lower = copyOf(bytes, lowerAt, lowerEnd);
+      this.#endBlock(lower, false, false);
+      this.#lower = lower;
+    }
+    // Not behind it: should it turn out to be the last block, it is opened again.
+    if (blocks.sealedBytes >= this.#writeBytes) this.#writeBlocks();
+    this.#reserveHashes(scan.count);
+    this.#indexBlock();
+    const offset = this.#written + blocks.sealedBytes;
+    this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
+    const upperAt = lowerAt + lowerBytes;
+    this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
+    this.#entryCount += scan.count;
+    this.#lastSeq = this.#tally.lastSeq;
+    plan.next = 1;
+    return true;
+  }
+
+  /** Returns the key of the entry that a plan goes on with, borrowed until the next call. */
+  #nextKey(plan: ScanPlan): Uint8Array {
+    const scan = plan.scans[plan.inputs[plan.next]!]!;
+    const length = scan.keyBytesAt(plan.entry);
+    if (length > this.#key.length) this.#key = new Uint8Array(length * 2);
+    scan.copyKey(plan.entry, this.#key, 0);
+    return this.#key.subarray(0, length);
+  }
+
+  /** Copies the key added last to the front of `target`; returns its length. */
+  copyLastKey(target: Uint8Array): number {
+    const { keys, lastKeyStart, lastKeyEnd } = this.#blocks;
+    copyBytes(target, 0, keys, lastKeyStart, lastKeyEnd);
+    return lastKeyEnd - lastKeyStart;
+  }
+
+  /** Notes that `count` entries just added point to records of `bytes` together in a segment. */
+  noteReference(segment: number, bytes: number, count = 1): void {
     const reference = this.#references.get(segment);
     if (reference === undefined) {
-      this.#references.set(segment, { count: 1, bytes });
+      this.#references.set(segment, { count, bytes });
       return;
     }
-    reference.count++;
+    reference.count += count;
     reference.bytes += bytes;
   }
 
@@ -220,7 +336,13 @@ export class TableWriter {
     this.#finished = true;
     const blocks = this.#blocks;
     const largestKey = copyOf(blocks.keys, blocks.lastKeyStart, blocks.lastKeyEnd);
-    this.#endBlock(NO_BYTES, false, true);
+    if (blocks.count > 0) this.#endBlock(NO_BYTES, false, true);
+    else {
+      blocks.reopen();
+      this.#blockCount--;
+      const offset = this.#written + blocks.sealedBytes;
+      this.#noteBlock(blocks.seal(offset, NO_BYTES, false, this.#tally.lastSeq, true));
+    }
     this.#writeBlocks();
     const parts: Uint8Array[] = [];
     let end = this.#written;
@@ -237,17 +359,19 @@ export class TableWriter {
     const blockMap = section(encodeBlockMap(this.#blockLengths, this.#blockCount));
     const [indexName, modelBytes] = this.#finishModel();
     const model = section(modelBytes);
-    const filterBytes = buildBloom(this.#hashes, this.#hashCount, this.#settings.bloomBitsPerKey);
+    const tally = this.#tally;
+    const filterBytes =
+      tally.hashes && buildBloom(tally.hashes, tally.hashCount, this.#settings.bloomBitsPerKey);
     const filter = section(filterBytes);
     const properties: TableProperties = {
       keyspace: this.#options.keyspace,
       hashSeed: this.#settings.hashSeed,
       entryCount: this.#entryCount,
-      deleteCount: this.#deleteCount,
-      rawKeyBytes: this.#rawKeyBytes,
-      rawValueBytes: this.#rawValueBytes,
-      smallestSeq: this.#smallestSeq,
-      largestSeq: this.#largestSeq,
+      deleteCount: tally.deleteCount,
+      rawKeyBytes: tally.keyBytes,
+      rawValueBytes: tally.valueBytes,
+      smallestSeq: tally.smallestSeq,
+      largestSeq: tally.largestSeq,
       filterBits: filterBytes === undefined ? 0 : (filterBytes.length - 4) * 8,
       smallestKey: this.#smallestKey,
       largestKey,
@@ -284,14 +408,15 @@ export class TableWriter {
       .sort((a, b) => a.segment - b.segment);
   }
 
-  #noteHash(key: Uint8Array, keyStart: number, keyEnd: number): void {
-    if (this.#settings.bloomBitsPerKey < 1) return;
-    if (this.#hashCount === this.#hashes.length) {
-      const grown = new Uint32Array(this.#hashCount * 2);
-      grown.set(this.#hashes);
-      this.#hashes = grown;
-    }
-    this.#hashes[this.#hashCount++] = hashKey(key, keyStart, keyEnd, this.#settings.hashSeed);
+  /** Makes room for the hashes of a block with this many entries. */
+  #reserveHashes(entries: number): void {
+    const tally = this.#tally;
+    if (tally.hashes === undefined) return;
+    const count = tally.hashCount + entries;
+    if (count <= tally.hashes.length) return;
+    const grown = new Uint32Array(Math.max(count, tally.hashes.length * 2));
+    grown.set(tally.hashes);
+    tally.hashes = grown;
   }
 
   /** Ends the open block: the entry of `key` opens the next one. */
@@ -309,25 +434,40 @@ export class TableWriter {
   }
 
   #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {
-    assert(this.#blockCount < BLOCK_COUNT_MAX, "block count");
     const blocks = this.#blocks;
+    this.#indexBlock();
+    this.#reserveHashes(blocks.count);
+    blocks.review(this.#tally);
+    const offset = this.#written + blocks.sealedBytes;
+    this.#noteBlock(blocks.seal(offset, upper, continues, this.#tally.lastSeq, last));
+  }
+
+  /** Gives the lower bound of the next block to the indexes. */
+  #indexBlock(): void {
+    assert(this.#blockCount < BLOCK_COUNT_MAX, "block count");
     this.#separators.add(this.#lower);
     for (const { builder } of this.#models) builder.add(this.#lower);
     this.#separatorBytes += this.#lower.length + 4;
-    const offset = this.#written + blocks.sealedEnd;
-    const length = blocks.seal(offset, upper, continues, this.#lastSeq, last);
+  }
+
+  /** Notes a sealed block of this length; writes blocks when they are enough. */
+  #noteBlock(length: number): void {
+    this.#noteLength(length);
+    if (this.#blocks.sealedBytes >= this.#writeBytes) this.#writeBlocks();
+  }
+
+  #noteLength(length: number): void {
     if (this.#blockCount === this.#blockLengths.length) {
       const grown = new Float64Array(this.#blockCount * 2);
       grown.set(this.#blockLengths);
       this.#blockLengths = grown;
     }
     this.#blockLengths[this.#blockCount++] = length;
-    if (blocks.sealedEnd >= WRITE_BYTES) this.#writeBlocks();
   }
 
   #writeBlocks(): void {
     const blocks = this.#blocks;
-    const bytes = blocks.bytes.subarray(0, blocks.sealedEnd);
+    const bytes = blocks.bytes.subarray(blocks.sealedStart, blocks.sealedEnd);
     if (this.#written === FILE_HEADER_BYTES) {
       const { databaseUuid, uid, number } = this.#options;
       const header = encodeFileHeader({ type: FileType.table, databaseUuid, uid, number });

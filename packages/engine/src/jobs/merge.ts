@@ -8,9 +8,17 @@
  * as the tables hold.
  */
 import type { FileSystem, JobContext } from "@aura/base";
-import { AuraError, assert, compareBytes, FileType, isKnownTag, Kind } from "@aura/base";
-import { learnedIndex } from "@aura/learned-index";
-import { BlockCache, Table } from "@aura/sst";
+import {
+  AuraError,
+  assert,
+  commonPrefix,
+  compareBytes,
+  FileType,
+  isKnownTag,
+  Kind,
+  TRAILER_BYTES,
+} from "@aura/base";
+import type { LentBytes, ScanPlan, TableIdentity, TableScan } from "@aura/sst";
 import {
   encodePointer,
   POINTER_BYTES,
@@ -21,9 +29,9 @@ import {
 } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
-import { MergeCursor } from "../merge-cursor.ts";
-import { RunCursor } from "../run-cursor.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
+import { RunScan, type ScanRange } from "./run-scan.ts";
+import { ScanMerge } from "./scan-merge.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
@@ -39,6 +47,8 @@ export interface KeyBounds {
 export interface MergeInput {
   /** Run slices in read order: newest first. */
   readonly slices: readonly (readonly TableMeta[])[];
+  /** The part of the keys that this job merges, when others merge the rest. */
+  readonly range?: ScanRange;
   /** Tables that may hold older versions of the merged keys, per run, in key order. */
   readonly older: readonly (readonly KeyBounds[])[];
   readonly output: TableOutputSettings;
@@ -63,8 +73,17 @@ export interface MergeOutput {
   readonly bytesRelocated: number;
 }
 
-const SLICE_ENTRIES = 2048;
+/** Entries between two slices, about. */
+const SLICE_ENTRIES = 4096;
 const OPEN_SEGMENTS_MAX = 16;
+/** All read windows together, and the least and most of one. */
+const WINDOWS_BYTES = 8 << 20;
+const WINDOW_BYTES_MIN = 128 << 10;
+const WINDOW_BYTES_MAX = 1 << 20;
+/** Where compressed blocks of one input are unpacked; larger ones get memory of their own. */
+const UNPACKED_BYTES = 128 << 10;
+/** Finished blocks on their way to the disk. */
+const OUTPUT_BYTES = (1 << 20) + (64 << 10);
 
 /** The job body. */
 export function* mergeJob(
@@ -74,16 +93,13 @@ export function* mergeJob(
   const merge = new Merge(input, context.fs);
   let complete = false;
   try {
-    const cursor = merge.cursor;
-    let sinceSlice = 0;
-    for (cursor.first(); cursor.valid; cursor.next()) {
-      merge.step();
-      if (++sinceSlice < SLICE_ENTRIES) continue;
-      sinceSlice = 0;
+    merge.begin();
+    let sliceEnd = SLICE_ENTRIES;
+    while (merge.step()) {
+      if (merge.entriesRead < sliceEnd) continue;
+      sliceEnd = merge.entriesRead + SLICE_ENTRIES;
       yield;
     }
-    // The end of a cursor that failed is not the end of the data.
-    assert(!cursor.failed && !cursor.pending, "the merge read its input to the end");
     const output = merge.finishSync();
     complete = true;
     return output;
@@ -95,11 +111,11 @@ export function* mergeJob(
 }
 
 class Merge {
-  readonly cursor: MergeCursor;
+  entriesRead = 0;
   readonly #input: MergeInput;
   readonly #fs: FileSystem;
-  readonly #open = new Map<number, Table>();
-  readonly #cache = new BlockCache({ capacityBytes: 0 });
+  readonly #memory: MergeMemory;
+  readonly #runs: RunScan[];
   readonly #numbers: OutputNumbers;
   readonly #output: TableOutput;
   readonly #survivors: Survivors;
@@ -109,69 +125,180 @@ class Merge {
   readonly #older: OlderRuns;
   readonly #pointer = new PointerReader();
   readonly #newPointer = new Uint8Array(POINTER_BYTES);
+  /** Key of the entry that is looked at by itself. */
   readonly #key = new Uint8Array(65536);
-  #keyBytes = -1;
+  #order!: ScanMerge;
   #values: ValueReader | undefined;
   #segment: SegmentWriter | undefined;
-  #entriesRead = 0;
   #entriesDropped = 0;
   #bytesRelocated = 0;
 
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
     this.#fs = fs;
+    this.#memory = new MergeMemory(input.slices.length);
     this.#numbers = new OutputNumbers(input.output);
-    this.#output = new TableOutput(fs, input.output, this.#numbers);
+    this.#output = new TableOutput(fs, input.output, this.#numbers, this.#memory.output);
     this.#survivors = new Survivors(input.snapshots);
     this.#kinds = new Map(input.segmentKinds);
     this.#drain = new Set(input.drain);
     this.#older = new OlderRuns(input.older);
-    const open = (meta: TableMeta): Table => this.#table(meta);
-    this.cursor = new MergeCursor(input.slices.map((tables) => new RunCursor(tables, open, true)));
+    const shared = sharedPrefix(input.slices);
+    this.#runs = input.slices.map(
+      (tables, i) =>
+        new RunScan(fs, tables, {
+          range: input.range ?? {},
+          shared,
+          window: this.#memory.windows[i]!,
+          unpacked: this.#memory.unpacked[i]!,
+          identityOf: (meta) => this.#identityOf(meta),
+        }),
+    );
   }
 
-  /** Takes in the entry under the cursor. */
-  step(): void {
-    const { keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd } = this.cursor;
-    if (!isKnownTag(tag)) throw new AuraError("AURA_UNSUPPORTED", `entry of unknown kind ${tag}`);
-    this.#entriesRead++;
-    const newKey = compareBytes(this.#key, 0, this.#keyBytes, keyBytes, keyStart, keyEnd) !== 0;
-    if (newKey) {
-      this.#key.set(keyBytes.subarray(keyStart, keyEnd));
-      this.#keyBytes = keyEnd - keyStart;
+  /** Reads the first blocks. */
+  begin(): void {
+    this.#order = new ScanMerge(this.#runs, this.#input.snapshots.length === 0);
+  }
+
+  /** Takes in the next entries. Returns false at the end. */
+  step(): boolean {
+    const order = this.#order;
+    const { passedOver } = order;
+    const hasMore = order.next();
+    this.entriesRead += order.passedOver - passedOver;
+    this.#entriesDropped += order.passedOver - passedOver;
+    if (!hasMore) return false;
+    if (order.plan.count > 0) this.#takePlan(order.plan);
+    else {
+      this.#takeOne(order.single, order.single.at);
+      this.entriesRead++;
+      order.takeSingle();
     }
+    return true;
+  }
+
+  /** Takes in entries of which each is the newest of its key. */
+  #takePlan(plan: ScanPlan): void {
+    const output = this.#output;
+    const written = output.entryCount;
+    const survivors = this.#input.snapshots.length > 0 ? this.#survivors : undefined;
+    const last = plan.count - 1;
+    survivors?.keep(true, plan.scans[plan.inputs[last]!]!.seqAt(plan.tos[last]! - 1));
+    if (!plan.hasPointers) {
+      while (!plan.isTaken) output.addPlan(plan);
+    } else if (this.#drain.size > 0) this.#takeOneByOne(plan);
+    else {
+      while (!plan.isTaken) {
+        const { next, entry } = plan;
+        output.addPlan(plan);
+        this.#noteReferences(plan, next, entry);
+      }
+    }
+    this.entriesRead += output.entryCount - written;
+  }
+
+  /** Takes in entries whose values may have to move. */
+  #takeOneByOne(plan: ScanPlan): void {
+    for (let range = 0; range < plan.count; range++) {
+      const scan = plan.scans[plan.inputs[range]!]!;
+      const to = plan.tos[range]!;
+      for (let i = plan.froms[range]!; i < to; i++) this.#write(scan, i);
+    }
+  }
+
+  /** Counts the pointers of what was taken from entry `entry` of range `next` on. */
+  #noteReferences(plan: ScanPlan, next: number, entry: number): void {
+    let segment = -1;
+    let bytes = 0;
+    let count = 0;
+    for (let range = next; range < plan.count; range++) {
+      if (range > plan.next) break;
+      const scan = plan.scans[plan.inputs[range]!]!;
+      const from = range === next ? entry : plan.froms[range]!;
+      const to = range === plan.next ? plan.entry : plan.tos[range]!;
+      for (let i = from; i < to; i++) {
+        if (scan.tagAt(i) !== Kind.pointer) continue;
+        const file = this.#readPointer(scan, i);
+        if (file !== segment) {
+          if (count > 0) this.#output.noteReference(segment, bytes, count);
+          this.#kindOf(file);
+          segment = file;
+          bytes = count = 0;
+        }
+        bytes += recordBytes(scan.keyBytesAt(i), this.#pointer.stored);
+        count++;
+      }
+    }
+    if (count > 0) this.#output.noteReference(segment, bytes, count);
+  }
+
+  /** Takes in one entry: keeps it if somebody can see it. */
+  #takeOne(scan: TableScan, i: number): void {
+    const { isNewKey } = this.#order;
+    const tag = scan.tagAt(i);
+    if (!isKnownTag(tag)) throw new AuraError("AURA_UNSUPPORTED", `entry of unknown kind ${tag}`);
     const keep =
-      this.#survivors.keep(newKey || this.#entriesRead === 1, seq) &&
-      !(tag === Kind.delete && this.#canGo(keyBytes, keyStart, keyEnd));
-    if (tag === Kind.pointer) this.#takePointer(keep);
-    else if (keep) {
-      this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
-    } else this.#entriesDropped++;
-    if (keep && !newKey) this.#output.noteShadowed();
+      this.#survivors.keep(isNewKey, scan.seqAt(i)) &&
+      !(tag === Kind.delete && this.#canGo(scan, i));
+    if (!keep) {
+      this.#entriesDropped++;
+      if (tag !== Kind.pointer) return;
+      const file = this.#readPointer(scan, i);
+      const bytes = recordBytes(scan.keyBytesAt(i), this.#pointer.stored);
+      this.#tally.noteDead(file, this.#kindOf(file), bytes);
+      return;
+    }
+    this.#write(scan, i);
+    if (!isNewKey) this.#output.noteShadowed();
+  }
+
+  /** Writes one entry, its value to another segment if it has to move. */
+  #write(scan: TableScan, i: number): void {
+    const output = this.#output;
+    const key = this.#key;
+    const keyEnd = scan.copyKey(i, key, 0);
+    const seq = scan.seqAt(i);
+    const tag = scan.tagAt(i);
+    const from = scan.rowStarts[i]! + TRAILER_BYTES;
+    const to = scan.rowStarts[i + 1]!;
+    if (tag !== Kind.pointer) {
+      output.add(key, 0, keyEnd, seq, tag, scan.bytes, from, to);
+      return;
+    }
+    const file = this.#readPointer(scan, i);
+    const bytes = recordBytes(keyEnd, this.#pointer.stored);
+    const kind = this.#kindOf(file);
+    if (!this.#drain.has(file)) {
+      output.add(key, 0, keyEnd, seq, tag, scan.bytes, from, to);
+      output.noteReference(file, bytes);
+      return;
+    }
+    const segment = this.#relocate(keyEnd);
+    output.add(key, 0, keyEnd, seq, tag, this.#newPointer, 0, POINTER_BYTES);
+    output.noteReference(segment, bytes);
+    this.#tally.noteDead(file, kind, bytes);
+    this.#tally.noteNew(segment, "seg", bytes);
+    this.#bytesRelocated += bytes;
   }
 
   finishSync(): MergeOutput {
+    const { range, slices } = this.#input;
     let entriesExpected = 0;
     let bytesRead = 0;
-    for (const tables of this.#input.slices) {
+    for (const tables of slices) {
       for (const table of tables) {
         entriesExpected += table.entryCount;
         bytesRead += table.bytes;
       }
     }
-    if (this.#entriesRead !== entriesExpected) {
-      throw new AuraError(
-        "AURA_CORRUPTION",
-        "a merge read another number of entries than its tables hold",
-        {
-          expected: entriesExpected,
-          actual: this.#entriesRead,
-        },
-      );
+    // Of the parts of a merge, the owner adds up what they read.
+    if (range === undefined && this.entriesRead !== entriesExpected) {
+      throw miscounted(entriesExpected, this.entriesRead);
     }
     const entriesWritten = this.#output.entryCount;
     assert(
-      entriesWritten + this.#entriesDropped === this.#entriesRead,
+      entriesWritten + this.#entriesDropped === this.entriesRead,
       "entries read are written or dropped",
     );
     const segment = this.#segment;
@@ -182,7 +309,7 @@ class Merge {
       tables,
       segmentChanges: this.#tally.changes(),
       segmentSeal: segment && { number: segment.number, fileBytes: segment.bytes, lastSeq: 0 },
-      entriesRead: this.#entriesRead,
+      entriesRead: this.entriesRead,
       entriesWritten,
       bytesRead,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
@@ -202,49 +329,34 @@ class Merge {
   }
 
   closeSync(): void {
-    this.cursor.close();
-    for (const table of this.#open.values()) table.closeSync();
+    for (const run of this.#runs) run.closeSync();
     this.#values?.closeSync();
     this.#segment?.closeSync();
   }
 
   /** A tombstone goes when no snapshot sees beneath it and nothing older lies below. */
-  #canGo(key: Uint8Array, start: number, end: number): boolean {
-    return this.#survivors.stratum === 0 && !this.#older.mayHold(key, start, end);
+  #canGo(scan: TableScan, i: number): boolean {
+    if (this.#survivors.stratum !== 0) return false;
+    return !this.#older.mayHold(this.#key, 0, scan.copyKey(i, this.#key, 0));
   }
 
-  #takePointer(keep: boolean): void {
-    const { keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd } = this.cursor;
-    const pointer = this.#pointer;
-    if (!pointer.read(valueBytes, valueStart, valueEnd)) {
+  /** Reads the pointer of an entry; returns its file. */
+  #readPointer(scan: TableScan, i: number): number {
+    const at = scan.rowStarts[i]! + TRAILER_BYTES;
+    if (!this.#pointer.read(scan.bytes, at, scan.rowStarts[i + 1]!)) {
       throw new AuraError("AURA_CORRUPTION", "a table holds a pointer of the wrong size");
     }
-    const bytes = recordBytes(keyEnd - keyStart, pointer.stored);
-    const kind = this.#kinds.get(pointer.file);
-    if (kind === undefined) {
-      throw new AuraError("AURA_CORRUPTION", `a table refers to unknown segment ${pointer.file}`);
-    }
-    if (!keep) {
-      this.#entriesDropped++;
-      this.#tally.noteDead(pointer.file, kind, bytes);
-      return;
-    }
-    if (!this.#drain.has(pointer.file)) {
-      this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
-      this.#output.noteReference(pointer.file, bytes);
-      return;
-    }
-    const segment = this.#relocate();
-    this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, this.#newPointer, 0, POINTER_BYTES);
-    this.#output.noteReference(segment, bytes);
-    this.#tally.noteDead(pointer.file, kind, bytes);
-    this.#tally.noteNew(segment, "seg", bytes);
-    this.#bytesRelocated += bytes;
+    return this.#pointer.file;
   }
 
-  /** Copies the record under the pointer to the new segment; leaves the new pointer. */
-  #relocate(): number {
-    const { keyBytes, keyStart, keyEnd } = this.cursor;
+  #kindOf(file: number): SegmentKind {
+    const kind = this.#kinds.get(file);
+    if (kind !== undefined) return kind;
+    throw new AuraError("AURA_CORRUPTION", `a table refers to unknown segment ${file}`);
+  }
+
+  /** Copies the record under the pointer, whose key is `#key`, to the new segment; leaves the new pointer. */
+  #relocate(keyEnd: number): number {
     const { file, offset, stored, raw, codec } = this.#pointer;
     const { directory } = this.#input.output;
     this.#values ??= new ValueReader(
@@ -258,8 +370,8 @@ class Merge {
       stored,
       raw,
       codec,
-      keyBytes,
-      keyStart,
+      this.#key,
+      0,
       keyEnd,
     );
     this.#segment ??= this.#beginSegment();
@@ -277,23 +389,53 @@ class Merge {
     });
   }
 
-  #table(meta: TableMeta): Table {
-    let table = this.#open.get(meta.number);
-    if (table === undefined) {
-      const { directory, databaseUuid, hashSeed } = this.#input.output;
-      table = Table.openSync(this.#fs, {
-        path: filePath(directory, meta.number, "sst"),
-        number: meta.number,
-        uid: meta.uid,
-        databaseUuid,
-        hashSeed,
-        indexFormats: [learnedIndex({ errorBlocks: 1 })],
-        cache: this.#cache,
-      });
-      this.#open.set(meta.number, table);
-    }
-    return table;
+  #identityOf({ number, uid }: TableMeta): TableIdentity {
+    const { directory, databaseUuid } = this.#input.output;
+    return { path: filePath(directory, number, "sst"), number, uid, databaseUuid };
   }
+}
+
+/**
+ * One array for all that a merge moves: read windows, unpacked blocks, blocks on their way out. What
+ * moves inside one array moves faster than between two.
+ */
+class MergeMemory {
+  readonly windows: readonly LentBytes[];
+  readonly unpacked: readonly LentBytes[];
+  readonly output: LentBytes;
+
+  constructor(inputCount: number) {
+    const share = Math.floor(WINDOWS_BYTES / inputCount);
+    const windowBytes = Math.min(WINDOW_BYTES_MAX, Math.max(WINDOW_BYTES_MIN, share));
+    const bytes = new Uint8Array(inputCount * (windowBytes + UNPACKED_BYTES) + OUTPUT_BYTES);
+    let end = 0;
+    const take = (length: number): LentBytes => {
+      end += length;
+      return { bytes, start: end - length, end };
+    };
+    this.windows = Array.from({ length: inputCount }, () => take(windowBytes));
+    this.unpacked = Array.from({ length: inputCount }, () => take(UNPACKED_BYTES));
+    this.output = take(OUTPUT_BYTES);
+  }
+}
+
+/** Returns what the keys of all tables begin with. */
+function sharedPrefix(slices: readonly (readonly TableMeta[])[]): Uint8Array {
+  let shared: Uint8Array | undefined;
+  for (const tables of slices) {
+    for (const { smallestKey, largestKey } of tables) {
+      shared ??= smallestKey;
+      for (const key of [smallestKey, largestKey]) {
+        shared = shared.subarray(0, commonPrefix(shared, 0, shared.length, key, 0, key.length));
+      }
+    }
+  }
+  return (shared ?? new Uint8Array(0)).slice();
+}
+
+function miscounted(expected: number, actual: number): AuraError {
+  const message = "a merge read another number of entries than its tables hold";
+  return new AuraError("AURA_CORRUPTION", message, { expected, actual });
 }
 
 /** Answers, for ascending keys, whether an older run may hold a key. */

@@ -6,7 +6,7 @@
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { TableWriter } from "@aura/sst";
+import { type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
@@ -58,6 +58,7 @@ export class TableOutput {
   readonly #fs: FileSystem;
   readonly #settings: TableOutputSettings;
   readonly #numbers: OutputNumbers;
+  readonly #buffer: LentBytes | undefined;
   readonly #tables: TableMeta[] = [];
   readonly #paths: string[] = [];
   #writer: TableWriter | undefined;
@@ -65,10 +66,19 @@ export class TableOutput {
   #identity: { number: number; uid: Uid } | undefined;
   readonly #lastKey = new Uint8Array(65536);
   #lastKeyBytes = -1;
+  /** Blocks of the table when it had room for more than one further block. */
+  #roomyAt = -1;
   entryCount = 0;
   #shadowedCount = 0;
 
-  constructor(fs: FileSystem, settings: TableOutputSettings, numbers: OutputNumbers) {
+  /** `buffer`: memory for blocks, this output's alone; see `TableWriterOptions`. */
+  constructor(
+    fs: FileSystem,
+    settings: TableOutputSettings,
+    numbers: OutputNumbers,
+    buffer?: LentBytes,
+  ) {
+    this.#buffer = buffer;
     this.#fs = fs;
     this.#settings = settings;
     this.#numbers = numbers;
@@ -96,10 +106,26 @@ export class TableOutput {
     writer ??= this.#begin();
     writer.add(key, keyStart, keyEnd, seq, tag, value, valueStart, valueEnd);
     this.entryCount++;
-    if (this.#isFull(writer)) {
-      for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
-      this.#lastKeyBytes = keyEnd - keyStart;
+    if (this.#isFull(writer)) this.#noteLastKey(key, keyStart, keyEnd);
+  }
+
+  /**
+   * Adds what a plan has still to be taken, at least one entry, and not beyond the end of a table:
+   * all that was taken stands in one.
+   */
+  addPlan(plan: ScanPlan): void {
+    let writer = this.#writer;
+    if (writer !== undefined && this.#isFull(writer)) {
+      this.#finishTable();
+      writer = undefined;
     }
+    writer ??= this.#begin();
+    const bytesMax =
+      this.#numbers.left > 2 ? this.#settings.tableBytesMax : Number.POSITIVE_INFINITY;
+    const before = writer.entryCount;
+    writer.addPlan(plan, bytesMax);
+    this.entryCount += writer.entryCount - before;
+    if (this.#isFull(writer)) this.#lastKeyBytes = writer.copyLastKey(this.#lastKey);
   }
 
   /** Notes that the entry added last is seen by snapshots only. */
@@ -107,9 +133,9 @@ export class TableOutput {
     this.#shadowedCount++;
   }
 
-  /** Notes that the entry added last refers to a record of `bytes` in `segment`. */
-  noteReference(segment: number, bytes: number): void {
-    this.#writer!.noteReference(segment, bytes);
+  /** Notes that the `count` entries added last refer to records of `bytes` together in `segment`. */
+  noteReference(segment: number, bytes: number, count = 1): void {
+    this.#writer!.noteReference(segment, bytes, count);
   }
 
   /** Completes the last table and makes all names durable. Returns the tables in key order. */
@@ -131,9 +157,22 @@ export class TableOutput {
     }
   }
 
-  /** The last number but one is for the last table, which takes whatever comes. */
+  #noteLastKey(key: Uint8Array, keyStart: number, keyEnd: number): void {
+    for (let i = keyStart; i < keyEnd; i++) this.#lastKey[i - keyStart] = key[i]!;
+    this.#lastKeyBytes = keyEnd - keyStart;
+  }
+
+  /**
+   * Whether the table has its size. Asked for every entry: while there is room for two more blocks,
+   * once per block is enough. The last number but one is for the last table, which takes whatever
+   * comes.
+   */
   #isFull(writer: TableWriter): boolean {
-    return writer.estimatedBytes >= this.#settings.tableBytesMax && this.#numbers.left > 2;
+    if (writer.blockCount === this.#roomyAt) return false;
+    const { tableBytesMax, blockBytes } = this.#settings;
+    const left = tableBytesMax - writer.estimatedBytes;
+    if (left > 2 * blockBytes) this.#roomyAt = writer.blockCount;
+    return left <= 0 && this.#numbers.left > 2;
   }
 
   #begin(): TableWriter {
@@ -148,6 +187,7 @@ export class TableOutput {
       uid,
       number,
       keyspace: KEYSPACE,
+      buffer: this.#buffer,
       settings: {
         blockBytes: settings.blockBytes,
         codec: settings.codec,
@@ -157,6 +197,7 @@ export class TableOutput {
       },
     });
     this.#lastKeyBytes = -1;
+    this.#roomyAt = -1;
     return this.#writer;
   }
 

@@ -1,0 +1,149 @@
+/**
+ * One merge under way: the jobs that it is cut into, by ranges of keys, and what they brought. All
+ * of it is published at once, or none.
+ */
+import type { Job } from "@aura/base";
+import { AuraError, compareKeys } from "@aura/base";
+import type { MergeChoice } from "@aura/compaction-rl";
+import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
+import type { ScanRange } from "./jobs/run-scan.ts";
+import type { Run, TableMeta } from "./version.ts";
+
+/** A merge, whoever asked for it. */
+export type MergePlan = Pick<
+  MergeChoice,
+  "inputs" | "outputLevel" | "outputRunId" | "tableBytesMax" | "drain"
+> & { readonly reason: string };
+
+/** Input tables of one run, in key order. */
+export interface Slice {
+  readonly level: number;
+  readonly run: Run;
+  readonly tables: readonly TableMeta[];
+}
+
+/** What becomes of a merge. `onFailed` undefined: the policy asked for it, and will again. */
+export interface MergeEnd {
+  readonly onDone: () => void;
+  readonly onFailed: ((error: Error) => void) | undefined;
+}
+
+/** A merge and its parts. */
+export class MergeTask {
+  readonly plan: MergePlan;
+  readonly slices: readonly Slice[];
+  readonly end: MergeEnd;
+  /** The first failure; the parts that were not begun are given up. */
+  error: Error | undefined;
+  readonly #inputs: readonly MergeInput[];
+  readonly #outputs: (MergeOutput | undefined)[];
+  readonly #jobs = new Set<Job>();
+  #next = 0;
+
+  constructor(
+    plan: MergePlan,
+    slices: readonly Slice[],
+    inputs: readonly MergeInput[],
+    end: MergeEnd,
+  ) {
+    this.plan = plan;
+    this.slices = slices;
+    this.end = end;
+    this.#inputs = inputs;
+    this.#outputs = inputs.map(() => undefined);
+  }
+
+  /** Whether parts wait to be begun. */
+  get hasNext(): boolean {
+    return this.error === undefined && this.#next < this.#inputs.length;
+  }
+
+  /** Whether nothing of it runs or waits. */
+  get hasEnded(): boolean {
+    return this.#jobs.size === 0 && !this.hasNext;
+  }
+
+  /**
+   * Begins the next part: `submit` is given its input and what to do with its result. `onPart` is
+   * called when it ended, whatever its end was.
+   */
+  beginNext(
+    submit: (
+      input: MergeInput,
+      onDone: (output: MergeOutput) => void,
+      onError: (error: Error) => void,
+    ) => Job,
+    onPart: () => void,
+  ): void {
+    const part = this.#next++;
+    const ended = (): void => {
+      this.#jobs.delete(job);
+      onPart();
+    };
+    const job = submit(
+      this.#inputs[part]!,
+      (output) => {
+        this.#outputs[part] = output;
+        ended();
+      },
+      (error) => {
+        this.error ??= error;
+        this.cancel();
+        ended();
+      },
+    );
+    this.#jobs.add(job);
+  }
+
+  /** Ends what runs and gives up the rest. */
+  cancel(): void {
+    this.error ??= new AuraError("AURA_ABORTED", "the merge was cancelled");
+    for (const job of this.#jobs) job.cancel();
+  }
+
+  /** What the parts brought that ended well, in key order. */
+  get outputs(): MergeOutput[] {
+    return this.#outputs.filter((output) => output !== undefined);
+  }
+
+  /** Returns an error unless the parts have read every entry of the tables once. */
+  miscount(): AuraError | undefined {
+    let expected = 0;
+    for (const { tables } of this.slices) for (const table of tables) expected += table.entryCount;
+    const actual = this.outputs.reduce((sum, output) => sum + output.entriesRead, 0);
+    if (actual === expected) return undefined;
+    const message = "a merge read another number of entries than its tables hold";
+    return new AuraError("AURA_CORRUPTION", message, { expected, actual });
+  }
+}
+
+/**
+ * Cuts the keys of some tables into ranges of about `partBytes`, at bounds of tables: the only ones
+ * known without reading. Returns one range, open on both sides, when there is nothing to cut.
+ */
+export function cutRanges(tables: readonly TableMeta[], partBytes: number): ScanRange[] {
+  const total = tables.reduce((sum, table) => sum + table.bytes, 0);
+  const bounds = tables.map((table) => table.smallestKey).sort(compareKeys);
+  const ranges: ScanRange[] = [];
+  let from: Uint8Array | undefined;
+  let cutBytes = 0;
+  for (const key of bounds) {
+    const bytes = bytesBelow(tables, key);
+    if (bytes - cutBytes < partBytes || total - bytes < partBytes / 2) continue;
+    ranges.push({ from, to: key });
+    from = key;
+    cutBytes = bytes;
+  }
+  ranges.push({ from, to: undefined });
+  return ranges;
+}
+
+/** Returns about how many bytes lie in front of a key: half of a table that the key is inside of. */
+function bytesBelow(tables: readonly TableMeta[], key: Uint8Array): number {
+  let bytes = 0;
+  for (const table of tables) {
+    if (compareKeys(table.largestKey, key) < 0) bytes += table.bytes;
+    else if (compareKeys(table.smallestKey, key) < 0) bytes += table.bytes / 2;
+  }
+  return bytes;
+}
