@@ -161,6 +161,7 @@ function losingJobs(
       get outstanding() {
         return queue.outstanding;
       },
+      isServed: (lane) => queue.isServed(lane),
       submit: (lane, name, input, onDone, onError) => {
         if (name !== "merge") return queue.submit(lane, name, input, onDone, onError);
         running++;
