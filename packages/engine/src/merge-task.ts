@@ -123,12 +123,19 @@ export class MergeTask {
  */
 export function cutRanges(tables: readonly TableMeta[], partBytes: number): ScanRange[] {
   const total = tables.reduce((sum, table) => sum + table.bytes, 0);
-  const bounds = tables.map((table) => table.smallestKey).sort(compareKeys);
+  const begins = [...tables].sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
+  const ends = [...tables].sort((a, b) => compareKeys(a.largestKey, b.largestKey));
   const ranges: ScanRange[] = [];
   let from: Uint8Array | undefined;
   let cutBytes = 0;
-  for (const key of bounds) {
-    const bytes = bytesBelow(tables, key);
+  // Bytes in front of a bound: those of tables that end there, half of those that it is inside of.
+  let bytes = 0;
+  let begun = 0;
+  let ended = 0;
+  for (const { smallestKey: key } of begins) {
+    for (; compareKeys(begins[begun]!.smallestKey, key) < 0; begun++)
+      bytes += begins[begun]!.bytes / 2;
+    for (; compareKeys(ends[ended]!.largestKey, key) < 0; ended++) bytes += ends[ended]!.bytes / 2;
     if (bytes - cutBytes < partBytes || total - bytes < partBytes / 2) continue;
     ranges.push({ from, to: key });
     from = key;
@@ -136,14 +143,4 @@ export function cutRanges(tables: readonly TableMeta[], partBytes: number): Scan
   }
   ranges.push({ from, to: undefined });
   return ranges;
-}
-
-/** Returns about how many bytes lie in front of a key: half of a table that the key is inside of. */
-function bytesBelow(tables: readonly TableMeta[], key: Uint8Array): number {
-  let bytes = 0;
-  for (const table of tables) {
-    if (compareKeys(table.largestKey, key) < 0) bytes += table.bytes;
-    else if (compareKeys(table.smallestKey, key) < 0) bytes += table.bytes / 2;
-  }
-  return bytes;
 }

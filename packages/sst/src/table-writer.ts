@@ -237,6 +237,7 @@ export class TableWriter {
     if (plan.isBlock && this.#copyBlock(plan)) return;
     if (!plan.isBlock) this.#blocksInRow = 0;
     if (this.#entryCount === 0) this.#smallestKey = this.#nextKey(plan).slice();
+    else if (blocks.count === 0) this.#commonWithLast(this.#nextKey(plan));
     let isTaken = false;
     for (;;) {
       const before = blocks.count;
@@ -247,12 +248,7 @@ export class TableWriter {
       // Whoever asked for a limit begins another table here.
       if (isTaken && this.estimatedBytes >= bytesMax) break;
       const key = this.#nextKey(plan);
-      const { keys, lastKeyStart, lastKeyEnd } = blocks;
-      const common = commonPrefix(keys, lastKeyStart, lastKeyEnd, key, 0, key.length);
-      const ascends =
-        common < key.length &&
-        (lastKeyStart + common === lastKeyEnd || keys[lastKeyStart + common]! < key[common]!);
-      assert(ascends, "entries in internal order");
+      const common = this.#commonWithLast(key);
       this.#sealBlock(key, 0, false, common);
     }
     // For `add`, which compares with the entry before.
@@ -298,6 +294,17 @@ export class TableWriter {
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
     return true;
+  }
+
+  /** Returns what a key shares with the last one; throws unless it comes behind it. */
+  #commonWithLast(key: Uint8Array): number {
+    const { keys, lastKeyStart, lastKeyEnd } = this.#blocks;
+    const common = commonPrefix(keys, lastKeyStart, lastKeyEnd, key, 0, key.length);
+    const ascends =
+      common < key.length &&
+      (lastKeyStart + common === lastKeyEnd || keys[lastKeyStart + common]! < key[common]!);
+    assert(ascends, "entries in internal order");
+    return common;
   }
 
   /** Returns the key of the entry that a plan goes on with, borrowed until the next call. */
