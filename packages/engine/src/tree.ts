@@ -41,6 +41,8 @@ export interface TreeParts {
   readonly freeReserve: () => void;
   /** A table or segment file is about to be removed: close it. */
   readonly onFileGone: (kind: "sst" | "segment", number: number) => void;
+  /** Whether the file of a segment that the tree has dropped stays: somebody reads it as a log. */
+  readonly isKept: (segment: SegmentMeta) => boolean;
   /** All edits up to a version are durable. */
   readonly onDurable: (version: Version) => void;
 }
@@ -252,7 +254,7 @@ export class Tree {
       const path = filePath(directory, segment.number, segment.kind);
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
-        this.removeFiles([path]);
+        if (!this.#parts.isKept(segment)) this.removeFiles([path]);
         events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }
