@@ -125,6 +125,49 @@ describe("a feed", () => {
     await db.close();
   });
 
+  test("misses no write, whenever it comes", async () => {
+    const db = await open(new SimFs());
+    const feed = db.changes();
+    for (let ticks = 0; ticks < 30; ticks++) {
+      const next = feed.next();
+      for (let i = 0; i < ticks; i++) await Promise.resolve();
+      db.putSync("key", ticks % 2 === 0 ? LARGE : "small");
+      expect(await waits(next)).toBe(false);
+      expect((await next).value!.lastSeq).toBe(ticks + 1);
+    }
+    await db.close();
+  });
+
+  test("does not look at what is still being appended", async () => {
+    const tasks: (() => void)[] = [];
+    let held = false;
+    const fs = new SimFs({ schedule: (task) => (held ? tasks.push(task) : queueMicrotask(task)) });
+    const db = await open(fs, { memtable: { maxSize: 4 << 20 }, wal: { maxFileSize: 4 << 20 } });
+    // Until zeros stand ahead of the log's end.
+    for (let i = 0; i < 20; i++) db.putSync(`${i}`, "small", { sync: true });
+    await fewTurns();
+    expect(fs.readFile(files(fs, ".wal")[0]!).length).toBeGreaterThan(500_000);
+    const feed = db.changes();
+    for (const key of ["a", "b", "c"]) db.putSync(key, "small");
+    held = true;
+    const batch = new WriteBatch();
+    for (let i = 0; i < 10_000; i++) batch.put(`key ${i}`, "v".repeat(150));
+    const written = [db.write(batch), db.write(batch)];
+    await fewTurns();
+    expect(tasks).toHaveLength(1);
+    const before = take(feed, 3);
+    expect(await waits(before)).toBe(false);
+    expect(await before).toEqual(["21-21: +a=small", "22-22: +b=small", "23-23: +c=small"]);
+    const next = feed.next();
+    expect(await waits(next)).toBe(true);
+    held = false;
+    for (const task of tasks.splice(0)) task();
+    await Promise.all(written);
+    expect((await next).value!.lastSeq).toBe(10_023);
+    expect((await feed.next()).value!.lastSeq).toBe(20_023);
+    await db.close();
+  });
+
   test("never shows a group that failed, though its bytes are on the disk", async () => {
     const fs = new SimFs();
     const db = await open(fs);
