@@ -11,6 +11,7 @@ export type AuraErrorCode =
   | "AURA_BATCH_TOO_LARGE" // a batch that no memtable can hold
   | "AURA_CLOSED" // the database, snapshot or cursor is closed
   | "AURA_NOT_FOUND" // a database or file that must exist does not
+  | "AURA_HISTORY_GONE" // a change feed asks for operations that no log holds (any more)
   | "AURA_LOCKED" // another handle or process holds the directory
   | "AURA_CORRUPTION" // bytes on disk fail their check; names file and offset
   | "AURA_UNSUPPORTED" // a newer format, an unknown feature bit, kind or codec; files untouched

@@ -7,6 +7,7 @@ import { AuraError } from "@aura/base";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
+import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
 import type { Receipt } from "./commit.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
@@ -318,6 +319,16 @@ export class AuraDB {
     return this.#parts.snapshots.create(this.#parts.visibleSeq());
   }
 
+  /**
+   * The committed groups above the sequence number `since`, in order, and on with those written
+   * later. Their logs are kept from this call on, until they were handed out or the feed ends. Throws
+   * AURA_HISTORY_GONE when some are gone already (`expected`: the oldest that can be had), AURA_ABORTED.
+   */
+  changes(options?: ChangesOptions): ChangeFeed {
+    this.#assertOpen();
+    return openFeed(this.#parts, options);
+  }
+
   /** Makes everything that was written so far survive power loss. */
   async sync(): Promise<void> {
     this.#assertOpen();
@@ -424,6 +435,7 @@ export class AuraDB {
     if (cursors.size > 0) events.announce("cursorLeft", { count: cursors.size });
     for (const cursor of [...cursors]) cursor.close();
     parts.snapshots.releaseAll();
+    const feedsClosed = closeFeeds(parts.feeds);
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
@@ -431,6 +443,7 @@ export class AuraDB {
     } catch (error) {
       failure = error;
     }
+    await feedsClosed;
     failure ??= health.untold;
     health.close();
     compactor.cancel();

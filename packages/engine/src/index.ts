@@ -4,6 +4,8 @@ export { AuraError, type AuraErrorCode } from "@aura/base";
 export { AuraDB, type KeyRangeOptions, type ReadOptions, type WriteOptions } from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
+export type { ChangeFeed, ChangesOptions } from "./change-feed.ts";
+export type { Change, ChangeGroup } from "./change-group.ts";
 export type { Receipt } from "./commit.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";

@@ -73,6 +73,8 @@ export class Journal {
   appendedSeq: number;
   /** Bytes appended, for stats. */
   bytesAppended = 0;
+  /** Hears of each group that was appended; must not throw. */
+  onAppended: (() => void) | undefined;
 
   constructor(place: JournalPlace, start: JournalStart) {
     this.#place = place;
@@ -296,6 +298,7 @@ export class Journal {
     this.appendedSeq = group.lastSeq;
     this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
     this.syncs.noteAppended(log);
+    if (this.onAppended !== undefined) this.onAppended();
   }
 
   #fileFor(kind: StreamKind): LogFile {

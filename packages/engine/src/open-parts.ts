@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
 import { leveledPolicy } from "@aura/compaction-rl";
+import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
@@ -16,6 +17,7 @@ import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
+import { LogCatalog } from "./log-catalog.ts";
 import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
 import { OutputPlanner } from "./output-planner.ts";
@@ -60,6 +62,8 @@ export interface DatabaseParts {
   readonly reserve: Reserve;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
+  readonly catalog: LogCatalog;
+  readonly feeds: Set<ChangeFeed>;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
@@ -209,8 +213,15 @@ function assemble(
   );
   const oldLogs = [...recovered.oldLogs];
   let flushedSeq = version.flushedSeq;
+  const catalog = new LogCatalog({
+    directory,
+    journal,
+    oldLogs,
+    flushedSeq,
+    removeFiles: (paths) => tree.removeFiles(paths),
+  });
   const removeObsoleteLogs = (): void => {
-    tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions));
+    tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
   };
   /** A log could not be synced: another try would succeed without writing what is lost. */
   const onSyncFailed = (error: Error): void => {
@@ -242,7 +253,9 @@ function assemble(
         if (kind === "sst") tables.forget(number);
         else values.forget(number);
       },
+      isKept: (segment) => catalog.keepsSegment(segment),
       onDurable: (durable) => {
+        catalog.keepVoids();
         journal.noteFlushed(durable.flushedSeq);
         flushedSeq = durable.flushedSeq;
         removeObsoleteLogs();
@@ -351,6 +364,8 @@ function assemble(
     compactor,
     reserve,
     oldLogs,
+    catalog,
+    feeds: new Set(),
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
@@ -385,6 +400,7 @@ function obsoleteLogs(
   oldLogs: OldLog[],
   flushedSeq: number,
   versions: VersionSet,
+  catalog: LogCatalog,
 ): string[] {
   const { segments } = versions.current;
   const gone = journal.forget((log) => {
@@ -394,15 +410,15 @@ function obsoleteLogs(
   const paths: string[] = [];
   for (const log of gone) {
     // A log that held values is a segment by now, and leaves as one.
-    const empty = log.lastSeq === log.createdAtSeq;
-    if (log.kind === "wal" || empty) paths.push(filePath(directory, log.number, log.kind));
+    const goes = log.kind === "wal" || log.lastSeq === log.createdAtSeq;
+    if (catalog.leave(log, goes)) paths.push(filePath(directory, log.number, log.kind));
   }
   for (let i = oldLogs.length - 1; i >= 0; i--) {
     const log = oldLogs[i]!;
     if (log.lastSeq > flushedSeq) continue;
     if (log.kind === "vlog" && segments.get(log.number)?.fileBytes === 0) continue;
     oldLogs.splice(i, 1);
-    if (log.kind === "wal" || log.empty) paths.push(log.path);
+    if (catalog.leave(log, log.kind === "wal" || log.empty)) paths.push(log.path);
   }
   return paths;
 }

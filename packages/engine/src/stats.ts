@@ -57,6 +57,14 @@ export interface Stats {
   };
   readonly openSnapshots: number;
   readonly openCursors: number;
+  readonly changeFeeds: {
+    readonly open: number;
+    /** The last sequence number that the slowest has handed out; undefined without feeds. */
+    readonly oldestSeq: number | undefined;
+    /** Logs that exist only because a feed has not read them yet. */
+    readonly pinnedFiles: number;
+    readonly pinnedBytes: number;
+  };
   /** What made the database read-only, if anything did. */
   readonly failure: string | undefined;
 }
@@ -117,6 +125,17 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
+    changeFeeds: feedStats(parts),
     failure: parts.health.failure?.message,
+  };
+}
+
+function feedStats({ feeds, catalog }: DatabaseParts): Stats["changeFeeds"] {
+  const { files, bytes } = catalog.pinned();
+  return {
+    open: feeds.size,
+    oldestSeq: feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.seq)),
+    pinnedFiles: files,
+    pinnedBytes: bytes,
   };
 }

@@ -14,7 +14,7 @@ import { filePath } from "./file-names.ts";
 import type { Health } from "./health.ts";
 import type { Identity } from "./manifest.ts";
 import { MANIFEST_BYTES_MAX, ManifestWriter } from "./manifest.ts";
-import type { Version } from "./version.ts";
+import type { SegmentMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** An edit without the counters, which the tree adds. */
@@ -41,6 +41,8 @@ export interface TreeParts {
   readonly freeReserve: () => void;
   /** A table or segment file is about to be removed: close it. */
   readonly onFileGone: (kind: "sst" | "segment", number: number) => void;
+  /** Whether the file of a segment that the tree has dropped stays: somebody reads it as a log. */
+  readonly isKept: (segment: SegmentMeta) => boolean;
   /** All edits up to a version are durable. */
   readonly onDurable: (version: Version) => void;
 }
@@ -85,12 +87,12 @@ export class Tree {
     let after = applyEdit(before, edit);
     const emptied = emptySegments(after);
     if (emptied.length > 0) {
-      edit = { ...edit, segmentsRemoved: emptied };
+      edit = { ...edit, segmentsRemoved: emptied.map(({ number }) => number) };
       after = applyEdit(before, edit);
     }
     this.#write(edit, after);
     this.#parts.versions.install(after);
-    this.#retireFiles(before, after);
+    this.#retireFiles(before, after, emptied);
     this.#syncLater();
     return after;
   }
@@ -235,7 +237,8 @@ export class Tree {
     this.#syncLater();
   }
 
-  #retireFiles(before: Version, after: Version): void {
+  /** `emptied`: the segments that leave, also those that the edit was the first to name. */
+  #retireFiles(before: Version, after: Version, emptied: readonly SegmentMeta[]): void {
     const { versions, directory, events } = this.#parts;
     const live = new Set<number>();
     for (const table of after.tables()) live.add(table.number);
@@ -247,12 +250,11 @@ export class Tree {
         this.removeFiles([path]);
       });
     }
-    for (const segment of before.segments.values()) {
-      if (after.segments.has(segment.number)) continue;
+    for (const segment of emptied) {
       const path = filePath(directory, segment.number, segment.kind);
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
-        this.removeFiles([path]);
+        if (!this.#parts.isKept(segment)) this.removeFiles([path]);
         events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }
@@ -260,11 +262,11 @@ export class Tree {
 }
 
 /** Sealed segments that no table refers to and whose log is flushed. */
-function emptySegments(version: Version): number[] {
-  const numbers: number[] = [];
+function emptySegments(version: Version): SegmentMeta[] {
+  const empty: SegmentMeta[] = [];
   for (const segment of version.segments.values()) {
     const sealed = segment.fileBytes > 0 && segment.lastSeq <= version.flushedSeq;
-    if (sealed && segment.deadCount === segment.totalCount) numbers.push(segment.number);
+    if (sealed && segment.deadCount === segment.totalCount) empty.push(segment);
   }
-  return numbers;
+  return empty;
 }

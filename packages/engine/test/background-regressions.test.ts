@@ -183,3 +183,15 @@ describe("a worker that dies at its first sync", () => {
     });
   });
 });
+
+test("a log with values that all died before their flush is removed with it", async () => {
+  const fs = new SimFs();
+  const db = await openSim(fs);
+  db.putSync("k", pad.repeat(20));
+  db.putSync("k", "short");
+  expect(fs.list(directory).filter((path) => path.endsWith(".vlog"))).toHaveLength(1);
+  await db.flush();
+  await db.idle();
+  expect(fs.list(directory).filter((path) => path.endsWith(".vlog"))).toEqual([]);
+  await db.close();
+});

@@ -4,8 +4,13 @@
  * A frame is handed out only when its header and the covered part of its payload verify. The
  * attached part verifies itself: its reader calls `reject` when it does not. Whether an end is a
  * torn tail or corruption is not decided here; the reader gathers what there is to decide it by.
+ *
+ * The end of a log that is still being written is where the writer was when its bytes were read:
+ * `resume` forgets them and looks again. Frames before the end were whole and never change, so none
+ * is handed out twice; a frame half written ends the log until it is whole.
  */
 import {
+  assert,
   contentHash,
   corruption,
   decodeFileHeader,
@@ -24,6 +29,18 @@ import { ReadWindow } from "./read-window.ts";
 export interface ReadLogSettings {
   /** The log counts as ending here, whatever stands behind it; a shorter file is `truncated`. */
   readonly validBytes?: number;
+  /**
+   * The log is still being written. That the file gets shorter while it is read (zeros filled ahead
+   * are cut off when a log ends) is then an end, not damage. Default false.
+   */
+  readonly live?: boolean;
+  /**
+   * Frames whose stamps all lie at or below this are passed over by their headers; their payloads
+   * are not verified, and not read where they are long. Default 0: none is.
+   */
+  readonly above?: number;
+  /** Offset of the first frame to read, known from an earlier reading or the writer. */
+  readonly startAt?: number;
 }
 
 /** How a log ends. */
@@ -48,7 +65,7 @@ export interface LogEnd {
 export function readLog(fs: FileSystem, path: string, settings: ReadLogSettings = {}): LogReader {
   const file = fs.openSync(path, "read");
   try {
-    return new LogReader(file, settings.validBytes);
+    return new LogReader(file, settings);
   } catch (error) {
     file.closeSync();
     throw error;
@@ -94,8 +111,8 @@ export class LogReader {
   readonly header: FileHeader;
   /** The log's preamble; the caller's to keep. */
   readonly preamble: Uint8Array;
-  /** Bytes of the file when it was opened. */
-  readonly fileBytes: number;
+  /** Bytes of the file when it was opened, or resumed last. */
+  fileBytes: number;
 
   /** Offset of the current frame. */
   offset = 0;
@@ -106,7 +123,7 @@ export class LogReader {
   flags = 0;
   /** Checksum of the current frame's header (of the preamble's before the first). */
   checksum = 0;
-  /** Borrowed until the next `next`: the payload of the current frame, in two parts. */
+  /** Borrowed until the next `next` or `load`: the payload of the current frame, in two parts. */
   bytes: Uint8Array = new Uint8Array(0);
   coveredStart = 0;
   coveredEnd = 0;
@@ -124,27 +141,40 @@ export class LogReader {
 
   readonly #file: FileHandle;
   readonly #window: ReadWindow;
-  readonly #limit: number;
-  readonly #wantedBytes: number;
+  readonly #above: number;
+  /** Looks at frames that `load` makes resident; the current frame stays what it is. */
+  readonly #peeked: FrameHeader = new FrameHeader();
+  #validBytes: number | undefined;
   readonly #frame: FrameHeader = new FrameHeader();
   #next = FILE_HEADER_BYTES;
 
   /** Use `readLog`. Takes over `file`, unless it throws. */
-  constructor(file: FileHandle, validBytes: number | undefined) {
+  constructor(file: FileHandle, settings: ReadLogSettings) {
+    const { validBytes, live = false, above = 0, startAt } = settings;
     this.path = file.path;
     this.#file = file;
+    this.#above = above;
     this.fileBytes = file.sizeSync();
-    this.#wantedBytes = validBytes ?? this.fileBytes;
-    this.#limit = Math.min(this.#wantedBytes, this.fileBytes);
-    this.#window = new ReadWindow(file, this.#limit);
-    if (this.#limit < FILE_HEADER_BYTES) throw corruption(this.path, 0, "no whole file header");
-    const at = this.#window.ensure(0, FILE_HEADER_BYTES);
+    this.#validBytes = validBytes;
+    const limit = Math.min(validBytes ?? this.fileBytes, this.fileBytes);
+    this.#window = new ReadWindow(file, limit, live);
+    const at = limit < FILE_HEADER_BYTES ? -1 : this.#window.ensure(0, FILE_HEADER_BYTES);
+    if (at < 0) throw corruption(this.path, 0, "no whole file header");
     const head = this.#window.bytes.slice(at, at + FILE_HEADER_BYTES);
     this.header = decodeFileHeader(head, this.path);
     if (!this.#step() || (this.flags & FrameFlag.preamble) === 0) {
       throw corruption(this.path, FILE_HEADER_BYTES, this.#endReason("no preamble"));
     }
     this.preamble = this.bytes.slice(this.coveredStart, this.coveredEnd);
+    if (startAt !== undefined) {
+      assert(startAt >= this.#next, "a log is read from behind its preamble");
+      this.#next = startAt;
+    }
+  }
+
+  /** Offset behind the current frame: where the next one begins. */
+  get nextOffset(): number {
+    return this.#next;
   }
 
   /** Moves to the next frame. Returns false, with `end` set, when there is no good one. */
@@ -153,6 +183,37 @@ export class LogReader {
     if ((this.flags & FrameFlag.preamble) === 0) return true;
     this.#next = this.offset;
     return this.#stop("bad", "a second preamble");
+  }
+
+  /**
+   * Reads what the next `next` needs through the thread pool, so that it reads no file itself. The
+   * current frame's bytes are gone. Nothing else may be called until it settles. Throws AURA_IO,
+   * AURA_CORRUPTION.
+   */
+  async load(): Promise<void> {
+    while (this.end === undefined) {
+      const length = this.#neededBytes();
+      if (length === 0 || this.#window.holds(this.#next, length)) return;
+      await this.#window.load(this.#next, length);
+    }
+  }
+
+  /**
+   * After the end: looks at the file again and lets `next` go on behind the last good frame, with
+   * what was written meanwhile. Bytes that were read and are no frame (zeros, half a frame, a frame
+   * that was rejected) are read anew. `validBytes` is the log's new valid length, if it is known; the
+   * file's own length is used without it. Does nothing before the end. Costs one `fstat`; the next
+   * `next` reads a few KiB. What it does not do is wait: when to call it is the caller's choice.
+   */
+  resume(validBytes?: number): void {
+    if (this.end === undefined) return;
+    this.fileBytes = this.#file.sizeSync();
+    this.#validBytes = validBytes;
+    this.#window.drop();
+    this.#window.limit = Math.min(validBytes ?? this.fileBytes, this.fileBytes);
+    this.end = undefined;
+    this.laterFrame = undefined;
+    this.zerosFrom = undefined;
   }
 
   /** Declares the current frame bad: its attached part does not verify. The log ends before it. */
@@ -171,8 +232,9 @@ export class LogReader {
     if (end === undefined || this.zerosFrom !== undefined) return;
     // The frame at the end itself, if there is one, is known already.
     const known = end.frame === undefined ? 0 : 1;
-    const from = Math.min(this.#limit, end.offset + known);
-    const scan = scanForFrames(this.#window, this.header.uid, from, this.#limit);
+    const { limit } = this.#window;
+    const from = Math.min(limit, end.offset + known);
+    const scan = scanForFrames(this.#window, this.header.uid, from, limit);
     this.laterFrame = scan.laterFrame;
     this.zerosFrom = scan.zerosFrom;
     if (scan.durable > this.durableSeen) this.durableSeen = scan.durable;
@@ -188,7 +250,7 @@ export class LogReader {
     if (end === undefined || zerosFrom === undefined || this.laterFrame !== undefined) return false;
     if (end.kind !== "bad") return end.kind === "truncated";
     const frameEnd = end.offset + (end.frame?.bytes ?? FRAME_HEADER_BYTES);
-    return zerosFrom < frameEnd && frameEnd < this.#limit;
+    return zerosFrom < frameEnd && frameEnd < this.#window.limit;
   }
 
   /** Closes the file. Idempotent. */
@@ -197,43 +259,81 @@ export class LogReader {
   }
 
   #step(): boolean {
-    const offset = this.#next;
-    const remaining = this.#limit - offset;
-    if (remaining <= 0) {
-      if (this.#wantedBytes <= this.#limit) return this.#stop("clean", "end of the file");
-      return this.#stop("truncated", `the file is shorter than ${this.#wantedBytes} bytes`);
+    for (;;) {
+      const offset = this.#next;
+      const window = this.#window;
+      const remaining = window.limit - offset;
+      if (remaining <= 0) return this.#stopAtEnd();
+      const headerBytes = Math.min(remaining, FRAME_HEADER_BYTES);
+      const at = window.ensure(offset, headerBytes);
+      if (at < 0) continue; // the file got shorter
+      if (allZero(window.bytes, at, at + headerBytes)) return this.#stop("zeros", "zeros");
+      if (remaining < FRAME_HEADER_BYTES) return this.#stop("truncated", "the frame header is cut");
+      const frame = this.#frame;
+      if (!frame.read(window.bytes, at, this.header.uid, offset)) {
+        return this.#stop("bad", "the frame header fails its check");
+      }
+      if (frame.durable > this.durableSeen) this.durableSeen = frame.durable;
+      const { frameBytes } = frame;
+      if (frameBytes > remaining) {
+        return this.#stop("truncated", "the payload is cut", frameStamp(frame, offset));
+      }
+      if (this.#isBelow(frame)) {
+        this.#next = offset + frameBytes;
+        continue;
+      }
+      const start = window.ensure(offset, frameBytes) + FRAME_HEADER_BYTES;
+      if (start < FRAME_HEADER_BYTES) continue; // the file got shorter
+      const coveredEnd = start + frame.coveredBytes;
+      if (contentHash(window.bytes, start, coveredEnd) !== frame.payloadChecksum) {
+        return this.#stop("bad", "the payload fails its check", frameStamp(frame, offset));
+      }
+      this.offset = offset;
+      this.first = frame.first;
+      this.count = frame.count;
+      this.durable = frame.durable;
+      this.flags = frame.flags;
+      this.checksum = frame.checksum;
+      this.bytes = window.bytes;
+      this.coveredStart = start;
+      this.coveredEnd = coveredEnd;
+      this.attachedStart = coveredEnd;
+      this.attachedEnd = coveredEnd + frame.attachedBytes;
+      this.#next = offset + frameBytes;
+      return true;
     }
-    const headerBytes = Math.min(remaining, FRAME_HEADER_BYTES);
-    const at = this.#window.ensure(offset, headerBytes);
-    if (allZero(this.#window.bytes, at, at + headerBytes)) return this.#stop("zeros", "zeros");
-    if (remaining < FRAME_HEADER_BYTES) return this.#stop("truncated", "the frame header is cut");
-    const frame = this.#frame;
-    if (!frame.read(this.#window.bytes, at, this.header.uid, offset)) {
-      return this.#stop("bad", "the frame header fails its check");
+  }
+
+  /** Returns how many bytes from `#next` on the next step looks at, as far as that is known. */
+  #neededBytes(): number {
+    const { limit } = this.#window;
+    for (;;) {
+      const offset = this.#next;
+      const remaining = Math.max(0, limit - offset);
+      if (remaining < FRAME_HEADER_BYTES) return remaining;
+      if (!this.#window.holds(offset, FRAME_HEADER_BYTES)) return FRAME_HEADER_BYTES;
+      const { bytes, start } = this.#window;
+      const frame = this.#peeked;
+      if (!frame.read(bytes, offset - start, this.header.uid, offset)) return FRAME_HEADER_BYTES;
+      const { frameBytes } = frame;
+      if (frameBytes > remaining) return FRAME_HEADER_BYTES;
+      if (!this.#isBelow(frame)) return frameBytes;
+      if (frame.durable > this.durableSeen) this.durableSeen = frame.durable;
+      this.#next = offset + frameBytes;
     }
-    if (frame.durable > this.durableSeen) this.durableSeen = frame.durable;
-    const frameBytes = frame.frameBytes;
-    if (frameBytes > remaining) {
-      return this.#stop("truncated", "the payload is cut", frameStamp(frame, offset));
+  }
+
+  /** Whether a frame is passed over: the caller wants only higher stamps. */
+  #isBelow(frame: FrameHeader): boolean {
+    return frame.count > 0 && frame.first + frame.count - 1 <= this.#above;
+  }
+
+  #stopAtEnd(): false {
+    const expected = this.#validBytes;
+    if (expected === undefined || expected <= this.#window.limit) {
+      return this.#stop("clean", "end of the file");
     }
-    const start = this.#window.ensure(offset, frameBytes) + FRAME_HEADER_BYTES;
-    const coveredEnd = start + frame.coveredBytes;
-    if (contentHash(this.#window.bytes, start, coveredEnd) !== frame.payloadChecksum) {
-      return this.#stop("bad", "the payload fails its check", frameStamp(frame, offset));
-    }
-    this.offset = offset;
-    this.first = frame.first;
-    this.count = frame.count;
-    this.durable = frame.durable;
-    this.flags = frame.flags;
-    this.checksum = frame.checksum;
-    this.bytes = this.#window.bytes;
-    this.coveredStart = start;
-    this.coveredEnd = coveredEnd;
-    this.attachedStart = coveredEnd;
-    this.attachedEnd = coveredEnd + frame.attachedBytes;
-    this.#next = offset + frameBytes;
-    return true;
+    return this.#stop("truncated", `the file is shorter than ${expected} bytes`);
   }
 
   #stop(kind: LogEnd["kind"], reason: string, frame?: FrameStamp): false {

@@ -47,6 +47,7 @@ export function scanForFrames(window: ReadWindow, uid: Uid, from: number, limit:
   let offset = from;
   while (offset < limit) {
     const at = window.ensure(offset, Math.min(FRAME_HEADER_BYTES, limit - offset));
+    if (at < 0) break; // a live log got shorter: nothing is behind its end
     const { bytes, start } = window;
     const held = window.end - start;
     const found = findHeader(header, bytes, at, held, uid, start);
