@@ -95,7 +95,7 @@ describe.each(IMPLEMENTATIONS)("%s against a sorted array", (implementation) => 
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
