@@ -17,6 +17,7 @@ import type {
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
@@ -66,6 +67,7 @@ export class Compactor {
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
+  packed: PackedValues = NOTHING_PACKED;
   failures = 0;
 
   constructor(parts: CompactionParts) {
@@ -223,6 +225,7 @@ export class Compactor {
     this.bytesRead += output.bytesRead;
     this.bytesWritten += output.bytesWritten + output.bytesRelocated;
     this.bytesRelocated += output.bytesRelocated;
+    this.packed = addPacked(this.packed, output.valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,
       fromLevel: plan.inputs[0]!.level,

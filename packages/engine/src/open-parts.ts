@@ -289,7 +289,6 @@ function assemble(
       },
       separation: new Separation({
         threshold: settings.valueLog.separationThreshold,
-        compression: settings.valueLog.compression,
         groupBytesMax: memtables.groupBytesMax,
       }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,

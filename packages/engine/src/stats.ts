@@ -1,5 +1,6 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { valueSpace } from "./value-gc.ts";
 
@@ -30,6 +31,8 @@ export interface Stats {
     /** fileBytes / liveBytes; 1 without segments. */
     readonly spaceAmplification: number;
     readonly draining: number;
+    /** Values that flushes and relocations compressed, and their bytes before and after. */
+    readonly packed: PackedValues;
   };
   readonly log: { readonly files: number; readonly bytesAppended: number; readonly syncs: number };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
@@ -84,6 +87,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       liveBytes: space.liveBytes,
       spaceAmplification: space.liveBytes === 0 ? 1 : space.fileBytes / space.liveBytes,
       draining: compactor.draining.size,
+      packed: addPacked(flusher.packed, compactor.packed),
     },
     log: {
       files: journal.files.length,

@@ -83,6 +83,8 @@ export class Tree {
       lastSeq: this.#parts.appendedSeq(),
     };
     let after = applyEdit(before, edit);
+    // With those that this very edit makes known and empties again.
+    const { segments } = after;
     const emptied = emptySegments(after);
     if (emptied.length > 0) {
       edit = { ...edit, segmentsRemoved: emptied };
@@ -90,7 +92,7 @@ export class Tree {
     }
     this.#write(edit, after);
     this.#parts.versions.install(after);
-    this.#retireFiles(before, after);
+    this.#retireFiles(before, after, segments);
     this.#syncLater();
     return after;
   }
@@ -235,7 +237,7 @@ export class Tree {
     this.#syncLater();
   }
 
-  #retireFiles(before: Version, after: Version): void {
+  #retireFiles(before: Version, after: Version, segments: Version["segments"]): void {
     const { versions, directory, events } = this.#parts;
     const live = new Set<number>();
     for (const table of after.tables()) live.add(table.number);
@@ -247,7 +249,7 @@ export class Tree {
         this.removeFiles([path]);
       });
     }
-    for (const segment of before.segments.values()) {
+    for (const segment of segments.values()) {
       if (after.segments.has(segment.number)) continue;
       const path = filePath(directory, segment.number, segment.kind);
       versions.obsolete(path, after.id, () => {

@@ -8,17 +8,10 @@
  * as the tables hold.
  */
 import type { FileSystem, JobContext } from "@aura/base";
-import { AuraError, assert, compareBytes, FileType, isKnownTag, Kind } from "@aura/base";
+import { AuraError, assert, compareBytes, isKnownTag, Kind } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
 import { BlockCache, Table } from "@aura/sst";
-import {
-  encodePointer,
-  POINTER_BYTES,
-  PointerReader,
-  recordBytes,
-  SegmentWriter,
-  ValueReader,
-} from "@aura/vlog";
+import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
 import { MergeCursor } from "../merge-cursor.ts";
@@ -28,6 +21,7 @@ import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
+import { type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** Key bounds of a table, inclusive. */
 export interface KeyBounds {
@@ -61,10 +55,10 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
+  readonly valuesPacked: PackedValues;
 }
 
 const SLICE_ENTRIES = 2048;
-const OPEN_SEGMENTS_MAX = 16;
 
 /** The job body. */
 export function* mergeJob(
@@ -108,14 +102,11 @@ class Merge {
   readonly #drain: ReadonlySet<number>;
   readonly #older: OlderRuns;
   readonly #pointer = new PointerReader();
-  readonly #newPointer = new Uint8Array(POINTER_BYTES);
+  readonly #mover: ValueMover;
   readonly #key = new Uint8Array(65536);
   #keyBytes = -1;
-  #values: ValueReader | undefined;
-  #segment: SegmentWriter | undefined;
   #entriesRead = 0;
   #entriesDropped = 0;
-  #bytesRelocated = 0;
 
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
@@ -123,7 +114,9 @@ class Merge {
     this.#numbers = new OutputNumbers(input.output);
     this.#output = new TableOutput(fs, input.output, this.#numbers);
     this.#survivors = new Survivors(input.snapshots);
-    this.#kinds = new Map(input.segmentKinds);
+    const kinds = new Map(input.segmentKinds);
+    this.#kinds = kinds;
+    this.#mover = new ValueMover(fs, input.output, this.#numbers, (number) => kinds.get(number)!);
     this.#drain = new Set(input.drain);
     this.#older = new OlderRuns(input.older);
     const open = (meta: TableMeta): Table => this.#table(meta);
@@ -174,38 +167,30 @@ class Merge {
       entriesWritten + this.#entriesDropped === this.#entriesRead,
       "entries read are written or dropped",
     );
-    const segment = this.#segment;
-    segment?.finishSync();
-    if (segment !== undefined) this.#fs.syncDirSync(this.#input.output.directory);
+    const segmentSeal = this.#mover.finishSync();
     const tables = this.#output.finishSync();
     return {
       tables,
       segmentChanges: this.#tally.changes(),
-      segmentSeal: segment && { number: segment.number, fileBytes: segment.bytes, lastSeq: 0 },
+      segmentSeal,
       entriesRead: this.#entriesRead,
       entriesWritten,
       bytesRead,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
-      bytesRelocated: this.#bytesRelocated,
+      bytesRelocated: this.#mover.movedBytes,
+      valuesPacked: this.#mover.packed,
     };
   }
 
   discardSync(): void {
     this.#output.discardSync();
-    if (this.#segment === undefined) return;
-    this.#segment.closeSync();
-    try {
-      this.#fs.unlinkSync(this.#segment.path);
-    } catch {
-      // The orphan sweep at the next open removes it.
-    }
+    this.#mover.discardSync();
   }
 
   closeSync(): void {
     this.cursor.close();
     for (const table of this.#open.values()) table.closeSync();
-    this.#values?.closeSync();
-    this.#segment?.closeSync();
+    this.#mover.closeSync();
   }
 
   /** A tombstone goes when no snapshot sees beneath it and nothing older lies below. */
@@ -234,47 +219,12 @@ class Merge {
       this.#output.noteReference(pointer.file, bytes);
       return;
     }
-    const segment = this.#relocate();
-    this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, this.#newPointer, 0, POINTER_BYTES);
-    this.#output.noteReference(segment, bytes);
+    const mover = this.#mover;
+    const segment = mover.move(pointer, keyBytes, keyStart, keyEnd, seq, tag);
+    this.#output.add(keyBytes, keyStart, keyEnd, seq, tag, mover.pointer, 0, POINTER_BYTES);
+    this.#output.noteReference(segment, mover.bytes);
     this.#tally.noteDead(pointer.file, kind, bytes);
-    this.#tally.noteNew(segment, "seg", bytes);
-    this.#bytesRelocated += bytes;
-  }
-
-  /** Copies the record under the pointer to the new segment; leaves the new pointer. */
-  #relocate(): number {
-    const { keyBytes, keyStart, keyEnd } = this.cursor;
-    const { file, offset, stored, raw, codec } = this.#pointer;
-    const { directory } = this.#input.output;
-    this.#values ??= new ValueReader(
-      this.#fs,
-      (number) => filePath(directory, number, this.#kinds.get(number)!),
-      OPEN_SEGMENTS_MAX,
-    );
-    const record = this.#values.readRecordSync(
-      file,
-      offset,
-      stored,
-      raw,
-      codec,
-      keyBytes,
-      keyStart,
-      keyEnd,
-    );
-    this.#segment ??= this.#beginSegment();
-    const uid = this.#values.uidOf(file);
-    const at = this.#segment.copyRecord(record, 0, record.length, uid, offset);
-    encodePointer(this.#newPointer, 0, this.#segment.number, at, stored, raw, codec);
-    return this.#segment.number;
-  }
-
-  #beginSegment(): SegmentWriter {
-    const { directory, databaseUuid } = this.#input.output;
-    const { number, uid } = this.#numbers.take();
-    return SegmentWriter.createSync(this.#fs, filePath(directory, number, "seg"), {
-      header: { type: FileType.segment, databaseUuid, uid, number },
-    });
+    this.#tally.noteNew(segment, "seg", mover.bytes);
   }
 
   #table(meta: TableMeta): Table {
