@@ -227,7 +227,7 @@ describe("the packer", () => {
   const tries = (packer: ValuePacker, values: readonly Buffer[]): number => {
     let count = 0;
     for (const value of values) {
-      if (!packer.wants()) continue;
+      if (!packer.wants(value.length)) continue;
       count++;
       packer.pack(value);
     }

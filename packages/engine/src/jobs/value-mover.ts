@@ -88,7 +88,7 @@ export class ValueMover {
   ): number {
     const record = this.#read(pointer, key, start, end);
     const { file, offset, stored, raw, codec } = pointer;
-    if (codec === Codec.none && this.#packer.wants()) {
+    if (codec === Codec.none && this.#packer.wants(pointer.raw)) {
       if (this.#pack(record, pointer, key, start, end, seq, tag)) return this.#segment!.number;
     }
     const segment = this.#open();
@@ -110,7 +110,7 @@ export class ValueMover {
     seq: number,
     tag: number,
   ): number | undefined {
-    if (pointer.codec !== Codec.none || !this.#packer.wants()) return undefined;
+    if (pointer.codec !== Codec.none || !this.#packer.wants(pointer.raw)) return undefined;
     let record: Uint8Array;
     try {
       record = this.#read(pointer, key, start, end);

@@ -11,6 +11,8 @@ import { Codec, compress, pays } from "@aura/base";
 /** Failures in a row before it begins to skip, and the most that it skips between two tries. */
 const PATIENCE = 4;
 const INTERVAL_MAX = 64;
+/** Longer values stay raw: packing takes their size in memory, and parts of them are read alone. */
+const PACKED_BYTES_MAX = 16 * 1024 * 1024;
 /** Of a value this long only a piece is tried first, bytes. */
 const PIECE_OF_BYTES_MIN = 16 * 1024;
 const PIECE_BYTES = 4 * 1024;
@@ -29,9 +31,9 @@ export class ValuePacker {
     this.codec = codec;
   }
 
-  /** Returns whether the next value is to be tried; `pack` then tells how it went. */
-  wants(): boolean {
-    if (this.codec === Codec.none) return false;
+  /** Returns whether the next value, of `bytes`, is to be tried; `pack` then tells how it went. */
+  wants(bytes: number): boolean {
+    if (this.codec === Codec.none || bytes > PACKED_BYTES_MAX) return false;
     if (this.#skips === 0) return true;
     this.#skips--;
     return false;
