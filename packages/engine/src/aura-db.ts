@@ -3,7 +3,7 @@
  * lookup.ts and scan.ts, background work to flush.ts and compaction.ts. Nothing here touches a file.
  */
 import type { Buffer } from "node:buffer";
-import { AuraError } from "@aura/base";
+import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -16,6 +16,15 @@ import { Lookup } from "./lookup.ts";
 import { type CompactionRange, type CompactOptions, compactRange } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
+import {
+  checkBytes,
+  PART_OPTIONS,
+  type PartOptions,
+  partOf,
+  READ_STREAM_OPTIONS,
+  type ReadStreamOptions,
+  streamRangeOf,
+} from "./part-options.ts";
 import type { RangeOptions, ScanOptions } from "./range.ts";
 import { parseCursorRange } from "./range.ts";
 import type { AsyncScan } from "./scan.ts";
@@ -25,6 +34,7 @@ import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
+import { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
 
 /** Options of a write. */
@@ -41,6 +51,12 @@ export interface WriteOptions {
 export interface ReadOptions {
   /** Reads the state that the snapshot holds. */
   readonly snapshot?: Snapshot;
+}
+
+/** Options of `createWriteStream`. */
+export interface WriteStreamOptions extends WriteOptions {
+  /** Bytes of the whole value: the stream fails when another number comes. */
+  readonly size?: number;
 }
 
 /** Polling step while waiting for background work, ms. */
@@ -196,6 +212,57 @@ export class AuraDB {
   /** As `has`, on this thread. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     return this.#lookup.hasSync(this.#readKey(key), this.#seqOf(options));
+  }
+
+  /**
+   * Returns a part of a value: up to `length` bytes from `offset` on, fewer at its end; undefined when
+   * there is no value. What is returned was verified. Of a separated, uncompressed value above
+   * 256 KiB only the 64 KiB chunks that the part touches are read; other values are read whole.
+   */
+  async read(key: Bytes, options: PartOptions = {}): Promise<Buffer | undefined> {
+    const own = new Uint8Array(this.#readKey(key));
+    const { start, end } = partOf(options);
+    const value = await this.#lookup.open(own, this.#seqOf(options, PART_OPTIONS));
+    try {
+      return await value?.read(start, end);
+    } finally {
+      value?.release();
+    }
+  }
+
+  /** As `read`; blocks this thread while the disk is read. */
+  readSync(key: Bytes, options: PartOptions = {}): Buffer | undefined {
+    const { start, end } = partOf(options);
+    const value = this.#lookup.openSync(this.#readKey(key), this.#seqOf(options, PART_OPTIONS));
+    try {
+      return value?.readSync(start, end);
+    } finally {
+      value?.release();
+    }
+  }
+
+  /**
+   * Returns the value of this moment as a stream of bytes. Fails with AURA_NOT_FOUND when there is
+   * none. Pieces are verified as in `read`. It holds the value's file until it ends or is destroyed.
+   */
+  createReadStream(key: Bytes, options: ReadStreamOptions = {}): ValueReadStream {
+    const own = new Uint8Array(this.#readKey(key));
+    const seq = this.#seqOf(options, READ_STREAM_OPTIONS);
+    return new ValueReadStream(this.#parts, this.#lookup, own, seq, streamRangeOf(options));
+  }
+
+  /**
+   * Returns a stream that takes a value in pieces and puts it when it is ended: `finish` comes when
+   * the write has reached its level, and nothing is visible before. Destroyed, it leaves nothing.
+   * The whole value is held in memory, fewer than 2^32 bytes.
+   */
+  createWriteStream(key: Bytes, options: WriteStreamOptions = {}): ValueWriteStream {
+    checkOptions(options, WRITE_STREAM_OPTIONS);
+    const { size, ...write } = options;
+    if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
+    this.#levelOf(write);
+    const own = new Uint8Array(keyBytes(key));
+    return new ValueWriteStream((value) => this.put(own, value, write), size);
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -413,9 +480,9 @@ export class AuraDB {
     return keyBytes(key);
   }
 
-  #seqOf(options: ReadOptions | undefined): number {
+  #seqOf(options: ReadOptions | undefined, known = READ_OPTIONS): number {
     const { visibleSeq, snapshots } = this.#parts;
-    if (options !== undefined) checkOptions(options, READ_OPTIONS);
+    if (options !== undefined) checkOptions(options, known);
     const seq = visibleSeq();
     return options?.snapshot === undefined ? seq : snapshots.seqOf(options.snapshot);
   }
@@ -441,7 +508,7 @@ function compactionRange(range: KeyRangeOptions): CompactionRange {
 
 const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
 const READ_OPTIONS: readonly string[] = ["snapshot"];
-
+const WRITE_STREAM_OPTIONS: readonly string[] = [...WRITE_OPTIONS, "size"];
 /** A misspelt option must not be ignored: it may be the one that asks for durability. */
 function checkOptions(options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) {

@@ -1,7 +1,13 @@
 /** AuraDB: an embedded, ordered key-value storage engine. */
 
 export { AuraError, type AuraErrorCode } from "@aura/base";
-export { AuraDB, type KeyRangeOptions, type ReadOptions, type WriteOptions } from "./aura-db.ts";
+export {
+  AuraDB,
+  type KeyRangeOptions,
+  type ReadOptions,
+  type WriteOptions,
+  type WriteStreamOptions,
+} from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
 export type { Components } from "./components.ts";
@@ -9,9 +15,11 @@ export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
 export type { BackgroundErrorEvent, DatabaseEvents } from "./events.ts";
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
+export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export type { Snapshot } from "./snapshot.ts";
 export type { LevelStats, Stats } from "./stats.ts";
+export type { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 export type { VerifyReport } from "./verify.ts";

@@ -179,6 +179,7 @@ function assemble(
     directory,
     kindOf: (number) => versions.current.segments.get(number)?.kind,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
+    cache: tables.cache,
   });
   const liveValueBytes = (): number => valueSpace(versions.current).liveBytes;
   const journal = new Journal(

@@ -47,8 +47,12 @@ export interface Stats {
   readonly cache: {
     readonly capacity: number;
     readonly usedBytes: number;
+    /** Of blocks. */
     readonly hits: number;
     readonly misses: number;
+    /** Of separated values that are short enough to be kept. */
+    readonly valueHits: number;
+    readonly valueMisses: number;
   };
   readonly openSnapshots: number;
   readonly openCursors: number;
@@ -62,6 +66,7 @@ export function collectStats(parts: DatabaseParts): Stats {
   const { current } = versions;
   const space = valueSpace(current);
   const cache = tables.cache.stats();
+  const hot = parts.values.cache;
   const all = [memtables.active, ...memtables.sealed];
   return {
     lastSeq: committer.lastSeq,
@@ -106,8 +111,10 @@ export function collectStats(parts: DatabaseParts): Stats {
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
-      hits: cache.hits,
-      misses: cache.misses,
+      hits: cache.hits - hot.hits,
+      misses: cache.misses - hot.misses,
+      valueHits: hot.hits,
+      valueMisses: hot.misses,
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
