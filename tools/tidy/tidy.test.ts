@@ -27,7 +27,7 @@ const leaf = { workspace: ["@aura/base"], outside: [] };
 const graph: PackageGraph = {
   "@aura/base": {
     workspace: [],
-    outside: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
+    outside: ["xxhash-wasm", "lz4-napi", "snappy", "@bokuweb/zstd-wasm", "fs-native-extensions"],
   },
   "@aura/wal": leaf,
   "@aura/vlog": leaf,

@@ -10,7 +10,7 @@ export type AuraErrorCode =
   | "AURA_VALUE_TOO_LONG" // a value of 2^32 bytes or more
   | "AURA_BATCH_TOO_LARGE" // a batch that no memtable can hold
   | "AURA_CLOSED" // the database, snapshot or cursor is closed
-  | "AURA_NOT_FOUND" // a database or file that must exist does not
+  | "AURA_NOT_FOUND" // a database, file or streamed key that must exist does not
   | "AURA_HISTORY_GONE" // a change feed asks for operations that no log holds (any more)
   | "AURA_LOCKED" // another handle or process holds the directory
   | "AURA_CORRUPTION" // bytes on disk fail their check; names file and offset

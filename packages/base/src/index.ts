@@ -20,7 +20,15 @@ export {
   VarintReader,
   varintBytes,
 } from "./bytes.ts";
-export { Codec, compress, decompress, lz4Available } from "./codec.ts";
+export {
+  Codec,
+  type CodecName,
+  canCompress,
+  compress,
+  decompress,
+  lz4Available,
+  pays,
+} from "./codec.ts";
 export type { EntryCursor } from "./cursor.ts";
 export {
   isKnownTag,

@@ -74,6 +74,7 @@ function outputSettings(folder) {
     hashSeed: 1,
     blockBytes: 4096,
     codec: 0,
+    valueCodec: 0,
     bloomBitsPerKey: 10,
     learnedIndex: true,
     tableBytesMax: 64 << 20,

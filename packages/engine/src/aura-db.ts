@@ -3,10 +3,25 @@
  * lookup.ts and scan.ts, background work to flush.ts and compaction.ts. Nothing here touches a file.
  */
 import type { Buffer } from "node:buffer";
-import { AuraError } from "@aura/base";
-import { WriteBatch } from "./batch.ts";
+import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
+import {
+  assertBatch,
+  checkedLevel,
+  checkOptions,
+  compactionRange,
+  isOfSnapshot,
+  type KeyRangeOptions,
+  READ_OPTIONS,
+  type ReadOptions,
+  SUBMIT_OPTIONS,
+  WRITE_OPTIONS,
+  WRITE_STREAM_OPTIONS,
+  type WriteOptions,
+  type WriteStreamOptions,
+} from "./call-options.ts";
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
 import type { Receipt } from "./commit.ts";
 import type { Components } from "./components.ts";
@@ -15,9 +30,18 @@ import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
 import { Lookup } from "./lookup.ts";
-import { type CompactionRange, type CompactOptions, compactRange } from "./manual-compaction.ts";
+import { type CompactOptions, compactRange } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
+import {
+  checkBytes,
+  PART_OPTIONS,
+  type PartOptions,
+  partOf,
+  READ_STREAM_OPTIONS,
+  type ReadStreamOptions,
+  streamRangeOf,
+} from "./part-options.ts";
 import type { RangeOptions, ScanOptions } from "./range.ts";
 import { parseCursorRange } from "./range.ts";
 import type { AsyncScan } from "./scan.ts";
@@ -29,26 +53,8 @@ import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
+import { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
-
-/** Options of a write. */
-export interface WriteOptions {
-  /** True: as `durability: "sync"`. False: as `"os"`. */
-  readonly sync?: boolean;
-  /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
-  readonly durability?: Durability;
-  /**
-   * Gives the write up, with AURA_ABORTED, if it fires before the write is on its way. A write that
-   * waits for room can still be given up; one that was begun is carried out.
-   */
-  readonly signal?: AbortSignal;
-}
-
-/** Options of a point read. */
-export interface ReadOptions {
-  /** Reads the state that the snapshot holds. */
-  readonly snapshot?: Snapshot;
-}
 
 /** Polling step while waiting for background work, ms. */
 const WAIT_STEP_MS = 1;
@@ -252,6 +258,57 @@ export class AuraDB {
     const seq = this.#seqOf(options);
     this.#tracing.recorder?.read(TraceKind.has, k, true, isOfSnapshot(options));
     return this.#lookup.hasSync(k, seq);
+  }
+
+  /**
+   * Returns a part of a value: up to `length` bytes from `offset` on, fewer at its end; undefined when
+   * there is no value. What is returned was verified. Of a separated, uncompressed value above
+   * 256 KiB only the 64 KiB chunks that the part touches are read; other values are read whole.
+   */
+  async read(key: Bytes, options: PartOptions = {}): Promise<Buffer | undefined> {
+    const own = new Uint8Array(this.#readKey(key));
+    const { start, end } = partOf(options);
+    const value = await this.#lookup.open(own, this.#seqOf(options, PART_OPTIONS));
+    try {
+      return await value?.read(start, end);
+    } finally {
+      value?.release();
+    }
+  }
+
+  /** As `read`; blocks this thread while the disk is read. */
+  readSync(key: Bytes, options: PartOptions = {}): Buffer | undefined {
+    const { start, end } = partOf(options);
+    const value = this.#lookup.openSync(this.#readKey(key), this.#seqOf(options, PART_OPTIONS));
+    try {
+      return value?.readSync(start, end);
+    } finally {
+      value?.release();
+    }
+  }
+
+  /**
+   * Returns the value of this moment as a stream of bytes. Fails with AURA_NOT_FOUND when there is
+   * none. Pieces are verified as in `read`. It holds the value's file until it ends or is destroyed.
+   */
+  createReadStream(key: Bytes, options: ReadStreamOptions = {}): ValueReadStream {
+    const own = new Uint8Array(this.#readKey(key));
+    const seq = this.#seqOf(options, READ_STREAM_OPTIONS);
+    return new ValueReadStream(this.#parts, this.#lookup, own, seq, streamRangeOf(options));
+  }
+
+  /**
+   * Returns a stream that takes a value in pieces and puts it when it is ended: `finish` comes when
+   * the write has reached its level, and nothing is visible before. Destroyed, it leaves nothing.
+   * The whole value is held in memory, fewer than 2^32 bytes.
+   */
+  createWriteStream(key: Bytes, options: WriteStreamOptions = {}): ValueWriteStream {
+    checkOptions(options, WRITE_STREAM_OPTIONS);
+    const { size, ...write } = options;
+    if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
+    this.#levelOf(write);
+    const own = new Uint8Array(keyBytes(key));
+    return new ValueWriteStream((value) => this.put(own, value, write), size);
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -501,63 +558,10 @@ export class AuraDB {
     return keyBytes(key);
   }
 
-  #seqOf(options: ReadOptions | undefined): number {
+  #seqOf(options: ReadOptions | undefined, known = READ_OPTIONS): number {
     const { visibleSeq, snapshots } = this.#parts;
-    if (options !== undefined) checkOptions(options, READ_OPTIONS);
+    if (options !== undefined) checkOptions(options, known);
     const seq = visibleSeq();
     return options?.snapshot === undefined ? seq : snapshots.seqOf(options.snapshot);
   }
-}
-
-/** A range of keys to compact. */
-export interface KeyRangeOptions {
-  readonly gte?: Bytes;
-  readonly lte?: Bytes;
-}
-
-function compactionRange(range: KeyRangeOptions): CompactionRange {
-  for (const name of Object.keys(range)) {
-    if (name !== "gte" && name !== "lte") {
-      throw new AuraError("AURA_INVALID_ARGUMENT", `range.${name}: unknown; known: gte, lte`);
-    }
-  }
-  return {
-    ...(range.gte === undefined ? {} : { smallest: new Uint8Array(keyBytes(range.gte)) }),
-    ...(range.lte === undefined ? {} : { largest: new Uint8Array(keyBytes(range.lte)) }),
-  };
-}
-
-function isOfSnapshot(options: ReadOptions | undefined): boolean {
-  return options?.snapshot !== undefined;
-}
-
-const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
-const SUBMIT_OPTIONS: readonly string[] = ["signal"];
-const READ_OPTIONS: readonly string[] = ["snapshot"];
-
-/** A misspelt option must not be ignored: it may be the one that asks for durability. */
-function checkOptions(options: object, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) {
-    throw new AuraError("AURA_INVALID_ARGUMENT", "options: expected an object");
-  }
-  for (const name in options) {
-    if (known.includes(name)) continue;
-    const list = known.join(", ");
-    throw new AuraError("AURA_INVALID_ARGUMENT", `options.${name}: unknown; known: ${list}`);
-  }
-}
-
-function checkedLevel(durability: Durability): Durability {
-  if (durability !== "buffered" && durability !== "os" && durability !== "sync") {
-    throw new AuraError(
-      "AURA_INVALID_ARGUMENT",
-      `durability: expected buffered, os or sync, got ${String(durability)}`,
-    );
-  }
-  return durability;
-}
-
-function assertBatch(batch: WriteBatch): void {
-  if (batch instanceof WriteBatch) return;
-  throw new AuraError("AURA_INVALID_ARGUMENT", "batch: expected a WriteBatch");
 }

@@ -16,6 +16,7 @@ import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
@@ -63,6 +64,7 @@ export class Compactor {
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
+  packed: PackedValues = NOTHING_PACKED;
   failures = 0;
 
   constructor(parts: CompactionParts) {
@@ -289,6 +291,7 @@ export class Compactor {
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
+    for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,
       fromLevel: plan.inputs[0]!.level,

@@ -27,3 +27,29 @@ export function copyView(
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
+
+/** Longest copy done byte by byte where there is no view; a native copy costs more up to here. */
+const LOOP_COPY_BYTES_MAX = 48;
+
+/** Returns bytes[start, end) as a buffer of the caller's own. */
+export function copyOut(bytes: Uint8Array, start: number, end: number): Buffer {
+  const length = end - start;
+  // Of the platform's pool, whose bytes are given out once; all of them are set here. A separate
+  // allocation would cost ten times as much as the rest of a read from memory.
+  const copy = Buffer.allocUnsafe(length);
+  copyBytes(copy, 0, bytes, start, end);
+  return copy;
+}
+
+/** Copies source[start, end) to `target` at `at`, where there are no views. */
+function copyBytes(
+  target: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  if (end - start <= LOOP_COPY_BYTES_MAX) {
+    for (let from = start, to = at; from < end; from++, to++) target[to] = source[from]!;
+  } else target.set(source.subarray(start, end), at);
+}

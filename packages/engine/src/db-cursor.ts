@@ -14,13 +14,14 @@ import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
+import { copyOut } from "./copy-view.ts";
+import { EntryBatch } from "./entry-batch.ts";
 import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
 import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
-import { copyOut, EntryBatch } from "./value-store.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
 

@@ -12,6 +12,7 @@ import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
+import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import type { Journal } from "./journal.ts";
 import type { LogFile } from "./log-file.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
@@ -53,6 +54,7 @@ export class Flusher {
   flushes = 0;
   bytesWritten = 0;
   failures = 0;
+  packed: PackedValues = NOTHING_PACKED;
 
   constructor(parts: FlushParts) {
     this.#parts = parts;
@@ -114,14 +116,18 @@ export class Flusher {
         flushedSeq: memtable.lastSeq,
         added: output.tables.map((table) => ({ level: 0, run, table })),
         segmentChanges: output.segmentChanges,
-        segmentSeals: this.sealsUpTo(memtable.lastSeq),
+        segmentSeals: [
+          ...this.sealsUpTo(memtable.lastSeq),
+          ...(output.segmentSeal === undefined ? [] : [output.segmentSeal]),
+        ],
       });
     } catch {
       // The tree could not be described: health knows, and the memtable stays readable.
       return;
     }
     this.flushes++;
-    this.bytesWritten += output.bytesWritten;
+    this.bytesWritten += output.bytesWritten + output.valuesPacked.storedBytes;
+    this.packed = addPacked(this.packed, output.valuesPacked);
     memtables.dropOldest(memtable);
     reserve.fill();
     events.announce("flush", {

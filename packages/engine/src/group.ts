@@ -8,7 +8,7 @@
  */
 import type { Codec, Uid } from "@aura/base";
 import { assert, Kind } from "@aura/base";
-import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordBytes } from "@aura/vlog";
+import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordHeadBytes } from "@aura/vlog";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { encodeDelete, encodePointerPut, encodePut, KEYSPACE } from "./operations.ts";
 
@@ -79,7 +79,7 @@ export class Group {
 
   putSeparated(key: Uint8Array, start: number, end: number, value: SeparatedValue): void {
     const { stored, raw, codec } = value;
-    const head = new Uint8Array(recordBytes(end - start, 0));
+    const head = new Uint8Array(recordHeadBytes(end - start, stored.length));
     // The sequence number follows with `number`.
     encodeRecordHead(head, 0, KEYSPACE, key, start, end, 0, Kind.value, stored, raw, codec);
     encodePointerPut(this.covered, key, start, end, {

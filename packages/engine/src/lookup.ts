@@ -18,13 +18,16 @@ import {
   type Scheduler,
 } from "@aura/base";
 import { Lookup as Found, type Table, TableHit } from "@aura/sst";
+import { copyOut } from "./copy-view.ts";
 import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
+import { inMemory, OpenValue } from "./open-value.ts";
+import { PlacedReads } from "./placed-reads.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { TableStore } from "./table-store.ts";
 import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
-import { copyOut, SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
+import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
@@ -243,44 +246,100 @@ export class Lookup {
 
   /**
    * Finds the values of many keys, all as of `seq`, in the order of the keys. Misses are read side
-   * by side. The keys must not change before the promise settles.
+   * by side, and values that are apart together, by place. The keys must not change before the
+   * promise settles.
    */
   async findMany(keys: readonly Uint8Array[], seq: number): Promise<(Buffer | undefined)[]> {
-    const { turns, snapshots, health } = this.#parts;
+    const { turns, snapshots, health, versions } = this.#parts;
     const values: (Buffer | undefined)[] = new Array(keys.length).fill(undefined);
+    const apart = new PlacedReads("gets");
     const flying = new Set<Promise<void>>();
     const failures: unknown[] = [];
-    // Other code runs in between: what `seq` sees must stay.
+    // Other code runs in between: what `seq` sees must stay, and the files of what was found.
     const snapshot = snapshots.create(seq);
+    const version = versions.pin();
+    const take = (i: number, entry: FoundEntry | undefined): void => {
+      if (entry?.isApart) apart.add(keys[i]!, entry.bytes, 0, i);
+      else values[i] = entry?.bytes;
+    };
     try {
       for (let i = 0; i < keys.length && failures.length === 0; i++) {
-        const value = this.findNow(keys[i]!, seq);
-        if (value === PENDING) {
-          const flight: Promise<void> = this.findPending(keys[i]!, seq)
+        const key = keys[i]!;
+        const state = this.#locateNow(key, seq);
+        if (state === Found.pending) {
+          const begun = versions.pin();
+          const flight: Promise<void> = this.#finish(this.#takeWaiting(key, seq), begun)
             .then(
-              (late) => {
-                values[i] = late;
-              },
+              (entry) => take(i, entry),
               (error: unknown) => {
                 failures.push(error);
               },
             )
             .then(() => {
+              versions.unpin(begun);
               flying.delete(flight);
             });
           flying.add(flight);
-        } else values[i] = value;
+        } else if (state === Found.found) {
+          if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, i);
+          else values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+        }
         if (flying.size >= READS_IN_FLIGHT_MAX) await Promise.race(flying);
         else if (turns.mustTurn()) await turns.turn();
         else continue;
         health.assertOpen();
       }
+      await Promise.all(flying);
+      if (failures.length === 0) await apart.resolve(this.#parts.values, this.#parts.reads, values);
     } finally {
       await Promise.all(flying);
+      versions.unpin(version);
       snapshot.release();
     }
     if (failures.length > 0) throw failures[0] as Error;
     return values;
+  }
+
+  /** Opens the value that a reader at `seq` sees, on this thread; undefined when there is none. */
+  openSync(key: Uint8Array, seq: number): OpenValue | undefined {
+    const { versions, values } = this.#parts;
+    const version = versions.pin();
+    const release = (): void => versions.unpin(version);
+    try {
+      if (this.#locateSync(key, seq)) {
+        const { bytes, isApart } = this.#entry();
+        return new OpenValue(isApart ? values.openSync(bytes, key) : inMemory(bytes), release);
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
+    release();
+    return undefined;
+  }
+
+  /** As `openSync`, without blocking. The key must not change before the promise settles. */
+  async open(key: Uint8Array, seq: number): Promise<OpenValue | undefined> {
+    const { versions, values, turns } = this.#parts;
+    const version = versions.pin();
+    const release = (): void => versions.unpin(version);
+    try {
+      const state = this.#locateNow(key, seq);
+      const waits = state === Found.pending;
+      let entry: FoundEntry | undefined;
+      if (waits) entry = await this.#finish(this.#takeWaiting(key, seq), version);
+      else if (state === Found.found) entry = this.#entry();
+      if (turns.mustTurn()) await turns.turn();
+      if (entry !== undefined) {
+        const { bytes, isApart } = entry;
+        return new OpenValue(isApart ? await values.open(bytes, key) : inMemory(bytes), release);
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
+    release();
+    return undefined;
   }
 
   #answer<T>(value: T): Promise<T> {
@@ -395,8 +454,10 @@ export class Lookup {
     const bytes = this.#bytes;
     const start = this.#valueStart;
     const end = this.#valueEnd;
-    const { stored } = values.decode(bytes, start, end);
-    if (stored > SYNC_VALUE_BYTES_MAX || !reads.maySync()) return PENDING;
+    const { file, offset, stored, raw } = values.decode(bytes, start, end);
+    if (stored > SYNC_VALUE_BYTES_MAX || !reads.maySync()) {
+      return values.cached(file, offset, raw) ?? PENDING;
+    }
     const startMs = reads.startMs();
     try {
       return values.readSync(bytes, start, end, key, 0, key.length);
@@ -411,39 +472,61 @@ export class Lookup {
     this.#search = new Search();
     // Without a table it waits for a separated value.
     const pointer =
-      search.table === undefined ? this.#bytes.slice(this.#valueStart, this.#valueEnd) : undefined;
+      search.table === undefined
+        ? copyOut(this.#bytes, this.#valueStart, this.#valueEnd)
+        : undefined;
     return { key: new Uint8Array(key), seq, search, pointer };
   }
 
   /** Runs a read that waits to its end. Without `wantsValue` the value is any, when there is one. */
   async #carryOn(read: WaitingRead, wantsValue: boolean): Promise<Buffer | undefined> {
-    const { key, seq, search } = read;
-    const { versions, tables, values } = this.#parts;
+    const { versions, values } = this.#parts;
     const version = versions.pin();
     try {
-      let { pointer } = read;
-      if (pointer === undefined) {
-        let state: number = Found.pending;
-        while (state === Found.pending) {
-          const meta = search.meta!;
-          const table = tables.hold(meta);
-          try {
-            await table.loadBlock(search.hit.block);
-            state = this.#searchTables(search, version, key, seq, false);
-          } finally {
-            tables.release(meta);
-          }
-        }
-        if (state === Found.absent || !this.#isValue()) return undefined;
-        if (!wantsValue) return NO_VALUE;
-        if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
-        pointer = this.#bytes.slice(this.#valueStart, this.#valueEnd);
-      }
-      return await values.read(pointer, 0, pointer.length, key, 0, key.length);
+      const entry = await this.#finish(read, version);
+      if (entry === undefined) return undefined;
+      const { bytes, isApart } = entry;
+      if (!isApart) return bytes;
+      if (!wantsValue) return NO_VALUE;
+      return await values.read(bytes, 0, bytes.length, read.key, 0, read.key.length);
     } finally {
       versions.unpin(version);
     }
   }
+
+  /**
+   * Runs the search of a read that waits to its end, in the version that it began with, which the
+   * caller has pinned. What it finds is the caller's own.
+   */
+  async #finish(read: WaitingRead, version: Version): Promise<FoundEntry | undefined> {
+    const { key, seq, search, pointer } = read;
+    if (pointer !== undefined) return { bytes: pointer, isApart: true };
+    const { tables } = this.#parts;
+    let state: number = Found.pending;
+    while (state === Found.pending) {
+      const meta = search.meta!;
+      const table = tables.hold(meta);
+      try {
+        await table.loadBlock(search.hit.block);
+        state = this.#searchTables(search, version, key, seq, false);
+      } finally {
+        tables.release(meta);
+      }
+    }
+    return state === Found.absent || !this.#isValue() ? undefined : this.#entry();
+  }
+
+  /** Returns what was found last: a copy. */
+  #entry(): FoundEntry {
+    const bytes = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    return { bytes, isApart: this.#tag === Kind.pointer };
+  }
+}
+
+/** What a search found: a value, or the pointer to one that is apart. */
+interface FoundEntry {
+  readonly bytes: Buffer;
+  readonly isApart: boolean;
 }
 
 /** A read on its way through the thread pool. */
@@ -452,7 +535,7 @@ interface WaitingRead {
   readonly seq: number;
   readonly search: Search;
   /** The pointer to follow, when the search is over. */
-  readonly pointer: Uint8Array | undefined;
+  readonly pointer: Buffer | undefined;
 }
 
 const NO_VALUE: Buffer = Buffer.alloc(0);

@@ -188,6 +188,7 @@ function assemble(
     directory,
     kindOf: (number) => versions.current.segments.get(number)?.kind,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
+    cache: tables.cache,
   });
   const liveValueBytes = (): number => valueSpace(versions.current).liveBytes;
   const journal = new Journal(
@@ -325,7 +326,6 @@ function assemble(
       },
       separation: new Separation({
         threshold: settings.valueLog.separationThreshold,
-        compression: settings.valueLog.compression,
         groupBytesMax: memtables.groupBytesMax,
       }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,

@@ -67,14 +67,15 @@ export class OutputPlanner {
 
   /** Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. */
   plan(inputBytes: number, tableBytesMax: number): TableOutputSettings {
-    const { table, learnedIndex } = this.#settings;
+    const { table, learnedIndex, valueLog } = this.#settings;
     const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS;
     return {
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
       blockBytes: table.blockSize,
-      codec: table.compression === "lz4" ? Codec.lz4 : Codec.none,
+      codec: Codec[table.compression],
+      valueCodec: Codec[valueLog.compression],
       bloomBitsPerKey: table.bloomBitsPerKey,
       learnedIndex: learnedIndex.modelType !== "none",
       tableBytesMax,

@@ -8,10 +8,10 @@
 import type { Buffer } from "node:buffer";
 import { AuraError } from "@aura/base";
 import { type BatchFields, DbCursor } from "./db-cursor.ts";
+import type { EntryBatch } from "./entry-batch.ts";
 import type { ReadParts } from "./lookup.ts";
 import { type ParsedRange, parseScanRange, type ScanOptions } from "./range.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
-import type { EntryBatch } from "./value-store.ts";
 
 /** Entries of the first batch, and of the largest. */
 const BATCH_COUNT_MIN = 16;

@@ -4,8 +4,7 @@
  * A value is separated from the threshold on, and always when it would take more than an eighth of
  * a memtable. What it takes in the memtable is then a pointer.
  */
-import type { Codec } from "@aura/base";
-import { AuraError, Codec as Codecs, compress, Kind } from "@aura/base";
+import { AuraError, Codec, Kind } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
@@ -16,7 +15,6 @@ import { OperationReader } from "./operations.ts";
 export interface SeparationLimits {
   /** Values of this many bytes or more are stored apart. */
   readonly threshold: number;
-  readonly compression: "none" | "lz4";
   /** Most bytes that one group may take in a memtable. */
   readonly groupBytesMax: number;
 }
@@ -100,10 +98,8 @@ export class Separation {
   }
 
   #separated(value: Uint8Array, copy: boolean): SeparatedValue {
-    const { compression } = this.#limits;
-    const packed = compression === "lz4" ? compress(Codecs.lz4, value) : undefined;
-    if (packed !== undefined) return { stored: packed, raw: value.length, codec: Codecs.lz4 };
-    const codec: Codec = Codecs.none;
+    // Never compressed on the caller's thread: the flush does that (RFC 0004).
+    const codec = Codec.none;
     if (!copy) return { stored: value, raw: value.length, codec };
     const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
     stored.set(value);

@@ -2,7 +2,7 @@
  * Settings: plain data, checked by an allow-list. An unknown field or a value out of range is an
  * AURA_INVALID_ARGUMENT that names the field. Every field has a default; sizes are bytes.
  */
-import { AuraError } from "@aura/base";
+import { AuraError, Codec, type CodecName, canCompress } from "@aura/base";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -49,7 +49,8 @@ export interface ResolvedSettings {
     readonly separationThreshold: number;
     /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxSegmentSize: number;
-    readonly compression: "none" | "lz4";
+    /** How values are compressed when they are flushed or relocated, where that saves an eighth. */
+    readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
     readonly spaceAmplificationMax: number;
   };
@@ -64,7 +65,8 @@ export interface ResolvedSettings {
   readonly table: {
     /** Target size of a block before compression, 512 B to 1 MiB. */
     readonly blockSize: number;
-    readonly compression: "none" | "lz4";
+    /** Default: lz4 where it can be loaded. A codec that cannot is refused at open. */
+    readonly compression: CodecName;
     /** Bits per key of the filter; 0: none; at most 32. */
     readonly bloomBitsPerKey: number;
     /** Target size of a table, 16 KiB to 1 GiB. */
@@ -105,7 +107,8 @@ type Rule =
       readonly initial: number;
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
-  | { readonly kind: "boolean"; readonly initial: boolean };
+  | { readonly kind: "boolean"; readonly initial: boolean }
+  | { readonly kind: "codec"; readonly initial: CodecName };
 type Rules = { readonly [name: string]: Rule | Rules };
 
 function bytes(initial: number, min: number, max: number): Rule {
@@ -131,7 +134,7 @@ const RULES: Rules = {
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
     maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
-    compression: choice("none", "lz4"),
+    compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },
   memtable: {
@@ -141,7 +144,7 @@ const RULES: Rules = {
   },
   table: {
     blockSize: bytes(4 * KIB, 512, MIB),
-    compression: choice("lz4", "none"),
+    compression: { kind: "codec", initial: "lz4" },
     bloomBitsPerKey: { kind: "number", min: 0, max: 32, initial: 10 },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
@@ -156,7 +159,17 @@ const RULES: Rules = {
   cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
 };
 
-/** Returns complete settings. Throws AURA_INVALID_ARGUMENT, naming the field. */
+/** The package that compresses, of the codecs that need one. */
+const PACKAGES: Partial<Record<CodecName, string>> = {
+  lz4: "lz4-napi",
+  snappy: "snappy",
+  zstd: "@bokuweb/zstd-wasm (or Node 22.15)",
+};
+
+/**
+ * Returns complete settings. Throws AURA_INVALID_ARGUMENT, naming the field; AURA_UNSUPPORTED for a
+ * codec whose optional module cannot be loaded here.
+ */
 export function resolveSettings(settings: Settings = {}): ResolvedSettings {
   return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
 }
@@ -186,8 +199,10 @@ function isRule(rule: Rule | Rules): rule is Rule {
 }
 
 function resolveValue(rule: Rule, value: unknown, path: string): unknown {
-  if (value === undefined) return rule.initial;
+  if (value === undefined) return rule.kind === "codec" ? defaultCodec(rule.initial) : rule.initial;
   switch (rule.kind) {
+    case "codec":
+      return checkedCodec(value, path);
     case "boolean":
       if (typeof value !== "boolean") throw invalid(path, "true or false", value);
       return value;
@@ -207,6 +222,24 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
     default:
       return rule satisfies never;
   }
+}
+
+function defaultCodec(name: CodecName): CodecName {
+  return canCompress(Codec[name]) ? name : "none";
+}
+
+function checkedCodec(value: unknown, path: string): CodecName {
+  if (typeof value !== "string" || !Object.hasOwn(Codec, value)) {
+    throw invalid(path, `one of ${Object.keys(Codec).join(", ")}`, value);
+  }
+  const name = value as CodecName;
+  if (canCompress(Codec[name])) return name;
+  throw new AuraError(
+    "AURA_UNSUPPORTED",
+    `${path}: ${name} cannot compress here without the package ${PACKAGES[name]}; ` +
+      "what it compressed before is read without it",
+    { expected: PACKAGES[name] ?? name },
+  );
 }
 
 function invalid(path: string, expected: string, actual: unknown): AuraError {

@@ -1,5 +1,6 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { valueSpace } from "./value-gc.ts";
 
@@ -30,6 +31,8 @@ export interface Stats {
     /** fileBytes / liveBytes; 1 without segments. */
     readonly spaceAmplification: number;
     readonly draining: number;
+    /** Values that flushes and relocations compressed, and their bytes before and after. */
+    readonly packed: PackedValues;
   };
   readonly log: {
     readonly files: number;
@@ -52,8 +55,12 @@ export interface Stats {
   readonly cache: {
     readonly capacity: number;
     readonly usedBytes: number;
+    /** Of blocks. */
     readonly hits: number;
     readonly misses: number;
+    /** Of separated values that are short enough to be kept. */
+    readonly valueHits: number;
+    readonly valueMisses: number;
   };
   readonly openSnapshots: number;
   readonly openCursors: number;
@@ -75,6 +82,7 @@ export function collectStats(parts: DatabaseParts): Stats {
   const { current } = versions;
   const space = valueSpace(current);
   const cache = tables.cache.stats();
+  const hot = parts.values.cache;
   const all = [memtables.active, ...memtables.sealed];
   return {
     lastSeq: committer.lastSeq,
@@ -100,6 +108,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       liveBytes: space.liveBytes,
       spaceAmplification: space.liveBytes === 0 ? 1 : space.fileBytes / space.liveBytes,
       draining: compactor.draining.size,
+      packed: addPacked(flusher.packed, compactor.packed),
     },
     log: {
       files: journal.files.length,
@@ -120,8 +129,10 @@ export function collectStats(parts: DatabaseParts): Stats {
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
-      hits: cache.hits,
-      misses: cache.misses,
+      hits: cache.hits - hot.hits,
+      misses: cache.misses - hot.misses,
+      valueHits: hot.hits,
+      valueMisses: hot.misses,
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,

@@ -1,5 +1,6 @@
 import { compareKeys, hasCode, SeededRandom } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
+import { BlockCache } from "@aura/sst";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -462,6 +463,7 @@ describe("ValueStore", () => {
       directory,
       maxOpenFiles: 4,
       kindOf: (number) => (number === 1 ? "seg" : undefined),
+      cache: new BlockCache({ capacityBytes: 0 }),
     });
     const key = bytesOf("k");
     const read = (file: number): void => {

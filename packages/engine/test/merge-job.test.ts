@@ -33,6 +33,7 @@ function settingsOf(firstNumber: number, given: Partial<TableOutputSettings>): T
     hashSeed: HASH_SEED,
     blockBytes: 256,
     codec: Codec.none,
+    valueCodec: Codec.none,
     bloomBitsPerKey: 10,
     learnedIndex: true,
     tableBytesMax: 4096,

@@ -300,7 +300,7 @@ describe("forged with right checksums", () => {
   test("an unknown codec is refused as such", () => {
     const bytes = bytesOf();
     const [start, end] = blockRanges(bytes)[0]!;
-    bytes[end - 5] = 3;
+    bytes[end - 5] = 200;
     seal(bytes, start, end);
     expect(errorOf(() => get(openTable(holding(bytes)), entries[0]!.key)).code).toBe(
       "AURA_UNSUPPORTED",

@@ -2,6 +2,8 @@
 
 export { encodePointer, POINTER_BYTES, POINTER_FILE_MAX, PointerReader } from "./pointer.ts";
 export {
+  CHUNK_BYTES,
+  CHUNKED_BYTES_MIN,
   encodeRecordHead,
   movedChecksum,
   putRecordChecksum,
@@ -10,6 +12,7 @@ export {
   type RecordProblem,
   RecordView,
   recordBytes,
+  recordHeadBytes,
 } from "./record.ts";
 export {
   type ScanSettings,
@@ -18,4 +21,5 @@ export {
   scanSegment,
 } from "./segment-reader.ts";
 export { type SegmentSettings, SegmentWriter } from "./segment-writer.ts";
+export type { ValueParts } from "./value-parts.ts";
 export { ValueReader } from "./value-reader.ts";

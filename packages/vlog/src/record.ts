@@ -4,6 +4,10 @@
  * The header's checksum covers header and key, the value's hash included, and is bound to file and
  * offset. So a value is hashed once in its life: a record moves to another place by exchanging the
  * place in the header's checksum, and its value needs no copy in front of the write.
+ *
+ * A long value is hashed in chunks. Their hashes stand in a table in front of the value, and the
+ * header has the table's hash in place of the value's: so a part of the value can be read and
+ * verified alone.
  */
 import {
   assert,
@@ -35,14 +39,30 @@ const AT_CODEC = 26;
 const AT_FLAGS = 27;
 const AT_VALUE_HASH = 28;
 
+/** A stored value longer than this is hashed in chunks. On disk: never change. */
+export const CHUNKED_BYTES_MIN: number = 256 * 1024;
+/** Bytes of a chunk; the last one of a value may be shorter. On disk: never change. */
+export const CHUNK_BYTES: number = 64 * 1024;
+const CHUNK_HASH_BYTES = 4;
+
+/** Returns the bytes of the table of chunk hashes; 0 when the value has none. */
+export function chunkTableBytes(stored: number): number {
+  return stored > CHUNKED_BYTES_MIN ? Math.ceil(stored / CHUNK_BYTES) * CHUNK_HASH_BYTES : 0;
+}
+
+/** Returns the bytes of a record in front of its value. */
+export function recordHeadBytes(keyLength: number, stored: number): number {
+  return RECORD_HEADER_BYTES + keyLength + chunkTableBytes(stored);
+}
+
 /** Returns the bytes of a record. */
 export function recordBytes(keyLength: number, stored: number): number {
-  return RECORD_HEADER_BYTES + keyLength + stored;
+  return recordHeadBytes(keyLength, stored) + stored;
 }
 
 /**
- * Writes header and key of a record at `target[at, ...)` and returns the offset behind them. The
- * value, `value` as it will be stored, is hashed here; its bytes follow the head on disk. The
+ * Writes everything of a record but its value at `target[at, ...)`, `recordHeadBytes` long, and
+ * returns the offset behind it. The value, `value` as it will be stored, is hashed here; its bytes follow the head on disk. The
  * checksum stays open until `putRecordChecksum`: the place need not be known yet.
  */
 export function encodeRecordHead(
@@ -69,9 +89,18 @@ export function encodeRecordHead(
   putU16(target, at + AT_KEY_BYTES, keyBytes);
   target[at + AT_CODEC] = codec;
   target[at + AT_FLAGS] = 0;
-  putU32(target, at + AT_VALUE_HASH, contentHash(value, 0, value.length));
   let end = at + RECORD_HEADER_BYTES;
   for (let i = keyStart; i < keyEnd; i++) target[end++] = key[i]!;
+  const tableBytes = chunkTableBytes(value.length);
+  if (tableBytes === 0) {
+    putU32(target, at + AT_VALUE_HASH, contentHash(value, 0, value.length));
+    return end;
+  }
+  const table = end;
+  for (let start = 0; start < value.length; start += CHUNK_BYTES, end += CHUNK_HASH_BYTES) {
+    putU32(target, end, contentHash(value, start, Math.min(start + CHUNK_BYTES, value.length)));
+  }
+  putU32(target, at + AT_VALUE_HASH, contentHash(target, table, end));
   return end;
 }
 
@@ -117,6 +146,7 @@ export class RecordView {
   raw = 0;
   /** Places of key and stored value in the source; the record ends with the value. */
   keyStart = 0;
+  /** The table of chunk hashes stands between here and the value, if there is one. */
   keyEnd = 0;
   valueStart = 0;
   valueEnd = 0;
@@ -126,7 +156,7 @@ export class RecordView {
 
   /** Bytes of the record. */
   get bytes(): number {
-    return RECORD_HEADER_BYTES + (this.keyEnd - this.keyStart) + this.stored;
+    return recordBytes(this.keyEnd - this.keyStart, this.stored);
   }
 
   /**
@@ -158,8 +188,8 @@ export class RecordView {
     this.codec = source[at + AT_CODEC]!;
     this.keyStart = keyStart;
     this.keyEnd = keyEnd;
-    this.valueStart = keyEnd;
-    this.valueEnd = keyEnd + this.stored;
+    this.valueStart = keyEnd + chunkTableBytes(this.stored);
+    this.valueEnd = this.valueStart + this.stored;
     this.#valueHash = getU32(source, at + AT_VALUE_HASH);
     if (source[at + AT_FLAGS] !== 0 || !isKnownTag(this.tag)) return this.#refuse("unsupported");
     if (this.seq > Number.MAX_SAFE_INTEGER) return this.#refuse("unsupported");
@@ -169,8 +199,42 @@ export class RecordView {
 
   /** Verifies the value of the head that was read. Precondition: it is within `source`. */
   checkValue(source: Uint8Array): boolean {
-    const hash = contentHash(source, this.valueStart, this.valueEnd);
-    return hash === this.#valueHash || this.#refuse("value");
+    const { valueStart, valueEnd } = this;
+    if (this.keyEnd === valueStart) {
+      return contentHash(source, valueStart, valueEnd) === this.#valueHash || this.#refuse("value");
+    }
+    return (
+      (this.checkTable(source) && this.checkChunks(source, valueStart, 0, this.stored)) ||
+      this.#refuse("value")
+    );
+  }
+
+  /** Verifies the table of chunk hashes. Precondition: there is one, and it is within `source`. */
+  checkTable(source: Uint8Array): boolean {
+    const { keyEnd, valueStart } = this;
+    return contentHash(source, keyEnd, valueStart) === this.#valueHash || this.#refuse("value");
+  }
+
+  /**
+   * Verifies the chunks of the value between `from` and `to`, which stand at `source[at, ...)`. `from`
+   * is where a chunk begins, `to` where one or the value ends. `table`, by default `source`, has the
+   * table that was verified, where it was read.
+   */
+  checkChunks(
+    source: Uint8Array,
+    at: number,
+    from: number,
+    to: number,
+    table: Uint8Array = source,
+  ): boolean {
+    for (let start = from; start < to; start += CHUNK_BYTES) {
+      const end = Math.min(start + CHUNK_BYTES, to);
+      const hash = getU32(table, this.keyEnd + (start / CHUNK_BYTES) * CHUNK_HASH_BYTES);
+      if (contentHash(source, at + start - from, at + end - from) !== hash) {
+        return this.#refuse("value");
+      }
+    }
+    return true;
   }
 
   #refuse(problem: RecordProblem): false {

@@ -26,11 +26,13 @@ import {
   putRecordChecksum,
   RECORD_HEADER_BYTES,
   recordBytes,
+  recordHeadBytes,
 } from "./record.ts";
 
 const BUFFER_BYTES = 256 * 1024;
 /** Pieces of at least this many bytes go out by reference, together with what is buffered. */
 const COPY_BYTES_MAX = 64 * 1024;
+const HEAD_BUFFERED_BYTES_MAX = BUFFER_BYTES / 2;
 const CHECKSUM_BYTES = 4;
 
 /** What a new segment is given. */
@@ -96,14 +98,17 @@ export class SegmentWriter {
     codec: number,
   ): number {
     this.#assertOpen();
-    const headBytes = recordBytes(keyEnd - keyStart, 0);
-    if (this.#buffered + headBytes > BUFFER_BYTES) this.#flush(undefined);
+    const headBytes = recordHeadBytes(keyEnd - keyStart, value.length);
+    // The table of a value of gigabytes does not fit into the buffer.
+    const apart = headBytes > HEAD_BUFFERED_BYTES_MAX;
+    if (!apart && this.#buffered + headBytes > BUFFER_BYTES) this.#flush(undefined);
     const offset = this.bytes;
-    const at = this.#buffered;
-    const buffer = this.#buffer;
+    const at = apart ? 0 : this.#buffered;
+    const buffer = apart ? new Uint8Array(headBytes) : this.#buffer;
     encodeRecordHead(buffer, at, keyspace, key, keyStart, keyEnd, seq, tag, value, raw, codec);
     putRecordChecksum(buffer, at, this.uid, offset);
-    this.#buffered += headBytes;
+    if (apart) this.#put(buffer, 0, headBytes);
+    else this.#buffered += headBytes;
     this.#put(value, 0, value.length);
     this.#count++;
     return offset;

@@ -18,7 +18,9 @@ import {
   type Uid,
 } from "@aura/base";
 import { OpenFiles, type ValueFile } from "./open-files.ts";
-import { RecordView, recordBytes } from "./record.ts";
+import { chunkTableBytes, RecordView, recordBytes, recordHeadBytes } from "./record.ts";
+import { assertWithin, fetch, fetchSync } from "./value-fetch.ts";
+import { ValueParts } from "./value-parts.ts";
 
 /** Reads values by pointer. Not shared between threads. */
 export class ValueReader {
@@ -92,14 +94,7 @@ export class ValueReader {
     keyEnd: number,
   ): Promise<Buffer> {
     const file = this.#files.use(number);
-    const bytes = allocate(file, offset, recordBytes(keyEnd - keyStart, stored));
-    file.readers++;
-    try {
-      const read = await file.handle!.read(bytes, offset);
-      if (read < bytes.length) throw corruption(file.path, offset, "the file ends in a record");
-    } finally {
-      this.#files.release(file);
-    }
+    const bytes = await fetch(this.#files, file, offset, recordBytes(keyEnd - keyStart, stored));
     this.#verify(file, bytes, offset, stored, raw, codec, key, keyStart, keyEnd);
     return this.#value(file, bytes, offset);
   }
@@ -124,6 +119,84 @@ export class ValueReader {
     return bytes;
   }
 
+  /**
+   * Opens the value of a pointer for reading parts of it, with one read for what is in front of it.
+   * A value that is short or compressed is read whole here. Throws as `readSync`.
+   */
+  openSync(
+    number: number,
+    offset: number,
+    stored: number,
+    raw: number,
+    codec: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+  ): ValueParts {
+    const keyLength = keyEnd - keyStart;
+    if (codec !== Codec.none || chunkTableBytes(stored) === 0) {
+      const whole = this.readSync(number, offset, stored, raw, codec, key, keyStart, keyEnd);
+      return new ValueParts(this.#files, whole);
+    }
+    const file = this.#files.use(number);
+    assertWithin(file, offset, recordBytes(keyLength, stored));
+    const head = fetchSync(file, offset, recordHeadBytes(keyLength, stored));
+    return this.#parts(file, head, offset, stored, raw, codec, key, keyStart, keyEnd);
+  }
+
+  /** As `openSync`, through the thread pool. The key must not change before the promise settles. */
+  async open(
+    number: number,
+    offset: number,
+    stored: number,
+    raw: number,
+    codec: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+  ): Promise<ValueParts> {
+    const keyLength = keyEnd - keyStart;
+    if (codec !== Codec.none || chunkTableBytes(stored) === 0) {
+      const whole = await this.read(number, offset, stored, raw, codec, key, keyStart, keyEnd);
+      return new ValueParts(this.#files, whole);
+    }
+    const file = this.#files.use(number);
+    assertWithin(file, offset, recordBytes(keyLength, stored));
+    const head = await fetch(this.#files, file, offset, recordHeadBytes(keyLength, stored));
+    return this.#parts(file, head, offset, stored, raw, codec, key, keyStart, keyEnd);
+  }
+
+  /** Returns bytes [start, end) of a file, in which several records are, unverified. See `takeFrom`. */
+  fetchSync(number: number, start: number, end: number): Buffer {
+    return fetchSync(this.#files.use(number), start, end - start);
+  }
+
+  /** As `fetchSync`, through the thread pool. */
+  fetch(number: number, start: number, end: number): Promise<Buffer> {
+    return fetch(this.#files, this.#files.use(number), start, end - start);
+  }
+
+  /**
+   * Returns the value of a pointer out of `bytes`, which `fetch` got from `start` on in the same
+   * file. Verified as in `readSync`; without a codec a view of `bytes`.
+   */
+  takeFrom(
+    bytes: Buffer,
+    start: number,
+    number: number,
+    offset: number,
+    stored: number,
+    raw: number,
+    codec: number,
+    key: Uint8Array,
+  ): Buffer {
+    const file = this.#files.use(number);
+    const at = offset - start;
+    const record = bytes.subarray(at, at + recordBytes(key.length, stored));
+    this.#verify(file, record, offset, stored, raw, codec, key, 0, key.length);
+    return this.#value(file, record, offset);
+  }
+
   #verify(
     file: ValueFile,
     bytes: Buffer,
@@ -136,17 +209,30 @@ export class ValueReader {
     keyEnd: number,
   ): void {
     const record = this.#record;
-    if (!record.read(bytes, 0, bytes.length, file.uid!, offset)) {
-      if (record.problem === "unsupported") throw unsupported(file, offset);
-      throw corruption(file.path, offset, `a value record fails its check (${record.problem})`);
+    if (!record.read(bytes, 0, bytes.length, file.uid!, offset))
+      throw refused(file, offset, record);
+    assertMeant(file, offset, record, bytes, stored, raw, codec, key, keyStart, keyEnd);
+  }
+
+  /** Verifies what stands in front of a value that is hashed in chunks. */
+  #parts(
+    file: ValueFile,
+    head: Buffer,
+    offset: number,
+    stored: number,
+    raw: number,
+    codec: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+  ): ValueParts {
+    const record = new RecordView();
+    if (!record.readHead(head, 0, head.length, file.uid!, offset)) {
+      throw refused(file, offset, record);
     }
-    const { keyStart: from, keyEnd: to } = record;
-    if (compareBytes(bytes, from, to, key, keyStart, keyEnd) !== 0) {
-      throw corruption(file.path, offset, "a value record of another key");
-    }
-    if (record.stored !== stored || record.raw !== raw || record.codec !== codec) {
-      throw corruption(file.path, offset, "a value record of other lengths than its pointer");
-    }
+    assertMeant(file, offset, record, head, stored, raw, codec, key, keyStart, keyEnd);
+    if (!record.checkTable(head)) throw refused(file, offset, record);
+    return new ValueParts(this.#files, { number: file.number, offset, head, record });
   }
 
   /** Returns the value of the record that was verified last. */
@@ -166,26 +252,31 @@ export class ValueReader {
   }
 }
 
-/** Reads a record's bytes on this thread. */
-function fetchSync(file: ValueFile, offset: number, length: number): Buffer {
-  const bytes = allocate(file, offset, length);
-  const read = file.handle!.readSync(bytes, offset);
-  if (read < length) throw corruption(file.path, offset, "the file ends in a record");
-  return bytes;
+/** Throws unless the record that was read is the one that the pointer means. */
+function assertMeant(
+  file: ValueFile,
+  offset: number,
+  record: RecordView,
+  bytes: Uint8Array,
+  stored: number,
+  raw: number,
+  codec: number,
+  key: Uint8Array,
+  keyStart: number,
+  keyEnd: number,
+): void {
+  const { keyStart: from, keyEnd: to } = record;
+  if (compareBytes(bytes, from, to, key, keyStart, keyEnd) !== 0) {
+    throw corruption(file.path, offset, "a value record of another key");
+  }
+  if (record.stored !== stored || record.raw !== raw || record.codec !== codec) {
+    throw corruption(file.path, offset, "a value record of other lengths than its pointer");
+  }
 }
 
-/**
- * Returns memory for a record that the file can hold. Not cleared and not pooled: either a read
- * fills it to its last byte or it goes nowhere.
- */
-function allocate(file: ValueFile, offset: number, length: number): Buffer {
-  if (offset + length > file.bytes) {
-    file.bytes = file.handle!.sizeSync();
-    if (offset + length > file.bytes) {
-      throw corruption(file.path, offset, "a pointer leads beyond the end of the file");
-    }
-  }
-  return Buffer.allocUnsafeSlow(length);
+function refused(file: ValueFile, offset: number, record: RecordView): AuraError {
+  if (record.problem === "unsupported") return unsupported(file, offset);
+  return corruption(file.path, offset, `a value record fails its check (${record.problem})`);
 }
 
 function unsupported(file: ValueFile, offset: number): AuraError {

@@ -1,20 +1,24 @@
 /**
- * Flush: writes a sealed memtable, read in place, into tables of level 0.
+ * Flush: writes a sealed memtable, read in place, into tables of level 0. With compression of
+ * values, those that shrink move from their log to a new segment here, away from the writer's thread
+ * (docs/rfcs/0004-value-compression.md).
  *
- * Before it returns, every log that holds values of the memtable is synced, the tables are synced,
- * and their names are durable: the edit that installs them may be written at once.
+ * Before it returns, every log that holds values of the memtable is synced, the tables and the
+ * segment are synced, and their names are durable: the edit that installs them may be written at
+ * once.
  */
 import type { JobContext } from "@aura/base";
 import { AuraError, assert, compareBytes, isKnownTag, Kind } from "@aura/base";
 import type { MemtableShare } from "@aura/memtable";
 import { attachMemtable } from "@aura/memtable";
-import { PointerReader, recordBytes } from "@aura/vlog";
-import type { SegmentChange } from "../edit.ts";
+import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
+import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import type { TableMeta } from "../version.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
+import { type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** What a flush reads and how it writes. Structured-cloneable. */
 export interface FlushInput {
@@ -30,6 +34,9 @@ export interface FlushInput {
 export interface FlushOutput {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
+  /** The segment that compressed values went to, if there were any. */
+  readonly segmentSeal: SegmentSeal | undefined;
+  readonly valuesPacked: PackedValues;
   readonly entriesRead: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
@@ -48,7 +55,9 @@ export function* flushJob(
   const survivors = new Survivors(input.snapshots);
   const tally = new SegmentTally();
   const pointer = new PointerReader();
-  const output = new TableOutput(context.fs, input.output, new OutputNumbers(input.output));
+  const numbers = new OutputNumbers(input.output);
+  const output = new TableOutput(context.fs, input.output, numbers);
+  const mover = new ValueMover(context.fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;
   let previousStart = 0;
@@ -66,29 +75,49 @@ export function* flushJob(
       previousStart = keyStart;
       previousEnd = keyEnd;
       const keep = survivors.keep(newKey, seq);
-      if (keep) output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
-      if (keep && !newKey) output.noteShadowed();
-      if (tag === Kind.pointer) {
+      if (tag !== Kind.pointer) {
+        if (keep)
+          output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
+      } else {
         assert(pointer.read(valueBytes, valueStart, valueEnd), "a pointer of 20 bytes");
         const bytes = recordBytes(keyEnd - keyStart, pointer.stored);
         tally.noteNew(pointer.file, "vlog", bytes);
-        if (keep) output.noteReference(pointer.file, bytes);
-        else tally.noteDead(pointer.file, "vlog", bytes);
+        const moved = keep
+          ? mover.shrink(pointer, keyBytes, keyStart, keyEnd, seq, tag)
+          : undefined;
+        if (!keep) tally.noteDead(pointer.file, "vlog", bytes);
+        else if (moved === undefined) {
+          output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
+          output.noteReference(pointer.file, bytes);
+        } else {
+          tally.noteDead(pointer.file, "vlog", bytes);
+          tally.noteNew(moved, "seg", mover.bytes);
+          output.add(keyBytes, keyStart, keyEnd, seq, tag, mover.pointer, 0, POINTER_BYTES);
+          output.noteReference(moved, mover.bytes);
+        }
       }
+      if (keep && !newKey) output.noteShadowed();
       if (++entriesRead % SLICE_ENTRIES === 0) yield;
     }
+    const segmentSeal = mover.finishSync();
     const tables = output.finishSync();
     complete = true;
     return {
       tables,
       segmentChanges: tally.changes(),
+      segmentSeal,
+      valuesPacked: mover.packed,
       entriesRead,
       entriesWritten: output.entryCount,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
     };
   } finally {
     // Reached by a failure and by a cancelled job alike.
-    if (!complete) output.discardSync();
+    if (!complete) {
+      output.discardSync();
+      mover.discardSync();
+    }
+    mover.closeSync();
   }
 }
 

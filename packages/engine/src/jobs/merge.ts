@@ -13,20 +13,12 @@ import {
   assert,
   commonPrefix,
   compareBytes,
-  FileType,
   isKnownTag,
   Kind,
   TRAILER_BYTES,
 } from "@aura/base";
 import type { LentBytes, ScanPlan, TableIdentity, TableScan } from "@aura/sst";
-import {
-  encodePointer,
-  POINTER_BYTES,
-  PointerReader,
-  recordBytes,
-  SegmentWriter,
-  ValueReader,
-} from "@aura/vlog";
+import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
@@ -36,6 +28,7 @@ import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
+import { type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** Key bounds of a table, inclusive. */
 export interface KeyBounds {
@@ -71,11 +64,11 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
+  readonly valuesPacked: PackedValues;
 }
 
 /** Entries between two slices, about. */
 const SLICE_ENTRIES = 4096;
-const OPEN_SEGMENTS_MAX = 16;
 /** All read windows together, and the least and most of one. */
 const WINDOWS_BYTES = 8 << 20;
 const WINDOW_BYTES_MIN = 128 << 10;
@@ -113,7 +106,6 @@ export function* mergeJob(
 class Merge {
   entriesRead = 0;
   readonly #input: MergeInput;
-  readonly #fs: FileSystem;
   readonly #memory: MergeMemory;
   readonly #runs: RunScan[];
   readonly #numbers: OutputNumbers;
@@ -124,23 +116,21 @@ class Merge {
   readonly #drain: ReadonlySet<number>;
   readonly #older: OlderRuns;
   readonly #pointer = new PointerReader();
-  readonly #newPointer = new Uint8Array(POINTER_BYTES);
+  readonly #mover: ValueMover;
   /** Key of the entry that is looked at by itself. */
   readonly #key = new Uint8Array(65536);
   #order!: ScanMerge;
-  #values: ValueReader | undefined;
-  #segment: SegmentWriter | undefined;
   #entriesDropped = 0;
-  #bytesRelocated = 0;
 
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
-    this.#fs = fs;
     this.#memory = new MergeMemory(input.slices.length);
     this.#numbers = new OutputNumbers(input.output);
     this.#output = new TableOutput(fs, input.output, this.#numbers, this.#memory.output);
     this.#survivors = new Survivors(input.snapshots);
-    this.#kinds = new Map(input.segmentKinds);
+    const kinds = new Map(input.segmentKinds);
+    this.#kinds = kinds;
+    this.#mover = new ValueMover(fs, input.output, this.#numbers, (number) => kinds.get(number)!);
     this.#drain = new Set(input.drain);
     this.#older = new OlderRuns(input.older);
     const shared = sharedPrefix(input.slices);
@@ -274,12 +264,12 @@ class Merge {
       output.noteReference(file, bytes);
       return;
     }
-    const segment = this.#relocate(keyEnd);
-    output.add(key, 0, keyEnd, seq, tag, this.#newPointer, 0, POINTER_BYTES);
-    output.noteReference(segment, bytes);
+    const mover = this.#mover;
+    const segment = mover.move(this.#pointer, key, 0, keyEnd, seq, tag);
+    output.add(key, 0, keyEnd, seq, tag, mover.pointer, 0, POINTER_BYTES);
+    output.noteReference(segment, mover.bytes);
     this.#tally.noteDead(file, kind, bytes);
-    this.#tally.noteNew(segment, "seg", bytes);
-    this.#bytesRelocated += bytes;
+    this.#tally.noteNew(segment, "seg", mover.bytes);
   }
 
   finishSync(): MergeOutput {
@@ -301,37 +291,29 @@ class Merge {
       entriesWritten + this.#entriesDropped === this.entriesRead,
       "entries read are written or dropped",
     );
-    const segment = this.#segment;
-    segment?.finishSync();
-    if (segment !== undefined) this.#fs.syncDirSync(this.#input.output.directory);
+    const segmentSeal = this.#mover.finishSync();
     const tables = this.#output.finishSync();
     return {
       tables,
       segmentChanges: this.#tally.changes(),
-      segmentSeal: segment && { number: segment.number, fileBytes: segment.bytes, lastSeq: 0 },
+      segmentSeal,
       entriesRead: this.entriesRead,
       entriesWritten,
       bytesRead,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
-      bytesRelocated: this.#bytesRelocated,
+      bytesRelocated: this.#mover.movedBytes,
+      valuesPacked: this.#mover.packed,
     };
   }
 
   discardSync(): void {
     this.#output.discardSync();
-    if (this.#segment === undefined) return;
-    this.#segment.closeSync();
-    try {
-      this.#fs.unlinkSync(this.#segment.path);
-    } catch {
-      // The orphan sweep at the next open removes it.
-    }
+    this.#mover.discardSync();
   }
 
   closeSync(): void {
     for (const run of this.#runs) run.closeSync();
-    this.#values?.closeSync();
-    this.#segment?.closeSync();
+    this.#mover.closeSync();
   }
 
   /** A tombstone goes when no snapshot sees beneath it and nothing older lies below. */
@@ -353,40 +335,6 @@ class Merge {
     const kind = this.#kinds.get(file);
     if (kind !== undefined) return kind;
     throw new AuraError("AURA_CORRUPTION", `a table refers to unknown segment ${file}`);
-  }
-
-  /** Copies the record under the pointer, whose key is `#key`, to the new segment; leaves the new pointer. */
-  #relocate(keyEnd: number): number {
-    const { file, offset, stored, raw, codec } = this.#pointer;
-    const { directory } = this.#input.output;
-    this.#values ??= new ValueReader(
-      this.#fs,
-      (number) => filePath(directory, number, this.#kinds.get(number)!),
-      OPEN_SEGMENTS_MAX,
-    );
-    const record = this.#values.readRecordSync(
-      file,
-      offset,
-      stored,
-      raw,
-      codec,
-      this.#key,
-      0,
-      keyEnd,
-    );
-    this.#segment ??= this.#beginSegment();
-    const uid = this.#values.uidOf(file);
-    const at = this.#segment.copyRecord(record, 0, record.length, uid, offset);
-    encodePointer(this.#newPointer, 0, this.#segment.number, at, stored, raw, codec);
-    return this.#segment.number;
-  }
-
-  #beginSegment(): SegmentWriter {
-    const { directory, databaseUuid } = this.#input.output;
-    const { number, uid } = this.#numbers.take();
-    return SegmentWriter.createSync(this.#fs, filePath(directory, number, "seg"), {
-      header: { type: FileType.segment, databaseUuid, uid, number },
-    });
   }
 
   #identityOf({ number, uid }: TableMeta): TableIdentity {

@@ -18,6 +18,8 @@ export interface TableOutputSettings {
   readonly hashSeed: number;
   readonly blockBytes: number;
   readonly codec: Codec;
+  /** Codec of the values that the job moves. */
+  readonly valueCodec: Codec;
   readonly bloomBitsPerKey: number;
   readonly learnedIndex: boolean;
   readonly tableBytesMax: number;

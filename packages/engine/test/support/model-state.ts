@@ -38,6 +38,8 @@ export const NASTY: readonly string[] = [
   "L".repeat(65535),
 ];
 
+const CODECS = ["none", "lz4", "snappy", "zstd", "deflate"] as const;
+
 /** Settings small enough that everything happens all the time. */
 export function drawSettings(random: SeededRandom, threshold: number): Settings {
   return {
@@ -48,14 +50,14 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
       separationThreshold: threshold,
       maxSegmentSize: 65536,
       spaceAmplificationMax: random.below(2) === 0 ? 1.05 : 1.3,
-      compression: random.below(3) === 0 ? "lz4" : "none",
+      compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
     },
     memtable: { maxSize: 262144, maxCount: 2 + random.below(2) },
     table: {
       maxSize: 16384,
       blockSize: 512,
       bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
-      compression: random.below(2) === 0 ? "lz4" : "none",
+      compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
     },
     compaction: { l0Trigger: 1 + random.below(3), baseLevelSize: 65536, fanout: 2 },
     cache: { capacity: random.below(2) === 0 ? 0 : 131072 },

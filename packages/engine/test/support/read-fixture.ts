@@ -101,15 +101,17 @@ export class ReadFixture {
     const maxOpenFiles = options.maxOpenFiles ?? 64;
     const identity = { databaseUuid, hashSeed };
     const cacheBytes = options.cacheBytes ?? 256 * 1024;
+    const tables = new TableStore({ fs: this.fs, directory, identity, maxOpenFiles, cacheBytes });
     this.parts = {
       memtables,
       versions,
-      tables: new TableStore({ fs: this.fs, directory, identity, maxOpenFiles, cacheBytes }),
+      tables,
       values: new ValueStore({
         fs: this.fs,
         directory,
         maxOpenFiles: 4,
         kindOf: (number) => versions.current.segments.get(number)?.kind,
+        cache: tables.cache,
       }),
       snapshots: new SnapshotList(),
       health: new Health(),

@@ -1,0 +1,95 @@
+/**
+ * The options of calls, and what they are checked for: a misspelt option is refused, because it may
+ * be the one that asks for durability.
+ */
+import { AuraError } from "@aura/base";
+import { WriteBatch } from "./batch.ts";
+import type { Bytes } from "./bytes-in.ts";
+import { keyBytes } from "./bytes-in.ts";
+import type { CompactionRange } from "./manual-compaction.ts";
+import type { Durability } from "./settings.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Options of a write. */
+export interface WriteOptions {
+  /** True: as `durability: "sync"`. False: as `"os"`. */
+  readonly sync?: boolean;
+  /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
+  readonly durability?: Durability;
+  /**
+   * Gives the write up, with AURA_ABORTED, if it fires before the write is on its way. A write that
+   * waits for room can still be given up; one that was begun is carried out.
+   */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of a point read. */
+export interface ReadOptions {
+  /** Reads the state that the snapshot holds. */
+  readonly snapshot?: Snapshot;
+}
+
+/** Options of `createWriteStream`. */
+export interface WriteStreamOptions extends WriteOptions {
+  /** Bytes of the whole value: the stream fails when another number comes. */
+  readonly size?: number;
+}
+
+/** A range of keys to compact. */
+export interface KeyRangeOptions {
+  readonly gte?: Bytes;
+  readonly lte?: Bytes;
+}
+
+/** Returns the bounds of a compaction; the caller may reuse its buffers. */
+export function compactionRange(range: KeyRangeOptions): CompactionRange {
+  for (const name of Object.keys(range)) {
+    if (name !== "gte" && name !== "lte") {
+      throw new AuraError("AURA_INVALID_ARGUMENT", `range.${name}: unknown; known: gte, lte`);
+    }
+  }
+  return {
+    ...(range.gte === undefined ? {} : { smallest: new Uint8Array(keyBytes(range.gte)) }),
+    ...(range.lte === undefined ? {} : { largest: new Uint8Array(keyBytes(range.lte)) }),
+  };
+}
+
+/** Whether a read is of a snapshot. */
+export function isOfSnapshot(options: ReadOptions | undefined): boolean {
+  return options?.snapshot !== undefined;
+}
+
+/** Names of the options of each kind of call. */
+export const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
+export const SUBMIT_OPTIONS: readonly string[] = ["signal"];
+export const READ_OPTIONS: readonly string[] = ["snapshot"];
+export const WRITE_STREAM_OPTIONS: readonly string[] = [...WRITE_OPTIONS, "size"];
+
+/** Throws AURA_INVALID_ARGUMENT for what is not known. */
+export function checkOptions(options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "options: expected an object");
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    const list = known.join(", ");
+    throw new AuraError("AURA_INVALID_ARGUMENT", `options.${name}: unknown; known: ${list}`);
+  }
+}
+
+/** Throws for what is not a level. */
+export function checkedLevel(durability: Durability): Durability {
+  if (durability !== "buffered" && durability !== "os" && durability !== "sync") {
+    throw new AuraError(
+      "AURA_INVALID_ARGUMENT",
+      `durability: expected buffered, os or sync, got ${String(durability)}`,
+    );
+  }
+  return durability;
+}
+
+/** Throws for what is not a batch. */
+export function assertBatch(batch: WriteBatch): void {
+  if (batch instanceof WriteBatch) return;
+  throw new AuraError("AURA_INVALID_ARGUMENT", "batch: expected a WriteBatch");
+}

@@ -1,0 +1,182 @@
+/**
+ * Streams of one value.
+ *
+ * A read stream shows the value of the moment of its creation, piece by piece, and holds no more of
+ * it than a few pieces. Every piece was verified before it is handed out, if the value stands apart
+ * uncompressed and is longer than 256 KiB; other values are read and verified whole at the first
+ * piece. A write stream gathers a value in memory and puts it at its end: nothing is visible
+ * before that, and nothing is left of one that is given up.
+ */
+import { Buffer } from "node:buffer";
+import { Readable, Writable } from "node:stream";
+import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { Lookup, ReadParts } from "./lookup.ts";
+import type { OpenValue } from "./open-value.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Which part of a value a stream gives, and how. As of `fs.createReadStream`. */
+export interface ValueStreamRange {
+  /** First byte. Default 0. */
+  readonly start: number;
+  /** Last byte, inclusive. Default: the last of the value. */
+  readonly end: number;
+  /** Bytes of a piece. Default 256 KiB. */
+  readonly highWaterMark: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Gives one value, or a part of it, as a stream of bytes. Made by `db.createReadStream`. */
+export class ValueReadStream extends Readable {
+  readonly #parts: ReadParts;
+  readonly #lookup: Lookup;
+  readonly #key: Uint8Array;
+  readonly #seq: number;
+  readonly #end: number;
+  #snapshot: Snapshot | undefined;
+  #value: OpenValue | undefined;
+  #at: number;
+  #busy = false;
+  /** In the database's list of what a close has to end. */
+  readonly #listed = { close: (): void => this.#close() };
+
+  /** @internal `key` is kept. */
+  constructor(
+    parts: ReadParts,
+    lookup: Lookup,
+    key: Uint8Array,
+    seq: number,
+    range: ValueStreamRange,
+  ) {
+    const { highWaterMark, signal } = range;
+    super({ highWaterMark, ...(signal && { signal }) });
+    this.#parts = parts;
+    this.#lookup = lookup;
+    this.#key = key;
+    this.#seq = seq;
+    this.#at = range.start;
+    this.#end = range.end + 1;
+    // Until the value is open, what this stream is to show must stay.
+    this.#snapshot = parts.snapshots.create(seq);
+    parts.cursors.add(this.#listed);
+  }
+
+  /** Bytes of the whole value, once it is open: from the first piece on. */
+  get valueBytes(): number | undefined {
+    return this.#value?.bytes;
+  }
+
+  /** @internal */
+  override _read(size: number): void {
+    this.#next(size).then(
+      (piece) => {
+        if (!this.destroyed) this.push(piece);
+      },
+      (error: unknown) => {
+        this.destroy(error as Error);
+      },
+    );
+  }
+
+  /** @internal */
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    if (!this.#busy) this.#release();
+    callback(error);
+  }
+
+  async #next(size: number): Promise<Buffer | null> {
+    this.#busy = true;
+    try {
+      this.#value ??= await this.#open();
+      if (this.destroyed) return null;
+      const start = this.#at;
+      const end = Math.min(start + size, this.#end);
+      const piece = await this.#value.read(start, end);
+      this.#at += piece.length;
+      return piece.length === 0 ? null : piece;
+    } finally {
+      this.#busy = false;
+      if (this.destroyed) this.#release();
+    }
+  }
+
+  async #open(): Promise<OpenValue> {
+    const value = await this.#lookup.open(this.#key, this.#seq);
+    this.#snapshot?.release();
+    this.#snapshot = undefined;
+    if (value !== undefined) return value;
+    throw new AuraError("AURA_NOT_FOUND", "the key has no value to read");
+  }
+
+  #close(): void {
+    this.destroy(new AuraError("AURA_CLOSED", "the database is closed"));
+  }
+
+  #release(): void {
+    this.#parts.cursors.delete(this.#listed);
+    this.#snapshot?.release();
+    this.#snapshot = undefined;
+    this.#value?.release();
+  }
+}
+
+/** Takes one value in pieces. Made by `db.createWriteStream`. */
+export class ValueWriteStream extends Writable {
+  readonly #put: (value: Buffer) => Promise<void>;
+  readonly #size: number | undefined;
+  #pieces: Buffer[] = [];
+  #bytes = 0;
+
+  /** @internal `size`: the bytes that have to come, where that is known. */
+  constructor(put: (value: Buffer) => Promise<void>, size: number | undefined) {
+    super({ decodeStrings: true });
+    this.#put = put;
+    this.#size = size;
+  }
+
+  /** Bytes that came so far. */
+  get bytesWritten(): number {
+    return this.#bytes;
+  }
+
+  /** @internal */
+  override _write(piece: Buffer, _: string, callback: (error?: Error) => void): void {
+    this.#bytes += piece.length;
+    if (this.#bytes > (this.#size ?? VALUE_BYTES_MAX)) {
+      callback(this.#wrongLength());
+      return;
+    }
+    // The piece is the writer's, who may use its memory again once it is told.
+    this.#pieces.push(Buffer.from(piece));
+    callback();
+  }
+
+  /** @internal */
+  override _final(callback: (error?: Error) => void): void {
+    if (this.#size !== undefined && this.#bytes !== this.#size) {
+      callback(this.#wrongLength());
+      return;
+    }
+    const value = Buffer.concat(this.#pieces, this.#bytes);
+    this.#pieces = [];
+    this.#put(value).then(
+      () => callback(),
+      (error: unknown) => callback(error as Error),
+    );
+  }
+
+  /** @internal */
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#pieces = [];
+    callback(error);
+  }
+
+  #wrongLength(): AuraError {
+    if (this.#bytes > VALUE_BYTES_MAX) {
+      return new AuraError("AURA_VALUE_TOO_LONG", `a value of more than ${VALUE_BYTES_MAX} bytes`);
+    }
+    return new AuraError(
+      "AURA_INVALID_ARGUMENT",
+      `options.size: ${this.#size} bytes were promised, ${this.#bytes} came`,
+    );
+  }
+}
