@@ -21,7 +21,7 @@ import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
-import { type PackedValues, ValueMover } from "./value-mover.ts";
+import { MOVER_SLICE_BYTES, type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** Key bounds of a table, inclusive. */
 export interface KeyBounds {
@@ -70,10 +70,13 @@ export function* mergeJob(
   try {
     const cursor = merge.cursor;
     let sinceSlice = 0;
+    let sliceStart = 0;
     for (cursor.first(); cursor.valid; cursor.next()) {
       merge.step();
-      if (++sinceSlice < SLICE_ENTRIES) continue;
+      if (++sinceSlice < SLICE_ENTRIES && merge.movedBytes - sliceStart < MOVER_SLICE_BYTES)
+        continue;
       sinceSlice = 0;
+      sliceStart = merge.movedBytes;
       yield;
     }
     // The end of a cursor that failed is not the end of the data.
@@ -121,6 +124,11 @@ class Merge {
     this.#older = new OlderRuns(input.older);
     const open = (meta: TableMeta): Table => this.#table(meta);
     this.cursor = new MergeCursor(input.slices.map((tables) => new RunCursor(tables, open, true)));
+  }
+
+  /** Bytes of values read to be moved. */
+  get movedBytes(): number {
+    return this.#mover.readBytes;
   }
 
   /** Takes in the entry under the cursor. */
