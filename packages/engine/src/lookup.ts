@@ -10,6 +10,7 @@
 import {
   AuraError,
   type Clock,
+  Codec,
   compareBytes,
   hashKey,
   isKnownTag,
@@ -18,6 +19,7 @@ import {
   type Scheduler,
 } from "@aura/base";
 import { Lookup as Found, type Table, TableHit } from "@aura/sst";
+import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
 import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
@@ -308,7 +310,8 @@ export class Lookup {
     try {
       if (this.#locateSync(key, seq)) {
         const { bytes, isApart } = this.#entry();
-        return new OpenValue(isApart ? values.openSync(bytes, key) : inMemory(bytes), release);
+        const source = isApart ? values.openSync(bytes, key) : inMemory(bytes);
+        return new OpenValue(source, this.#parts.reads, release);
       }
     } catch (error) {
       release();
@@ -320,7 +323,7 @@ export class Lookup {
 
   /** As `openSync`, without blocking. The key must not change before the promise settles. */
   async open(key: Uint8Array, seq: number): Promise<OpenValue | undefined> {
-    const { versions, values, turns } = this.#parts;
+    const { versions, turns } = this.#parts;
     const version = versions.pin();
     const release = (): void => versions.unpin(version);
     try {
@@ -332,7 +335,8 @@ export class Lookup {
       if (turns.mustTurn()) await turns.turn();
       if (entry !== undefined) {
         const { bytes, isApart } = entry;
-        return new OpenValue(isApart ? await values.open(bytes, key) : inMemory(bytes), release);
+        const source = isApart ? await this.#openApart(bytes, key) : inMemory(bytes);
+        return new OpenValue(source, this.#parts.reads, release);
       }
     } catch (error) {
       release();
@@ -340,6 +344,20 @@ export class Lookup {
     }
     release();
     return undefined;
+  }
+
+  /** Opens the value of a pointer; on this thread where that is quick. */
+  #openApart(pointer: Buffer, key: Uint8Array): Promise<ValueParts> | ValueParts {
+    const { values, reads } = this.#parts;
+    const { stored, codec } = values.decode(pointer, 0, pointer.length);
+    const isShort = stored <= SYNC_VALUE_BYTES_MAX || codec === Codec.none;
+    if (!isShort || !reads.maySync()) return values.open(pointer, key);
+    const startMs = reads.startMs();
+    try {
+      return values.openSync(pointer, key);
+    } finally {
+      reads.note(startMs);
+    }
   }
 
   #answer<T>(value: T): Promise<T> {

@@ -3,6 +3,8 @@
  * that the value was found in, so the value's file stays until it is released.
  */
 import type { Buffer } from "node:buffer";
+import type { ReadTiming } from "./placed-reads.ts";
+import { SYNC_VALUE_BYTES_MAX } from "./value-store.ts";
 
 /** What parts are read from: `ValueParts` of `@aura/vlog`, or a value that is in memory. */
 interface Source {
@@ -16,12 +18,14 @@ export class OpenValue {
   /** Bytes of the value. */
   readonly bytes: number;
   readonly #source: Source;
+  readonly #timing: ReadTiming;
   #release: (() => void) | undefined;
 
   /** `release` is called once. */
-  constructor(source: Source, release: () => void) {
+  constructor(source: Source, timing: ReadTiming, release: () => void) {
     this.bytes = source.bytes;
     this.#source = source;
+    this.#timing = timing;
     this.#release = release;
   }
 
@@ -31,10 +35,18 @@ export class OpenValue {
     return this.#source.readSync(from, Math.max(from, Math.min(end, this.bytes)));
   }
 
-  /** As `readSync`, through the thread pool. */
-  read(start: number, end: number): Promise<Buffer> {
+  /** As `readSync`; on this thread only as far as the timing allows. */
+  async read(start: number, end: number): Promise<Buffer> {
     const from = Math.min(start, this.bytes);
-    return this.#source.read(from, Math.max(from, Math.min(end, this.bytes)));
+    const to = Math.max(from, Math.min(end, this.bytes));
+    const timing = this.#timing;
+    if (to - from > SYNC_VALUE_BYTES_MAX || !timing.maySync()) return this.#source.read(from, to);
+    const startMs = timing.startMs();
+    try {
+      return this.#source.readSync(from, to);
+    } finally {
+      timing.note(startMs);
+    }
   }
 
   /** Lets go of the value, when no read is under way. Idempotent. */

@@ -18,7 +18,7 @@ import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
-import { type PackedValues, ValueMover } from "./value-mover.ts";
+import { MOVER_SLICE_BYTES, type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** What a flush reads and how it writes. Structured-cloneable. */
 export interface FlushInput {
@@ -59,6 +59,7 @@ export function* flushJob(
   const output = new TableOutput(context.fs, input.output, numbers);
   const mover = new ValueMover(context.fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
+  let sliceStart = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;
   let previousStart = 0;
   let previousEnd = -1;
@@ -97,7 +98,10 @@ export function* flushJob(
         }
       }
       if (keep && !newKey) output.noteShadowed();
-      if (++entriesRead % SLICE_ENTRIES === 0) yield;
+      if (++entriesRead % SLICE_ENTRIES === 0 || mover.readBytes - sliceStart > MOVER_SLICE_BYTES) {
+        sliceStart = mover.readBytes;
+        yield;
+      }
     }
     const segmentSeal = mover.finishSync();
     const tables = output.finishSync();

@@ -28,7 +28,7 @@ import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
-import { type PackedValues, ValueMover } from "./value-mover.ts";
+import { MOVER_SLICE_BYTES, type PackedValues, ValueMover } from "./value-mover.ts";
 
 /** Key bounds of a table, inclusive. */
 export interface KeyBounds {
@@ -88,9 +88,12 @@ export function* mergeJob(
   try {
     merge.begin();
     let sliceEnd = SLICE_ENTRIES;
+    let sliceMoved = 0;
     while (merge.step()) {
-      if (merge.entriesRead < sliceEnd) continue;
+      if (merge.entriesRead < sliceEnd && merge.movedBytes - sliceMoved < MOVER_SLICE_BYTES)
+        continue;
       sliceEnd = merge.entriesRead + SLICE_ENTRIES;
+      sliceMoved = merge.movedBytes;
       yield;
     }
     const output = merge.finishSync();
@@ -144,6 +147,11 @@ class Merge {
           identityOf: (meta) => this.#identityOf(meta),
         }),
     );
+  }
+
+  /** Bytes of values read to be moved. */
+  get movedBytes(): number {
+    return this.#mover.readBytes;
   }
 
   /** Reads the first blocks. */

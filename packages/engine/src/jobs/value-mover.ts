@@ -24,6 +24,9 @@ import { ValuePacker } from "./value-packer.ts";
 
 const OPEN_FILES_MAX = 16;
 
+/** A job that moves values yields after reading so many bytes of them. */
+export const MOVER_SLICE_BYTES: number = 256 * 1024;
+
 /** What packing came to in one job. Sizes are bytes. */
 export interface PackedValues {
   readonly count: number;
@@ -47,6 +50,8 @@ export class ValueMover {
   /** After a move: the pointer to the new record, and the record's bytes. */
   readonly pointer: Uint8Array = new Uint8Array(POINTER_BYTES);
   bytes = 0;
+  /** Bytes of all records read: the measure of the work done. */
+  readBytes = 0;
   /** Bytes of all records moved, as they stand in the new segment. */
   movedBytes = 0;
   readonly #fs: FileSystem;
@@ -149,6 +154,7 @@ export class ValueMover {
 
   #read(pointer: Readonly<PointerReader>, key: Uint8Array, start: number, end: number): Uint8Array {
     const { file, offset, stored, raw, codec } = pointer;
+    this.readBytes += recordBytes(end - start, stored);
     return this.#values.readRecordSync(file, offset, stored, raw, codec, key, start, end);
   }
 
