@@ -7,12 +7,14 @@
  * the two noises together, and the ranges must not meet. With fewer than three repeats the noise is not known, and
  * only large changes are named.
  *
- * Counts do not wobble: they are compared tightly, and only they decide about success.
+ * Counts do not wobble: they are compared tightly, and only they decide about success. Of the workload `counts`
+ * nothing else is compared.
  */
 import { readFileSync } from "node:fs";
 import { type Figure, figuresOf, median } from "./metrics.ts";
 import { UsageError } from "./options.ts";
 import { type BenchResult, RESULT_FORMAT } from "./result.ts";
+import { counts } from "./workloads/counts.ts";
 
 /** Changes below this are not named. */
 const FLOOR = 0.06;
@@ -38,6 +40,9 @@ export interface Change {
   /** 1.1: a tenth better; 0.9: a tenth worse. */
   readonly factor: number;
   readonly kind: Figure["kind"];
+  /** Medians, of ratios where there is a store to compare with. */
+  readonly from: number;
+  readonly to: number;
   /** Store that the ratio was taken to; `undefined`: absolute. */
   readonly against: string | undefined;
 }
@@ -108,6 +113,7 @@ export function findChanges(before: BenchResult, now: BenchResult): Change[] {
     const figure = fresh.figures.get(id.join("\n"))!;
     const { kind, better } = figure;
     if (NOT_COMPARED.test(title)) continue;
+    if (workload === counts.name && kind !== "count") continue;
     if (kind !== "count" && store !== subject) continue;
     const against =
       kind === "time"
@@ -125,6 +131,8 @@ export function findChanges(before: BenchResult, now: BenchResult): Change[] {
       title,
       factor: better === "more" ? factor : 1 / factor,
       kind,
+      from: median(from),
+      to: median(to),
       against,
     });
   }
@@ -166,12 +174,17 @@ export function compareWithBaseline(
   const lines = [
     `against the baseline of ${before.startedAt}${before.commit === undefined ? "" : `, ${before.commit}`}:`,
   ];
-  for (const { workload, store, phase, title, factor, kind, against } of changes) {
+  for (const { workload, store, phase, title, factor, kind, from, to, against } of changes) {
+    const head = `  ${workload} ${phase}, ${store}: ${title}`;
+    if (kind === "count") {
+      const what = factor < 1 ? "GREW: this fails the run" : "fell";
+      lines.push(`${head} ${what} (${from.toPrecision(4)} to ${to.toPrecision(4)})`);
+      continue;
+    }
     const percent = Math.round(Math.abs(factor > 1 ? factor - 1 : 1 - factor) * 100);
     const how = factor > 1 ? "better" : "WORSE";
     const by = against === undefined ? "" : `, as a ratio to ${against}`;
-    const counted = kind === "count" && factor < 1 ? " (a count: this fails the run)" : "";
-    lines.push(`  ${workload} ${phase}, ${store}: ${title} ${percent} % ${how}${by}${counted}`);
+    lines.push(`${head} ${percent} % ${how}${by}`);
   }
   if (changes.length === 0) lines.push("  nothing changed beyond the noise");
   if (Math.min(repeatsOf(before), repeatsOf(now)) < REPEATS_MIN) {

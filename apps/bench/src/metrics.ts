@@ -12,6 +12,9 @@ export interface Figure {
   readonly kind: "time" | "size" | "count";
 }
 
+/** Kinds behind which background work is left. */
+const WRITES: readonly string[] = ["batch", "insert", "update", "rmw", "delete"];
+
 function less(
   title: string,
   value: number,
@@ -39,7 +42,8 @@ export function figuresOf(phase: PhaseResult): Figure[] {
       kind: "time",
     });
   }
-  if (drainMs !== undefined && drainMs >= 1 && ops > 0) {
+  const writes = Object.keys(latency).some((kind) => WRITES.includes(kind));
+  if (drainMs !== undefined && writes && ops > 0 && ms > 0) {
     const rate = (ops / (ms + drainMs)) * 1000;
     figures.push({
       title: "throughput until drained",

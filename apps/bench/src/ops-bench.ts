@@ -51,6 +51,7 @@ export class OpsBench {
   readonly #records: Records;
   #store: Store | undefined;
   #running: Running | undefined;
+  #drainingSince: number | undefined;
 
   constructor(
     kind: StoreKind,
@@ -116,7 +117,7 @@ export class OpsBench {
       entryBytes: keys.bytes + valueBytes,
       checks: this.#kind.isEmpty !== true,
     });
-    meter.follow(() => driver.elapsedMs);
+    meter.follow(() => driver.elapsedMs + this.#drainedMs);
     this.#running = {
       plan,
       driver,
@@ -170,9 +171,19 @@ export class OpsBench {
   }
 
   async #drain(running: Running): Promise<void> {
-    const before = this.#clock.now();
+    this.#drainingSince = this.#clock.now();
     await this.#opened.drain();
-    running.drainMs += this.#clock.now() - before;
+    // The news of its last work come in a later turn.
+    await this.#clock.turn();
+    running.drainMs += this.#clock.now() - this.#drainingSince;
+    this.#drainingSince = undefined;
+  }
+
+  /** Time that the phase has been drained so far. */
+  get #drainedMs(): number {
+    const since = this.#drainingSince;
+    const now = since === undefined ? 0 : this.#clock.now() - since;
+    return (this.#running?.drainMs ?? 0) + now;
   }
 
   #noteSpace({ driver, drainMs, space }: Running): void {

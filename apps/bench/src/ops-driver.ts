@@ -84,6 +84,7 @@ export class OpsDriver {
   /** Time of the phase when the clock stood still last, and the clock's time when it began to run. */
   #elapsedMs = 0;
   #startedAt = 0;
+  #isRunning = false;
   /** Operations of the phase so far: the schedule of a paced run. */
   #issued = 0;
 
@@ -114,7 +115,7 @@ export class OpsDriver {
 
   /** Time of the phase in ms; it stands while the driver draws and checks. */
   get elapsedMs(): number {
-    return this.#elapsedMs;
+    return this.#isRunning ? this.#phaseMs(this.#clock.now()) : this.#elapsedMs;
   }
 
   /** Runs so many operations, or for so long on the phase's clock. */
@@ -400,10 +401,12 @@ export class OpsDriver {
   #begin(): void {
     this.#recorder.resume();
     this.#startedAt = this.#clock.now();
+    this.#isRunning = true;
   }
 
   #pause(): void {
     this.#elapsedMs = this.#phaseMs(this.#clock.now());
+    this.#isRunning = false;
     this.#recorder.pause();
   }
 }

@@ -9,7 +9,7 @@ import { createHistogram, latencyOf, recordMs } from "./latency.ts";
 import { LoopDelay } from "./loop-delay.ts";
 import type { Recorder } from "./ops-driver.ts";
 import type { Latency, PhaseResult, Work } from "./result.ts";
-import type { Store, WorkDone } from "./stores/store.ts";
+import type { Store, WorkNews } from "./stores/store.ts";
 import { TimeSeries } from "./time-series.ts";
 import { KIND_NAMES } from "./workloads/workload.ts";
 
@@ -38,6 +38,8 @@ export class PhaseMeter implements Recorder {
   #batches: Histogram | undefined;
   readonly #series = new TimeSeries();
   readonly #background: Work[] = [];
+  /** When the work of each kind began that has not ended, the oldest first. */
+  readonly #begun = new Map<string, number[]>();
   readonly #loop = new LoopDelay();
   readonly #cpuAtStart = process.cpuUsage();
   readonly #countersAtStart: Counters;
@@ -77,9 +79,12 @@ export class PhaseMeter implements Recorder {
     this.#series.note(endMs, (endMs - startMs) * 1000, ops);
   }
 
-  noteWork({ kind, ms }: WorkDone): void {
-    const toMs = this.#phaseMs();
-    this.#background.push({ fromMs: Math.max(0, toMs - (ms ?? 0)), toMs, kind });
+  noteWork({ kind, isEnd }: WorkNews): void {
+    const now = this.#phaseMs();
+    const begun = this.#begun.get(kind) ?? [];
+    this.#begun.set(kind, begun);
+    if (isEnd) this.#background.push({ fromMs: begun.shift() ?? now, toMs: now, kind });
+    else begun.push(now);
   }
 
   /** Notes the wait for background work at the end. */

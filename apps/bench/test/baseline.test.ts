@@ -140,10 +140,10 @@ describe("findChanges", () => {
     const grown = compare(1.06, 2);
     expect(grown.countsGrew).toBe(true);
     expect(grown.text).toContain("syncs per operation");
-    expect(grown.text).toContain("this fails the run");
+    expect(grown.text).toContain("GREW: this fails the run (1.000 to 1.060)");
     const fewer = compare(1, 1);
     expect(fewer.countsGrew).toBe(false);
-    expect(fewer.text).toContain("better");
+    expect(fewer.text).toContain("blocks per operation fell (2.000 to 1.000)");
   });
 });
 

@@ -157,7 +157,7 @@ export class Compactor {
     onDone: () => void,
     onFailed: ((error: Error) => void) | undefined,
   ): void {
-    const { tree, planner, snapshots, queue } = this.#parts;
+    const { tree, planner, snapshots, queue, events } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
     const tables = slices.flatMap((slice) => slice.tables);
@@ -176,6 +176,7 @@ export class Compactor {
       }),
     };
     this.#busy = new Set(tables.map((table) => table.number));
+    events.announce("compactionStarted", { reason: plan.reason });
     this.#job = queue.submit(
       "merge",
       "merge",

@@ -40,10 +40,13 @@ async function open(path: string, budget: Budget, components: Partial<Components
     facts: {},
     counts: () => countsOf(db),
     onWork: (listener) => {
-      db.events.on("flush", () => listener({ kind: "flush", ms: undefined }));
-      db.events.on("compaction", ({ reason }) => {
-        listener({ kind: reason === "relocate" ? "gc" : "compaction", ms: undefined });
+      const kindOf = (reason: string): string => (reason === "relocate" ? "gc" : "compaction");
+      db.events.on("flushStarted", () => listener({ kind: "flush", isEnd: false }));
+      db.events.on("flush", () => listener({ kind: "flush", isEnd: true }));
+      db.events.on("compactionStarted", ({ reason }) => {
+        listener({ kind: kindOf(reason), isEnd: false });
       });
+      db.events.on("compaction", ({ reason }) => listener({ kind: kindOf(reason), isEnd: true }));
     },
   };
 }

@@ -43,11 +43,10 @@ export interface Entries {
 /** A value as a store returns it, or that there is none. */
 export type Found = Uint8Array | null | undefined;
 
-/** Background work that has just ended. */
-export interface WorkDone {
+/** Background work that has just begun, or ended. */
+export interface WorkNews {
   readonly kind: Work["kind"];
-  /** How long it ran, where the store tells. */
-  readonly ms: number | undefined;
+  readonly isEnd: boolean;
 }
 
 /** An open database. */
@@ -72,8 +71,8 @@ export interface Store {
   readonly facts: Readonly<Record<string, unknown>>;
   /** Counts since it was opened, of what is the same in each run: bytes written, syncs, blocks read. */
   readonly counts?: () => Readonly<Record<string, number>>;
-  /** Calls a listener whenever background work has ended. */
-  readonly onWork?: (listener: (work: WorkDone) => void) => void;
+  /** Calls a listener whenever background work has begun or ended. */
+  readonly onWork?: (listener: (news: WorkNews) => void) => void;
 }
 
 /** A kind of store. */
