@@ -3,8 +3,9 @@
  *
  * Times wobble, mostly with the machine. Where both results have a further store, what is compared is
  * the ratio to it in the same repeat: what slows the machine slows both, and falls out. Noise is measured, not
- * assumed: half the range over the repeats, of both results. A change has to be larger than a floor and than
- * the two noises together, and the ranges must not meet. With fewer than three repeats the noise is not known, and
+ * assumed: half the range over the repeats, of both results. A change has to be larger than a floor, than
+ * the two noises together, and than half of how far the stores' own values spread (a ratio hides that, but only in
+ * part), and the ranges must not meet. Short phases are not compared: one burst of other work decides them. With fewer than three repeats the noise is not known, and
  * only large changes are named.
  *
  * Counts do not wobble: they are compared tightly, and only they decide about success. Of the workload `counts`
@@ -21,6 +22,10 @@ const FLOOR = 0.06;
 /** Changes below this are not named where the noise is not known. */
 const FLOOR_UNKNOWN = 0.3;
 const REPEATS_MIN = 3;
+/** Percentiles jump between modes: their noise counts so many times. */
+const PERCENTILE_MARGIN = 2;
+/** Phases shorter than this are not compared by times. */
+const PHASE_MS_MIN = 500;
 /** Growth of a count that fails. */
 const COUNT_GROWTH_MAX = 0.05;
 /** Figures of so few events, or so small, that single events decide them: shown, not compared. */
@@ -66,11 +71,15 @@ export function readBaseline(file: string): BenchResult {
 class Figures {
   readonly #values = new Map<string, Map<number, number>>();
   readonly figures: Map<string, Figure> = new Map();
-  readonly ids: (readonly [workload: string, store: string, phase: string, title: string])[] = [];
+  readonly ids: Id[] = [];
+  readonly #shortestMs = new Map<string, number>();
 
   constructor(result: BenchResult) {
     for (const { workload, store, repeat, phases } of result.runs) {
       for (const phase of phases) {
+        const one = `${workload}\n${store}\n${phase.name}`;
+        const shortest = this.#shortestMs.get(one) ?? Number.POSITIVE_INFINITY;
+        this.#shortestMs.set(one, Math.min(shortest, phase.ms));
         for (const figure of figuresOf(phase)) {
           const id = [workload, store, phase.name, figure.title] as const;
           const key = id.join("\n");
@@ -85,11 +94,13 @@ class Figures {
     }
   }
 
+  /** The shortest time that the phase of a figure took, without its drain. */
+  shortestMs([workload, store, phase]: Id): number {
+    return this.#shortestMs.get(`${workload}\n${store}\n${phase}`) ?? 0;
+  }
+
   /** Values of a figure, or their ratios to those of another store in the same repeat. */
-  values(
-    [workload, store, phase, title]: readonly [string, string, string, string],
-    against: string | undefined,
-  ): number[] {
+  values([workload, store, phase, title]: Id, against: string | undefined): number[] {
     const own = this.#values.get([workload, store, phase, title].join("\n"));
     if (own === undefined) return [];
     if (against === undefined) return [...own.values()];
@@ -122,7 +133,18 @@ export function findChanges(before: BenchResult, now: BenchResult): Change[] {
     const from = old.values(id, against);
     const to = fresh.values(id, against);
     if (from.length === 0 || to.length === 0) continue;
-    const factor = kind === "count" ? countFactor(from, to) : noisyFactor(from, to);
+    if (kind === "time" && Math.min(old.shortestMs(id), fresh.shortestMs(id)) < PHASE_MS_MIN) {
+      continue;
+    }
+    const unrest = Math.max(
+      ...[old, fresh].flatMap((figures) =>
+        [undefined, against].map((one) => noise(figures.values(withStore(id, one), undefined))),
+      ),
+    );
+    const factor =
+      kind === "count"
+        ? countFactor(from, to)
+        : noisyFactor(from, to, { unrest, margin: / p\d/.test(title) ? PERCENTILE_MARGIN : 1 });
     if (factor === undefined) continue;
     changes.push({
       workload,
@@ -140,7 +162,11 @@ export function findChanges(before: BenchResult, now: BenchResult): Change[] {
 }
 
 /** Ratio of the medians where it is beyond the noise. */
-function noisyFactor(from: readonly number[], to: readonly number[]): number | undefined {
+function noisyFactor(
+  from: readonly number[],
+  to: readonly number[],
+  { unrest, margin }: { readonly unrest: number; readonly margin: number },
+): number | undefined {
   const [a, b] = [median(from), median(to)];
   if (!(a > 0 && b > 0)) return undefined;
   const factor = b / a;
@@ -149,7 +175,8 @@ function noisyFactor(from: readonly number[], to: readonly number[]): number | u
     return change > FLOOR_UNKNOWN ? factor : undefined;
   }
   const meets = Math.min(...to) <= Math.max(...from) && Math.min(...from) <= Math.max(...to);
-  if (meets || change <= Math.max(FLOOR, noise(from) + noise(to))) return undefined;
+  if (meets || change <= Math.max(FLOOR, margin * (noise(from) + noise(to)), unrest / 2))
+    return undefined;
   return factor;
 }
 
@@ -161,7 +188,15 @@ function countFactor(from: readonly number[], to: readonly number[]): number | u
 
 /** Half the range, as a share of the median. */
 function noise(values: readonly number[]): number {
+  if (values.length === 0 || median(values) === 0) return 0;
   return (Math.max(...values) - Math.min(...values)) / 2 / median(values);
+}
+
+type Id = readonly [workload: string, store: string, phase: string, title: string];
+
+/** The same figure of another store. */
+function withStore([workload, own, phase, title]: Id, store: string | undefined): Id {
+  return [workload, store ?? own, phase, title];
 }
 
 /** Compares and says it in words. */

@@ -18,9 +18,9 @@ function phaseOf(rate: number, counts: Readonly<Record<string, number>> = {}): P
   return {
     name: "run",
     startedMs: 0,
-    ops: 100_000,
+    ops: 1_000_000,
     bytes: 1,
-    ms: (100_000 / rate) * 1000,
+    ms: (1_000_000 / rate) * 1000,
     latency: {},
     series: [],
     background: [],
@@ -110,6 +110,26 @@ describe("findChanges", () => {
       expect(slow).toHaveLength(1);
       expect(slow[0]!.against).toBeUndefined();
     }
+  });
+
+  test("short phases, and ratios of values that spread far, name nothing", () => {
+    const short = (result: BenchResult): BenchResult => ({
+      ...result,
+      runs: result.runs.map((run) => ({
+        ...run,
+        phases: run.phases.map((phase) => ({ ...phase, ms: phase.ms / 50, ops: phase.ops / 50 })),
+      })),
+    });
+    expect(findChanges(short(synthetic(1)), short(synthetic(2, { speed: 0.6 })))).toEqual([]);
+    const wild = (result: BenchResult): BenchResult => ({
+      ...result,
+      runs: result.runs.map((run) => ({
+        ...run,
+        phases: run.phases.map((phase) => ({ ...phase, ms: phase.ms * (1 + run.repeat / 4) })),
+      })),
+    });
+    expect(findChanges(wild(synthetic(1)), wild(synthetic(2, { speed: 0.92 })))).toEqual([]);
+    expect(findChanges(wild(synthetic(1)), wild(synthetic(2, { speed: 0.7 })))).toHaveLength(1);
   });
 
   test("a speedup is one, and one repeat names large changes only", () => {
@@ -215,11 +235,7 @@ describe("a run of stores that take a fixed time for each operation", () => {
         }),
         plans: workload.phases(setup.sizes),
         durationMs: undefined,
-        startHost: localOpsHosts(
-          ({ store }) => delayed(store === "aura" ? auraMs : 0.02),
-          [],
-          clock,
-        ),
+        startHost: localOpsHosts(({ store }) => delayed(store === "aura" ? auraMs : 2), [], clock),
         progress: { begin: () => {}, step: () => {}, end: () => {} },
         signal: new AbortController().signal,
       });
@@ -241,9 +257,9 @@ describe("a run of stores that take a fixed time for each operation", () => {
   }
 
   test("10 % more for each is named, the same again is not", async () => {
-    const before = await run(0.01);
-    expect(findChanges(before, await run(0.01))).toEqual([]);
-    const titles = findChanges(before, await run(0.0111)).map(
+    const before = await run(1);
+    expect(findChanges(before, await run(1))).toEqual([]);
+    const titles = findChanges(before, await run(1.11)).map(
       ({ phase, title, factor }) => `${phase} ${title} ${factor < 1 ? "worse" : "better"}`,
     );
     expect(titles).toContain("run throughput worse");
