@@ -3,7 +3,7 @@
  *
  * With one operation in flight the answer is exactly what was written last. With more, an operation may pass
  * another one: then one of the last values of a record is right, as many as could be on their way, and so is a
- * record of which the insert may not have arrived yet.
+ * record of which the insert may not have arrived yet; and one that was ever deleted may be there or not.
  */
 import type { KeyTable } from "./key-table.ts";
 import type { Entries, Found } from "./stores/store.ts";
@@ -18,6 +18,11 @@ export class Expectation {
   readonly #values: ValuePool;
   readonly #valueBytes: number;
   readonly #revisions: Uint32Array;
+  /** Bytes of the last revision, where they differ from those of all. */
+  readonly #sizes = new Map<number, number>();
+  readonly #deleted = new Set<number>();
+  /** Records that a delete may have been overtaken on: with more than one operation in flight, either is right. */
+  readonly #unsure = new Set<number>();
   readonly #slack: number;
   /** Records whose presence is open until the chunk has ended. */
   readonly #open = new Set<number>();
@@ -45,18 +50,39 @@ export class Expectation {
   }
 
   /** Notes a put that is about to be issued; returns its value, a view. */
-  put(index: number): Buffer {
-    if (this.#revisions[index] === 0) {
-      this.#liveBytes += this.#keys.bytesOf(index) + this.#valueBytes;
+  put(index: number, bytes: number = this.#valueBytes): Buffer {
+    this.#liveBytes += bytes;
+    if (this.revision(index) <= 0) {
+      this.#liveBytes += this.#keys.bytesOf(index);
       this.#open.add(index);
-    }
+      this.#deleted.delete(index);
+    } else this.#liveBytes -= this.bytes(index);
+    if (bytes !== this.#valueBytes) this.#sizes.set(index, bytes);
+    else this.#sizes.delete(index);
     const revision = ++this.#revisions[index]!;
-    return this.#values.value(index, revision, this.#valueBytes);
+    return this.#values.value(index, revision, bytes);
   }
 
-  /** The last revision of a record, to be given to `isRight` with the answer. */
+  /** Notes a delete that is about to be issued. */
+  delete(index: number): void {
+    if (this.revision(index) <= 0) return;
+    this.#liveBytes -= this.#keys.bytesOf(index) + this.bytes(index);
+    this.#deleted.add(index);
+    this.#open.add(index);
+    if (this.#slack > 0) this.#unsure.add(index);
+  }
+
+  /**
+   * The last revision of a record, 0 for none, below 0 when that was deleted: to be given to `isRight`
+   * with the answer.
+   */
   revision(index: number): number {
-    return this.#revisions[index]!;
+    return this.#deleted.has(index) ? -this.#revisions[index]! : this.#revisions[index]!;
+  }
+
+  /** Bytes of its value at that revision. */
+  bytes(index: number): number {
+    return this.#sizes.get(index) ?? this.#valueBytes;
   }
 
   /** All operations have been answered: what was written is there. */
@@ -67,17 +93,24 @@ export class Expectation {
   }
 
   /** Whether a get, issued at a revision, may return that. */
-  isRight(found: Found, index: number, revision: number): boolean {
-    const bytes = this.#valueBytes;
+  isRight(
+    found: Found,
+    index: number,
+    revision: number,
+    bytes: number = this.#valueBytes,
+  ): boolean {
+    const mayBeEither = this.#slack > 0 && (this.#open.has(index) || this.#unsure.has(index));
     if (found === null || found === undefined) {
-      return revision === 0 || (this.#slack > 0 && this.#open.has(index));
+      return revision <= 0 || mayBeEither;
     }
-    if (this.#values.is(found, index, revision, bytes)) return revision > 0;
-    const low = Math.max(1, revision - this.#slack);
-    const high =
-      this.#slack === 0 ? revision : Math.min(this.#revisions[index]!, revision + this.#slack);
+    if (revision <= 0 && !mayBeEither) return false;
+    if (revision > 0 && this.#values.is(found, index, revision, bytes)) return true;
+    if (this.#slack === 0) return false;
+    const from = Math.abs(revision);
+    const low = Math.max(1, from - this.#slack);
+    const high = Math.min(this.#revisions[index]!, from + this.#slack);
     for (let at = high; at >= low; at--) {
-      if (at !== revision && this.#values.is(found, index, at, bytes)) return true;
+      if (at !== revision && this.#values.is(found, index, at, found.length)) return true;
     }
     return false;
   }
@@ -106,6 +139,22 @@ export class Expectation {
     }
     const missing = Math.min(limit - taken, this.#orderCount - rank);
     return wrong + Math.max(0, missing) + Math.max(0, taken - limit);
+  }
+
+  /** Counts the entries of a scan that do not stand in order behind `from`, or behind its limit. */
+  static wrongOrder(from: Uint8Array, limit: number, answer: readonly Entries[]): number {
+    let last: Uint8Array | undefined;
+    let wrong = 0;
+    let taken = 0;
+    for (const { keys } of answer) {
+      for (const key of keys) {
+        const order = Buffer.compare(key, last ?? from);
+        if (order < 0 || (order === 0 && last !== undefined)) wrong++;
+        last = key;
+        taken++;
+      }
+    }
+    return wrong + Math.max(0, taken - limit);
   }
 
   /** First rank of a key at or behind `key`. */

@@ -6,6 +6,7 @@ import { createKeys, type KeySpec, type KeyTable } from "./key-table.ts";
 import { type Calls, OpsDriver, type SliceSample } from "./ops-driver.ts";
 import { PhaseMeter } from "./phase-meter.ts";
 import { Random } from "./random.ts";
+import type { Replay, ReplaySpec } from "./replay.ts";
 import type { PhaseResult, Space } from "./result.ts";
 import type { StoreDescription } from "./store-bench.ts";
 import { type Budget, meetTerms, type Store, type StoreKind } from "./stores/store.ts";
@@ -23,6 +24,8 @@ export interface OpsSetup {
   readonly compressible: number;
   readonly calls: Calls;
   readonly seed: number;
+  /** The trace that is the workload. */
+  readonly replay?: ReplaySpec;
 }
 
 /** Streams of chance of the phases begin here. */
@@ -56,9 +59,15 @@ export class OpsBench {
   constructor(
     kind: StoreKind,
     path: string,
-    options: { readonly budget: Budget; readonly setup: OpsSetup; readonly clock?: Clock },
+    options: {
+      readonly budget: Budget;
+      readonly setup: OpsSetup;
+      readonly clock?: Clock;
+      /** What `setup.replay` names, read. */
+      readonly replay?: Replay | undefined;
+    },
   ) {
-    const { setup, budget, clock = systemClock } = options;
+    const { setup, budget, replay, clock = systemClock } = options;
     const terms = meetTerms(kind, budget);
     this.#kind = kind;
     this.#path = path;
@@ -66,10 +75,11 @@ export class OpsBench {
     this.#notes = terms.notes;
     this.#setup = setup;
     this.#clock = clock;
-    this.#plans = workloadOf(setup.workload).phases(setup.sizes);
-    this.#keys = createKeys(setup.keys);
+    this.#plans = (replay?.workload ?? workloadOf(setup.workload)).phases(setup.sizes);
+    this.#keys = replay?.keys ?? createKeys(setup.keys);
     const { seed, valueBytes, compressible } = setup;
-    const values = new ValuePool({ seed, valueBytesMax: valueBytes, compressible });
+    const valueBytesMax = replay?.valueBytesMax ?? valueBytes;
+    const values = new ValuePool({ seed, valueBytesMax, compressible });
     const { inFlight } = setup.calls;
     this.#expected = new Expectation({ keys: this.#keys, values, valueBytes, inFlight });
     this.#records = { count: 0, countMax: this.#keys.count };
@@ -104,7 +114,10 @@ export class OpsBench {
     const plan = this.#plans[phase]!;
     const { calls, seed, valueBytes, keys } = this.#setup;
     const paced = plan.setup === true ? { ...calls, rate: undefined } : calls;
-    const meter = new PhaseMeter(this.#opened, paced.rate !== undefined);
+    const meter = new PhaseMeter(
+      this.#opened,
+      paced.rate !== undefined || plan.dueMs !== undefined,
+    );
     const driver = new OpsDriver({
       store: this.#opened,
       keys: this.#keys,

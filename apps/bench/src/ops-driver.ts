@@ -11,7 +11,7 @@
  * (no coordinated omission; Tene, "How NOT to Measure Latency"). The schedule stands when the clock does.
  */
 import type { Clock } from "./clock.ts";
-import type { Expectation } from "./expectation.ts";
+import { Expectation } from "./expectation.ts";
 import type { KeyTable } from "./key-table.ts";
 import type { Entries, Found, Store } from "./stores/store.ts";
 import { KIND, type Op, type PhasePlan, type Source } from "./workloads/workload.ts";
@@ -68,13 +68,15 @@ export class OpsDriver {
   readonly #recorder: Recorder;
   readonly #entryBytes: number;
   readonly #checks: boolean;
-  readonly #op: Op = { kind: 0, index: 0, count: 0 };
+  readonly #op: Op = { kind: 0, index: 0, count: 0, bytes: 0 };
 
   /** The chunk. */
   readonly #kinds: Uint8Array = new Uint8Array(CHUNK_OPS);
   readonly #indices: Uint32Array = new Uint32Array(CHUNK_OPS);
   readonly #counts: Uint32Array = new Uint32Array(CHUNK_OPS);
-  readonly #revisions: Uint32Array = new Uint32Array(CHUNK_OPS);
+  readonly #revisions: Int32Array = new Int32Array(CHUNK_OPS);
+  /** Bytes of the value that a read has to find. */
+  readonly #sizes: Uint32Array = new Uint32Array(CHUNK_OPS);
   readonly #starts: Float64Array = new Float64Array(CHUNK_OPS);
   readonly #ends: Float64Array = new Float64Array(CHUNK_OPS);
   readonly #chunkKeys: Uint8Array[] = [];
@@ -154,13 +156,22 @@ export class OpsDriver {
   async #single(left: number): Promise<Chunk> {
     const count = this.#draw(left);
     this.#begin();
-    if (this.#calls.rate !== undefined) await this.#paced(count, this.#calls.rate);
+    if (this.#isPaced) await this.#paced(count);
     else if (this.#calls.sync) await this.#sync(count);
     else if (this.#calls.inFlight === 1) await this.#serial(count);
     else await this.#flight(count);
     this.#pause();
     this.#issued += count;
     return this.#check(count);
+  }
+
+  get #isPaced(): boolean {
+    return this.#calls.rate !== undefined || this.#plan.dueMs !== undefined;
+  }
+
+  /** When operation `n` of the phase is due. */
+  #dueMs(n: number): number {
+    return this.#plan.dueMs?.(n) ?? (n / this.#calls.rate!) * 1000;
   }
 
   /** Makes operations, keys and values of the next chunk; returns how many. */
@@ -177,9 +188,13 @@ export class OpsDriver {
       this.#indices[i] = index;
       this.#counts[i] = op.count;
       this.#revisions[i] = expected.revision(index);
-      bytes += this.#entryBytes * (kind === KIND.scan ? Math.min(op.count, SCAN_ENTRIES) : 1);
+      this.#sizes[i] = expected.bytes(index);
+      bytes +=
+        Math.max(op.bytes, this.#entryBytes) *
+        (kind === KIND.scan ? Math.min(op.count, SCAN_ENTRIES) : 1);
       const isPut = kind === KIND.update || kind === KIND.insert || kind === KIND.rmw;
-      this.#chunkValues[i] = isPut ? expected.put(index) : undefined;
+      this.#chunkValues[i] = isPut ? expected.put(index, op.bytes || undefined) : undefined;
+      if (kind === KIND.delete) expected.delete(index);
       this.#chunkKeys[i] = this.#keyOf(kind, index);
     }
     return i;
@@ -239,7 +254,7 @@ export class OpsDriver {
   }
 
   /** Each when it is due, or as soon as there is room behind those that are late. */
-  async #paced(count: number, rate: number): Promise<void> {
+  async #paced(count: number): Promise<void> {
     const clock = this.#clock;
     const { sync, inFlight } = this.#calls;
     const running = new Set<Promise<void>>();
@@ -253,7 +268,7 @@ export class OpsDriver {
       }
     };
     for (let i = 0; i < count && failure === undefined; i++) {
-      const due = ((this.#issued + i) / rate) * 1000;
+      const due = this.#dueMs(this.#issued + i);
       this.#starts[i] = due;
       for (let gap = due - this.#phaseMs(clock.now()); gap > 0; ) {
         await (gap > SLEEP_MS_MIN ? clock.sleep(gap - SLEEP_MS_MIN / 2) : clock.turn());
@@ -334,9 +349,7 @@ export class OpsDriver {
         const taken = sizeOf(entries);
         bytes += taken.bytes;
         if (this.#plan.ranked === true) weight = taken.count;
-        if (this.#checks) {
-          wrong += this.#expected.wrongEntries(this.#chunkKeys[i]!, this.#counts[i]!, entries);
-        }
+        if (this.#checks) wrong += this.#wrongEntries(i, entries);
       } else if (kind === KIND.read || kind === KIND.rmw || kind === KIND.missing) {
         const found = answer as Found;
         bytes += found?.length ?? 0;
@@ -352,7 +365,16 @@ export class OpsDriver {
 
   #isRight(kind: number, found: Found, i: number): boolean {
     if (kind === KIND.missing) return found === undefined || found === null;
-    return this.#expected.isRight(found, this.#indices[i]!, this.#revisions[i]!);
+    const size = this.#sizes[i]!;
+    return this.#expected.isRight(found, this.#indices[i]!, this.#revisions[i]!, size);
+  }
+
+  #wrongEntries(i: number, entries: readonly Entries[]): number {
+    const key = this.#chunkKeys[i]!;
+    const limit = this.#counts[i]!;
+    return this.#plan.isReplay === true
+      ? Expectation.wrongOrder(key, limit, entries)
+      : this.#expected.wrongEntries(key, limit, entries);
   }
 
   /** Inserts as batches. */
@@ -370,7 +392,7 @@ export class OpsDriver {
         this.#source.next(this.#op);
         const { index } = this.#op;
         keys.push(this.#keys.at(index));
-        values.push(this.#expected.put(index));
+        values.push(this.#expected.put(index, this.#op.bytes || undefined));
         bytes += keys.at(-1)!.length + values.at(-1)!.length;
       }
       batches.push({ keys, values });

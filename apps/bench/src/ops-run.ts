@@ -9,6 +9,7 @@ import { freeBytes } from "./machine.ts";
 import type { OpsSetup } from "./ops-bench.ts";
 import { OpsJob } from "./ops-job.ts";
 import { type BenchOptions, UsageError } from "./options.ts";
+import { type Replay, type ReplaySpec, readReplay, TRACE } from "./replay.ts";
 import type { RunResult } from "./result.ts";
 import type { RunContext } from "./run.ts";
 import type { StoreName } from "./stores/catalog.ts";
@@ -80,9 +81,15 @@ export function budgetOf(workload: Workload, options: BenchOptions, setup: OpsSe
 /** Runs one workload on all stores and adds what they came to. Throws when it is interrupted. */
 export async function runOps(name: string, context: RunContext, runs: RunResult[]): Promise<void> {
   const { options, folder, repeat, progress, signal, hosts, print, skipped } = context;
-  const workload = workloadOf(name);
-  const setup = setupOf(workload, options);
-  checkKeys(setup);
+  const spec = name === TRACE ? replaySpecOf(options) : undefined;
+  const replay = spec === undefined ? undefined : await openReplay(spec);
+  const workload = replay?.workload ?? workloadOf(name);
+  const setup: OpsSetup = {
+    ...setupOf(workload, options),
+    ...(spec === undefined ? {} : { replay: spec }),
+  };
+  if (replay === undefined) checkKeys(setup);
+  else if (replay.skipped > 0) print(`left out of the trace: ${replay.skipped} operations`);
   const budget = budgetOf(workload, options, setup);
   const names: StoreName[] = options.stores.filter((store) => !skipped.has(store));
   if (options.controls && workload.rawControl === true && !names.includes("raw")) names.push("raw");
@@ -118,6 +125,28 @@ export async function runOps(name: string, context: RunContext, runs: RunResult[
     if (options.dir === undefined) {
       for (const { path } of stores) rmSync(path, { recursive: true, force: true });
     }
+  }
+}
+
+/** Length of values of which a trace tells none. */
+const TRACE_VALUE_BYTES = 100;
+
+function replaySpecOf({ traceFile, traceSpeed, ops, valueBytes }: BenchOptions): ReplaySpec {
+  return {
+    file: traceFile!,
+    speed: traceSpeed,
+    opsMax: ops,
+    valueBytes: valueBytes ?? TRACE_VALUE_BYTES,
+  };
+}
+
+/** A trace that cannot be read is a wrong option. */
+async function openReplay(spec: ReplaySpec): Promise<Replay> {
+  try {
+    return await readReplay(spec);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UsageError(`cannot replay ${spec.file}: ${message}\n`, { cause: error });
   }
 }
 

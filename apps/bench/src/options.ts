@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { KEY_BYTES_MAX, KEY_BYTES_MIN, KEY_KINDS, type KeyKind } from "./key-table.ts";
 import { NAME_COUNT_MAX } from "./names.ts";
+import { TRACE } from "./replay.ts";
 import { CONTROLS, STORE_NAMES, type StoreName } from "./stores/catalog.ts";
 import { COMPRESSIONS, type Compression, DURABILITIES, type Durability } from "./stores/store.ts";
 import { WORKLOAD_NAMES } from "./workloads/catalog.ts";
@@ -41,7 +42,12 @@ export interface BenchOptions {
   readonly stores: readonly StoreName[];
   /** Whether plain files and db_bench stand beside the figures that they can be compared with. */
   readonly controls: boolean;
+  /** A trace to replay: it is the workload. */
+  readonly traceFile: string | undefined;
+  readonly traceSpeed: "recorded" | "full";
   readonly json: string | undefined;
+  /** File for the page. */
+  readonly report: string | undefined;
   readonly baseline: string | undefined;
 }
 
@@ -63,6 +69,10 @@ const SUBJECT: StoreName = "aura";
 
 /** What runs when nothing is asked for. */
 const DEFAULT_WORKLOADS: readonly string[] = [NAMES, "ycsb-a", "ycsb-b", "ycsb-c"];
+
+/** Files that the default run leaves in the current folder. */
+const DEFAULT_REPORT = "bench-report.html";
+const DEFAULT_JSON = "bench-report.json";
 
 /** Options that the names job does not have: what it does is fixed. */
 const NOT_FOR_NAMES = [
@@ -136,7 +146,10 @@ interface Given {
   readonly data?: string;
   readonly dir?: string;
   readonly seed: number;
+  readonly traceFile?: string;
+  readonly traceSpeed: "recorded" | "full";
   readonly json?: string;
+  readonly report?: string;
   readonly baseline?: string;
 }
 
@@ -189,13 +202,27 @@ function allOptions(): Option[] {
     option("--data <file>", "own keys: a JSON array of strings, or one a line"),
     option("--dir <folder>", "new or empty folder; the databases stay there (default: temporary)"),
     option("--seed <n>", "seed of all chance").argParser(parseSeed).default(1),
-    option("--json <file>", "file for the result"),
+    option("--trace-file <file>", "replays a trace of AuraDB, RocksDB or Twitter").conflicts([
+      "workload",
+      "rate",
+      "duration",
+      "count",
+      "keys",
+      "data",
+    ]),
+    option("--trace-speed <kind>", "recorded: each operation when it was made")
+      .choices(["recorded", "full"])
+      .default("full"),
+    option("--json <file>", `file for the result (default run: ${DEFAULT_JSON})`),
+    option("--report <file>", `file for the page (default run: ${DEFAULT_REPORT})`),
     option("--baseline <file>", "result of an earlier run to compare with"),
   ];
 }
 
 function optionsOf(given: Given, isGiven: (name: string) => boolean): BenchOptions {
-  const { only, compare, workload } = given;
+  const { only, compare, traceFile } = given;
+  const workload = traceFile === undefined ? given.workload : [TRACE];
+  const isDefault = traceFile === undefined && !isGiven("workload");
   if (workload.includes(NAMES)) {
     const wrong = NOT_FOR_NAMES.find(isGiven);
     if (wrong !== undefined) {
@@ -231,7 +258,10 @@ function optionsOf(given: Given, isGiven: (name: string) => boolean): BenchOptio
     seed: given.seed,
     stores: only === undefined ? [SUBJECT, ...compare] : [only],
     controls: given.controls,
-    json: given.json,
+    traceFile,
+    traceSpeed: given.traceSpeed,
+    json: given.json ?? (isDefault ? DEFAULT_JSON : undefined),
+    report: given.report ?? (isDefault ? DEFAULT_REPORT : undefined),
     baseline: given.baseline,
   };
 }

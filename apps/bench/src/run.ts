@@ -96,6 +96,11 @@ export async function runBench(
       writeFileSync(options.json, `${JSON.stringify(result, undefined, 1)}\n`);
       print(`result: ${options.json}`);
     }
+    if (options.report !== undefined) {
+      const { renderPage } = await import("./page/page.ts");
+      writeFileSync(options.report, renderPage(result));
+      print(`report: ${resolve(options.report)}`);
+    }
     const changes = baseline === undefined ? undefined : compareWithBaseline(baseline, result);
     if (changes !== undefined) print(changes.text);
     print(`whole run: ${formatMs(performance.now() - startedMs)}`);

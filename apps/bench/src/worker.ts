@@ -3,6 +3,7 @@ import type { Call, HostSetup, Reply } from "./bench-host.ts";
 import { resetPeak } from "./counters.ts";
 import { readDataSet } from "./data-set.ts";
 import { OpsBench } from "./ops-bench.ts";
+import { readReplay } from "./replay.ts";
 import { StoreBench } from "./store-bench.ts";
 import { loadStore } from "./stores/catalog.ts";
 
@@ -23,7 +24,10 @@ function textOf(error: unknown): string {
 async function makeBench(): Promise<StoreBench | OpsBench> {
   const { store, path, budget, dataFolder, ops } = setup;
   const kind = await loadStore(store);
-  if (ops !== undefined) return new OpsBench(kind, path, { budget, setup: ops });
+  if (ops !== undefined) {
+    const replay = ops.replay === undefined ? undefined : await readReplay(ops.replay);
+    return new OpsBench(kind, path, { budget, setup: ops, replay });
+  }
   return new StoreBench(kind, path, budget, await readDataSet(dataFolder ?? ""));
 }
 

@@ -26,8 +26,25 @@ describe("parseOptions", () => {
       seed: 1,
       stores: ["aura", "rocksdb"],
       controls: true,
-      json: undefined,
+      traceFile: undefined,
+      traceSpeed: "full",
+      json: "bench-report.json",
+      report: "bench-report.html",
       baseline: undefined,
+    });
+    const { json, report } = parseOptions(["--workload", "ycsb-a"]);
+    expect([json, report]).toEqual([undefined, undefined]);
+  });
+
+  test("a trace is the workload", () => {
+    const argv = "--trace-file x.trace --trace-speed recorded --ops 50 --report page.html";
+    expect(parseOptions(argv.split(" "))).toMatchObject({
+      workloads: ["trace"],
+      traceFile: "x.trace",
+      traceSpeed: "recorded",
+      ops: 50,
+      json: undefined,
+      report: "page.html",
     });
   });
 
@@ -61,7 +78,10 @@ describe("parseOptions", () => {
       seed: 7,
       stores: ["aura", "lmdb", "better-sqlite3"],
       controls: false,
+      traceFile: undefined,
+      traceSpeed: "full",
       json: "out.json",
+      report: undefined,
       baseline: "old.json",
     });
     expect(parseOptions(["--only", "rocksdb"]).stores).toEqual(["rocksdb"]);
@@ -90,6 +110,8 @@ describe("parseOptions", () => {
     ["--workload ycsb-a --duration 1 --ops 5", "exclude each other"],
     ["--workload ycsb-a --in-flight 0", "whole number"],
     ["--workload ycsb-a --durability disk", "Allowed choices"],
+    ["--trace-file x --workload ycsb-a", "cannot be used with"],
+    ["--trace-file x --trace-speed slow", "Allowed choices"],
     ["--durability sync", "--durability is not for the workload names"],
     ["--value-size 10", "--value-size is not for the workload names"],
   ])("refuses %s", (text, message) => {

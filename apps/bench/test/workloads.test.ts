@@ -22,7 +22,7 @@ function drawPhase(name: string, phase: string, seed = 1): Drawn {
   const ops: Op[] = [];
   for (const plan of workload.phases(sizes)) {
     const source = plan.source(new Random(seed), records);
-    const op: Op = { kind: -1, index: -1, count: 0 };
+    const op: Op = { kind: -1, index: -1, count: 0, bytes: 0 };
     const isWanted = plan.name === phase;
     let outside = 0;
     for (let i = 0; i < (isWanted && plan.setup !== true ? OPS : plan.ops); i++) {
@@ -97,7 +97,7 @@ describe("db_bench", () => {
   ])("%s consists of one kind", (name, kind) => {
     const workload = workloadOf(name);
     const records: Records = { count: 0, countMax: COUNT };
-    const op: Op = { kind: -1, index: -1, count: 0 };
+    const op: Op = { kind: -1, index: -1, count: 0, bytes: 0 };
     for (const plan of workload.phases({ count: COUNT, ops: 500 })) {
       const source = plan.source(new Random(1), records);
       for (let i = 0; i < plan.ops; i++) source.next(op);

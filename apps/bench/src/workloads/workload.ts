@@ -26,6 +26,8 @@ export interface Op {
   index: number;
   /** Entries that a scan reads. */
   count: number;
+  /** Bytes of a value that is written; 0: as many as all have. */
+  bytes: number;
 }
 
 /** How many records there are, as the operations drawn so far leave it. */
@@ -57,6 +59,10 @@ export interface PhasePlan {
   readonly setup?: boolean;
   /** Scans begin at a place in key order, not at a record: `index` is the rank. */
   readonly ranked?: boolean;
+  /** Writes values of any length, and deletes: of scans only the order is compared. */
+  readonly isReplay?: boolean;
+  /** When operation `n` is due, in ms of the phase; else a run is paced by its rate, or not at all. */
+  readonly dueMs?: (n: number) => number;
 }
 
 /** What a workload is cut to. */
