@@ -38,12 +38,34 @@ declare module "rocksdb-native" {
     flush(): Promise<void>;
     get(key: Uint8Array): Promise<Buffer | null>;
     put(key: Uint8Array, value: Uint8Array): Promise<void>;
+    delete(key: Uint8Array): Promise<void>;
     read(options?: { capacity?: number; autoDestroy?: boolean }): RocksDB.ReadBatch;
     write(options?: { capacity?: number; autoDestroy?: boolean }): RocksDB.WriteBatch;
     iterator(range: { gte?: Uint8Array; limit?: number; capacity?: number }): RocksDB.Entries;
     getProperty(name: string): Promise<string | undefined>;
   }
   export = RocksDB;
+}
+
+declare module "better-sqlite3" {
+  namespace BetterSqlite3 {
+    interface Statement {
+      run(...values: readonly unknown[]): unknown;
+      get(...values: readonly unknown[]): unknown;
+      all(...values: readonly unknown[]): unknown[];
+      raw(): this;
+      pluck(): this;
+    }
+  }
+  class BetterSqlite3 {
+    constructor(path: string, options?: Readonly<Record<string, unknown>>);
+    prepare(sql: string): BetterSqlite3.Statement;
+    pragma(text: string): unknown;
+    exec(sql: string): this;
+    transaction<A extends readonly unknown[]>(run: (...args: A) => void): (...args: A) => void;
+    close(): this;
+  }
+  export = BetterSqlite3;
 }
 
 declare module "cli-progress" {

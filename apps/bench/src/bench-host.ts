@@ -4,7 +4,7 @@
  * costs that store's time and nobody else's. Windows has no such signal: there, it runs on.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import type { StoreBench } from "./store-bench.ts";
+import type { OpsSetup } from "./ops-bench.ts";
 import type { StoreName } from "./stores/catalog.ts";
 import type { Budget } from "./stores/store.ts";
 
@@ -13,15 +13,17 @@ export interface HostSetup {
   readonly store: StoreName;
   /** Folder of the database. */
   readonly path: string;
-  /** Folder of the data set. */
-  readonly dataFolder: string;
   readonly budget: Budget;
+  /** Folder of the data set of the names job. */
+  readonly dataFolder?: string;
+  /** The workload, of all other jobs. */
+  readonly ops?: OpsSetup;
 }
 
-/** A call of a method of `StoreBench`, as a message to its process. */
+/** A call of a method of a bench, as a message to its process. */
 export interface Call {
   readonly id: number;
-  readonly method: keyof StoreBench;
+  readonly method: string;
   readonly args: readonly unknown[];
 }
 
@@ -30,14 +32,13 @@ export type Reply =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: string };
 
-type Result<M extends keyof StoreBench> = Awaited<ReturnType<StoreBench[M]>>;
+type Method = (...args: never[]) => unknown;
+type Args<M> = M extends (...args: infer A) => unknown ? A : never;
+type Result<M> = M extends Method ? Awaited<ReturnType<M>> : never;
 
 /** A bench of one store, elsewhere. */
-export interface BenchHost {
-  call<M extends keyof StoreBench>(
-    method: M,
-    ...args: Parameters<StoreBench[M]>
-  ): Promise<Result<M>>;
+export interface BenchHost<B> {
+  call<M extends keyof B & string>(method: M, ...args: Args<B[M]>): Promise<Result<B[M]>>;
   /** Lets the store work, or stops all of its threads. */
   resume(): void;
   pause(): void;
@@ -46,11 +47,11 @@ export interface BenchHost {
 }
 
 /** Starts a host. */
-export type StartHost = (setup: HostSetup) => Promise<BenchHost>;
+export type StartHost<B> = (setup: HostSetup) => Promise<BenchHost<B>>;
 
-/** Starts a process; it is ready when it has read the data. */
-export async function forkHost(setup: HostSetup): Promise<BenchHost> {
-  const host = new ForkedHost(setup);
+/** Starts a process; it is ready when it has its data. */
+export async function forkHost<B>(setup: HostSetup): Promise<BenchHost<B>> {
+  const host = new ForkedHost<B>(setup);
   try {
     await host.started;
   } catch (error) {
@@ -65,7 +66,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-class ForkedHost implements BenchHost {
+class ForkedHost<B> implements BenchHost<B> {
   readonly started: Promise<unknown>;
   readonly #child: ChildProcess;
   readonly #pending = new Map<number, Pending>();
@@ -91,17 +92,14 @@ class ForkedHost implements BenchHost {
     });
   }
 
-  call<M extends keyof StoreBench>(
-    method: M,
-    ...args: Parameters<StoreBench[M]>
-  ): Promise<Result<M>> {
+  call<M extends keyof B & string>(method: M, ...args: Args<B[M]>): Promise<Result<B[M]>> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const id = ++this.#lastId;
     return new Promise<unknown>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       const call: Call = { id, method, args };
       this.#child.send(call);
-    }) as Promise<Result<M>>;
+    }) as Promise<Result<B[M]>>;
   }
 
   resume(): void {

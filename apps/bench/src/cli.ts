@@ -1,6 +1,7 @@
 /** The benchmark's command line. */
-import { runNames } from "./names-run.ts";
+
 import { parseOptions, UsageError } from "./options.ts";
+import { runBench } from "./run.ts";
 
 /** A second signal within this time is the same one: some parents pass theirs on. */
 const SAME_SIGNAL_MS = 500;
@@ -19,7 +20,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 try {
   const options = parseOptions(process.argv.slice(2));
-  process.exitCode = await runNames(options, process.stdout, interrupt.signal);
+  process.exitCode = await runBench(options, process.stdout, interrupt.signal);
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
   (error.exitCode === 0 ? process.stdout : process.stderr).write(error.message);

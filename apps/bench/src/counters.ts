@@ -11,6 +11,8 @@ export interface Counters {
   readonly writtenBytes: number | undefined;
   /** Pages made dirty, as they go to the disk if nothing deletes them first. */
   readonly deviceBytes: number | undefined;
+  /** Taken in by read calls. */
+  readonly readBytes: number | undefined;
   /** Most resident memory since the last `resetPeak`. */
   readonly peakRssBytes: number | undefined;
 }
@@ -22,8 +24,22 @@ export function readCounters(): Counters {
   return {
     writtenBytes: io.get("wchar"),
     deviceBytes: io.get("write_bytes"),
+    readBytes: io.get("rchar"),
     peakRssBytes: peakKib === undefined ? undefined : peakKib * 1024,
   };
+}
+
+/**
+ * Returns the ms that the calling thread, which has to be the main one, has run so far; where the system
+ * does not tell, the time of a clock, which is as much for a thread that waits for nothing.
+ */
+export function mainThreadMs(): number {
+  try {
+    const text = readFileSync(`/proc/self/task/${process.pid}/schedstat`, "latin1");
+    return Number.parseInt(text, 10) / 1e6;
+  } catch {
+    return performance.now();
+  }
 }
 
 /** Lets the peak of resident memory begin anew. */

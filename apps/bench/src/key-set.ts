@@ -31,6 +31,15 @@ export class KeySet {
     return true;
   }
 
+  /** Returns the index of a key, which is added when it is new. */
+  add(key: Uint8Array): number {
+    const index = this.#slots[this.#find(key, 0, key.length)]!;
+    if (index >= 0) return index;
+    this.builder.append(key);
+    this.finishDistinct();
+    return this.count - 1;
+  }
+
   has(key: Uint8Array): boolean {
     return this.#slots[this.#find(key, 0, key.length)]! >= 0;
   }

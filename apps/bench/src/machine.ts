@@ -1,4 +1,5 @@
 /** On what a run was made: stands beside its results, since figures without it mean nothing. */
+import { spawnSync } from "node:child_process";
 import { statfsSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from "node:os";
 
@@ -38,6 +39,20 @@ export function describeMachine(folder: string): Machine {
     fileSystem: FILE_SYSTEMS[kind] ?? `type ${kind}`,
     load: loadavg()[0] ?? 0,
   };
+}
+
+/** Returns the commit of the working tree, `+` behind it when it was changed; `undefined` without git. */
+export function readCommit(): string | undefined {
+  const git = (...args: string[]): string | undefined => {
+    const { status, stdout } = spawnSync("git", args, {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+    });
+    return status === 0 ? stdout.trim() : undefined;
+  };
+  const commit = git("rev-parse", "--short=12", "HEAD");
+  if (commit === undefined) return undefined;
+  return git("status", "--porcelain", "--untracked-files=no") === "" ? commit : `${commit}+`;
 }
 
 /** Returns the bytes that are free in the file system of a folder. */

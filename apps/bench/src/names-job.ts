@@ -6,7 +6,8 @@
 
 import type { BenchHost, HostSetup, StartHost } from "./bench-host.ts";
 import type { Counters } from "./counters.ts";
-import type { Sample, StoreDescription } from "./store-bench.ts";
+import type { Progress } from "./progress.ts";
+import type { Sample, StoreBench, StoreDescription } from "./store-bench.ts";
 import type { StoreName } from "./stores/catalog.ts";
 
 /** A phase that all stores go through. */
@@ -71,18 +72,11 @@ export interface StoreResult {
   readonly countersAgain: { start?: FolderCounters; end?: FolderCounters };
 }
 
-/** Told how far a phase has come. */
-export interface Progress {
-  begin(phase: PhaseName, stores: readonly StoreName[], slices: number): void;
-  step(phase: PhaseName, store: StoreName, slicesDone: number, samples: readonly Sample[]): void;
-  end(): void;
-}
-
 /** What a job needs. */
 export interface JobSetup {
   readonly stores: readonly HostSetup[];
   readonly sizes: Sizes;
-  readonly startHost: StartHost;
+  readonly startHost: StartHost<StoreBench>;
   readonly progress: Progress;
   /** Ends the job between two calls; what ran by then stays in the results. */
   readonly signal: AbortSignal;
@@ -92,7 +86,7 @@ export interface JobSetup {
 export class NamesJob {
   readonly results: readonly StoreResult[];
   readonly #setup: JobSetup;
-  readonly #hosts: BenchHost[] = [];
+  readonly #hosts: BenchHost<StoreBench>[] = [];
   #turn = 0;
 
   constructor(setup: JobSetup) {
@@ -216,12 +210,12 @@ export class NamesJob {
   async #phase(
     phase: PhaseName,
     slices: readonly Range[],
-    call: (host: BenchHost, range: Range, slice: number) => Promise<Sample>,
+    call: (host: BenchHost<StoreBench>, range: Range, slice: number) => Promise<Sample>,
   ): Promise<void> {
     const taking = [...this.results.keys()].filter((index) => this.#takes(phase, index));
     const { progress } = this.#setup;
     const names = taking.map((index) => this.results[index]!.name);
-    progress.begin(phase, names, slices.length);
+    progress.begin(PHASES[phase], names, slices.length);
     for (const [slice, range] of slices.entries()) {
       this.#turn++;
       for (let i = 0; i < taking.length; i++) {
@@ -230,7 +224,7 @@ export class NamesJob {
         const samples = result.samples[phase] ?? [];
         result.samples[phase] = samples;
         samples.push(await this.#call(index, (host) => call(host, range, slice)));
-        progress.step(phase, result.name, slice + 1, samples);
+        progress.step(PHASES[phase], result.name, slice + 1, samples);
       }
     }
   }
@@ -241,7 +235,7 @@ export class NamesJob {
   }
 
   /** Lets one store work until the call is answered. */
-  async #call<R>(index: number, call: (host: BenchHost) => Promise<R>): Promise<R> {
+  async #call<R>(index: number, call: (host: BenchHost<StoreBench>) => Promise<R>): Promise<R> {
     const { signal } = this.#setup;
     signal.throwIfAborted();
     const host = this.#hosts[index]!;

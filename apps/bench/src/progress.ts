@@ -4,9 +4,6 @@
  */
 import cliProgress, { type SingleBar } from "cli-progress";
 import { formatCount, formatMs, formatRate } from "./format.ts";
-import { PHASES, type PhaseName, type Progress } from "./names-job.ts";
-import type { Sample } from "./store-bench.ts";
-import type { StoreName } from "./stores/catalog.ts";
 
 const TITLE_WIDTH = 24;
 const BAR_WIDTH = 20;
@@ -15,6 +12,19 @@ const BAR_WIDTH = 20;
 export interface Output {
   readonly isTTY?: boolean;
   write(text: string): unknown;
+}
+
+/** What a slice of a phase came to, as far as progress shows it. */
+export interface Step {
+  readonly ops: number;
+  readonly ms: number;
+}
+
+/** Told how far a phase has come. */
+export interface Progress {
+  begin(phase: string, stores: readonly string[], slices: number): void;
+  step(phase: string, store: string, slicesDone: number, steps: readonly Step[]): void;
+  end(): void;
 }
 
 /** One bar, or one line, for each piece of work. */
@@ -38,13 +48,13 @@ export class ProgressView implements Progress {
     };
   }
 
-  begin(phase: PhaseName, stores: readonly StoreName[], slices: number): void {
-    this.#open(PHASES[phase], slices * stores.length);
+  begin(phase: string, stores: readonly string[], slices: number): void {
+    this.#open(phase, slices * stores.length);
   }
 
-  step(phase: PhaseName, store: StoreName, _slicesDone: number, samples: readonly Sample[]): void {
+  step(_phase: string, store: string, _slicesDone: number, steps: readonly Step[]): void {
     this.#steps++;
-    this.#texts.set(store, `${store} ${summaryOf(phase, samples)}`);
+    this.#texts.set(store, `${store} ${summaryOf(steps)}`);
     this.#bar?.update(this.#steps, { text: [...this.#texts.values()].join("   ") });
   }
 
@@ -76,13 +86,13 @@ export class ProgressView implements Progress {
   }
 }
 
-function summaryOf(phase: PhaseName, samples: readonly Sample[]): string {
+function summaryOf(steps: readonly Step[]): string {
   let ops = 0;
   let ms = 0;
-  for (const sample of samples) {
-    ops += sample.ops;
-    ms += sample.ms;
+  for (const step of steps) {
+    ops += step.ops;
+    ms += step.ms;
   }
-  const single = ops === samples.length && phase !== "load";
+  const single = ops === steps.length && ops === 1;
   return single ? formatMs(ms) : `${formatRate((ops / ms) * 1000)} (${formatMs(ms)})`;
 }

@@ -35,6 +35,12 @@ export class Random {
     return this.u32() / 2 ** 32;
   }
 
+  /** Returns a number of [0, 1) with 53 bits. */
+  unit53(): number {
+    const high = this.u32() >>> 5;
+    return (high * 2 ** 26 + (this.u32() >>> 6)) / 2 ** 53;
+  }
+
   /** Returns an integer of [0, end); `end` is at most 2^32. */
   below(end: number): number {
     return Math.floor(this.unit() * end);

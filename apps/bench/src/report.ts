@@ -66,7 +66,7 @@ function timeRow(title: string, phase: PhaseName): Row {
   };
 }
 
-function latencyRow(title: string, phase: PhaseName, part: "p50" | "p99"): Row {
+function latencyRow(title: string, phase: PhaseName, part: "p50Us" | "p99Us"): Row {
   const slices = ({ samples }: StoreResult): number[] =>
     (samples[phase] ?? []).flatMap(({ latency }) => (latency === undefined ? [] : [latency[part]]));
   return {
@@ -113,8 +113,8 @@ const ROWS: readonly Row[] = [
   rateRow("ordered scan", "scan"),
   rateRow("small put, 64 in flight", "putFlight"),
   rateRow("small put, each awaited", "putEach"),
-  latencyRow("  of it: 50th percentile", "putEach", "p50"),
-  latencyRow("  of it: 99th percentile", "putEach", "p99"),
+  latencyRow("  of it: 50th percentile", "putEach", "p50Us"),
+  latencyRow("  of it: 99th percentile", "putEach", "p99Us"),
   throughputRow("put blobs of 64 KiB", "putBlobs"),
   throughputRow("get blobs of 64 KiB", "getBlobs"),
   timeRow("close, not drained", "close"),

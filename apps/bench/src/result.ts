@@ -1,14 +1,15 @@
 /**
- * What a run leaves behind: the file of `--json`, read by the page, by `--baseline` and by people.
- * Fields are added, never renamed; what an older file lacks is optional.
+ * What a run leaves behind: the file of `--json`, read by the report, by `--baseline` and by people.
+ * Times are ms and µs as the names say, sizes are bytes.
  */
 import type { Machine } from "./machine.ts";
 
+/** Version of the shape below. */
 export const RESULT_FORMAT = 1;
 
-/** A whole run: every workload on every store, as often as it was repeated. */
+/** All that was measured in one run of the command. */
 export interface BenchResult {
-  /** `RESULT_FORMAT` of the program that wrote it. */
+  /** `RESULT_FORMAT` of the build that wrote it. */
   readonly format: number;
   /** ISO time. */
   readonly startedAt: string;
@@ -16,7 +17,7 @@ export interface BenchResult {
   readonly command: string;
   readonly machine: Machine;
   readonly commit?: string;
-  /** All that was set, seed included. */
+  /** All that was set, the seed included. */
   readonly options: Readonly<Record<string, unknown>>;
   /** The first one is compared with the others. */
   readonly stores: readonly StoreInfo[];
@@ -25,13 +26,15 @@ export interface BenchResult {
   readonly interrupted?: boolean;
 }
 
-/** A store, its version and how it was set. */
+/** A store that took part. */
 export interface StoreInfo {
   readonly store: string;
   readonly package: string;
   readonly version: string;
   readonly flags: Readonly<Record<string, unknown>>;
+  /** What it says of itself once it is open. */
   readonly facts?: Readonly<Record<string, unknown>>;
+  /** What it could not do as asked. */
   readonly note?: string;
 }
 
@@ -45,15 +48,18 @@ export interface RunResult {
   readonly failure?: string;
 }
 
-/** A part of a run with a clock of its own. */
+/** One phase of a workload. */
 export interface PhaseResult {
   /** "load", "run", "write", "scan", ... */
   readonly name: string;
   /** From the start of the run. */
   readonly startedMs: number;
   readonly ops: number;
+  /** Keys and values that went in or came out. */
   readonly bytes: number;
+  /** Time in which the store worked, without the drain. */
   readonly ms: number;
+  /** Until no background work was left. */
   readonly drainMs?: number;
   /** Answers that were wrong. */
   readonly wrong?: number;
@@ -61,7 +67,7 @@ export interface PhaseResult {
   readonly latency: Readonly<Record<string, Latency>>;
   /** Throughput over time, slices of equal length. */
   readonly series: readonly Slice[];
-  /** Where a store tells of it. */
+  /** Background work, where a store tells of it. */
   readonly background: readonly Work[];
   readonly loopDelayMs?: {
     readonly p50: number;
@@ -82,14 +88,17 @@ export interface PhaseResult {
   readonly peakRssBytes: number;
   /** Counts that do not wobble: syncs, blocks read, bytes written, per operation. */
   readonly counts?: Readonly<Record<string, number>>;
-  readonly space?: readonly {
-    readonly atMs: number;
-    readonly diskBytes: number;
-    readonly liveBytes: number;
-  }[];
+  readonly space?: readonly Space[];
 }
 
-/** Latencies of one kind of operation, in µs. */
+/** Disk and live bytes at one moment. */
+export interface Space {
+  readonly atMs: number;
+  readonly diskBytes: number;
+  readonly liveBytes: number;
+}
+
+/** Latencies of one kind of operation. */
 export interface Latency {
   readonly count: number;
   readonly meanUs: number;
@@ -98,13 +107,13 @@ export interface Latency {
   readonly p99Us: number;
   readonly p999Us: number;
   readonly maxUs: number;
-  /** Percentiles of 0 to 100, rising. */
+  /** For the plot; percentiles of 0 to 100. */
   readonly curve: readonly (readonly [percentile: number, us: number])[];
-  /** Measured from the intended start (paced). */
+  /** Measured from the intended start: the run was paced. */
   readonly corrected?: boolean;
 }
 
-/** A slice of a phase; `atMs` is from the start of the phase. */
+/** A piece of time. */
 export interface Slice {
   readonly atMs: number;
   readonly ops: number;
@@ -112,10 +121,10 @@ export interface Slice {
   readonly maxUs?: number;
 }
 
-/** Background work, from the start of the phase. */
+/** A piece of background work; both ends are the same where a store tells only of the end. */
 export interface Work {
   readonly fromMs: number;
   readonly toMs: number;
-  /** "flush", "compaction", "gc" or "drain". */
+  /** "flush", "compaction", "gc", "drain". */
   readonly kind: string;
 }

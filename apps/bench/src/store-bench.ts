@@ -5,10 +5,11 @@
  * after, a chunk at a time. All chance is drawn from the seed of the data and the number of the slice, so every
  * store gets the same calls in the same order.
  */
-import { build as buildHistogram, type Histogram } from "hdr-histogram-js";
 import { type Counters, folderBytes, readCounters } from "./counters.ts";
 import type { DataSet } from "./data-set.ts";
+import { createHistogram, latencyOf, recordMs } from "./latency.ts";
 import { Random } from "./random.ts";
+import type { Latency } from "./result.ts";
 import type { Budget, Entries, Found, Store, StoreKind } from "./stores/store.ts";
 
 /** What one slice of a phase took. */
@@ -19,8 +20,8 @@ export interface Sample {
   readonly bytes: number;
   /** Values or keys that were not what they had to be. */
   readonly mismatches: number;
-  /** Of single calls, in µs, where they were timed one by one. */
-  readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** Of single calls, where they were timed one by one. */
+  readonly latency?: Latency;
 }
 
 /** What a store says of itself once it is open. */
@@ -31,6 +32,8 @@ export interface StoreDescription {
   readonly hasSync: boolean;
   readonly flags: Readonly<Record<string, unknown>>;
   readonly facts: Readonly<Record<string, unknown>>;
+  /** What it could not do as asked. */
+  readonly note?: string;
 }
 
 /** How keys are looked up. */
@@ -183,16 +186,16 @@ export class StoreBench {
       await inFlight(keys.length, GROUP, (i) => store.put(keys[i]!, values[i]!));
       return this.#end(to - from, bytes, 0);
     }
-    const histogram = buildHistogram({ highestTrackableValue: 60e9 });
+    const histogram = createHistogram();
     this.#begin();
     let before = performance.now();
     for (let i = 0; i < keys.length; i++) {
       await store.put(keys[i]!, values[i]!);
       const now = performance.now();
-      histogram.recordValue(Math.round((now - before) * 1e6));
+      recordMs(histogram, now - before);
       before = now;
     }
-    return { ...this.#end(to - from, bytes, 0), latency: latencyOf(histogram) };
+    return { ...this.#end(to - from, bytes, 0), latency: latencyOf(histogram, false) };
   }
 
   /** Takes the names [from, to) of that shuffle for put, as an earlier process did. */
@@ -327,15 +330,6 @@ async function inFlight(
     while (next < count) await call(next++);
   };
   await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
-}
-
-function latencyOf(histogram: Histogram): NonNullable<Sample["latency"]> {
-  const us = (ns: number): number => ns / 1000;
-  return {
-    p50: us(histogram.getValueAtPercentile(50)),
-    p99: us(histogram.getValueAtPercentile(99)),
-    max: us(histogram.maxValue),
-  };
 }
 
 function same(a: Uint8Array, b: Buffer): boolean {

@@ -1,7 +1,9 @@
-/** The process of one store: answers calls of `StoreBench` until its parent goes away. */
+/** The process of one store: answers calls of its bench until its parent goes away. */
 import type { Call, HostSetup, Reply } from "./bench-host.ts";
 import { resetPeak } from "./counters.ts";
 import { readDataSet } from "./data-set.ts";
+import { OpsBench } from "./ops-bench.ts";
+import { readReplay } from "./replay.ts";
 import { StoreBench } from "./store-bench.ts";
 import { loadStore } from "./stores/catalog.ts";
 
@@ -19,9 +21,18 @@ function textOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
+async function makeBench(): Promise<StoreBench | OpsBench> {
+  const { store, path, budget, dataFolder, ops } = setup;
+  const kind = await loadStore(store);
+  if (ops !== undefined) {
+    const replay = ops.replay === undefined ? undefined : await readReplay(ops.replay);
+    return new OpsBench(kind, path, { budget, setup: ops, replay });
+  }
+  return new StoreBench(kind, path, budget, await readDataSet(dataFolder ?? ""));
+}
+
 async function serve(): Promise<void> {
-  const kind = await loadStore(setup.store);
-  const bench = new StoreBench(kind, setup.path, setup.budget, await readDataSet(setup.dataFolder));
+  const bench = await makeBench();
   resetPeak();
   const calls = bench as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
   const answer = async ({ id, method, args }: Call): Promise<void> => {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDataSet, saveDataSet } from "../src/data-set.ts";
 import { composeNames } from "../src/names.ts";
-import { cut, NamesJob, type Progress, sizesFor } from "../src/names-job.ts";
-import { ProgressView } from "../src/progress.ts";
+import { cut, NamesJob, sizesFor } from "../src/names-job.ts";
+import { type Progress, ProgressView } from "../src/progress.ts";
 import { renderTable } from "../src/report.ts";
 import { smallBudget, temporaryFolder } from "./support/folder.ts";
 import { localHosts } from "./support/local-host.ts";
@@ -87,7 +87,7 @@ describe("NamesJob", () => {
     const progress: Progress = {
       ...silent,
       step: (phase) => {
-        if (phase === "scan") interrupt.abort(new Error("interrupted"));
+        if (phase === "ordered scan") interrupt.abort(new Error("interrupted"));
       },
     };
     const { job, log } = makeJob({ signal: interrupt.signal, progress });

@@ -6,7 +6,12 @@ import { renderTable } from "../src/report.ts";
 
 function resultOf(name: "aura" | "rocksdb", ms: number, folderBytes: number): StoreResult {
   const sample = (ops: number) => ({ ops, ms, bytes: ops * 100, mismatches: 0 });
-  const none = { writtenBytes: undefined, deviceBytes: undefined, peakRssBytes: undefined };
+  const none = {
+    writtenBytes: undefined,
+    deviceBytes: undefined,
+    readBytes: undefined,
+    peakRssBytes: undefined,
+  };
   return {
     name,
     description: undefined,

@@ -261,6 +261,7 @@ export class Compactor {
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     this.#tasks.push(new MergeTask(plan, slices, inputs, end));
+    this.#parts.events.announce("compactionStarted", { reason: plan.reason });
   }
 
   #install({ plan, slices, outputs, end }: MergeTask): void {

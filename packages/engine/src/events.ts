@@ -15,6 +15,9 @@ export interface BackgroundErrorEvent {
 
 /** Names of events and what they carry. */
 export interface DatabaseEvents {
+  /** A flush or a compaction has begun; `flush`, `compaction` or `backgroundError` tells its end. */
+  flushStarted: [];
+  compactionStarted: [{ readonly reason: string }];
   flush: [{ readonly tables: number; readonly entries: number; readonly bytesWritten: number }];
   compaction: [
     {

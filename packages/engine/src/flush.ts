@@ -78,7 +78,7 @@ export class Flusher {
     const memtable = memtables.sealed[0];
     if (memtable === undefined || this.busy || health.closed || health.failure !== undefined)
       return;
-    const { queue, journal, planner, snapshots } = this.#parts;
+    const { queue, journal, planner, snapshots, events } = this.#parts;
     const logs = journal.unsyncedValueLogs(memtable.lastSeq);
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
@@ -89,6 +89,7 @@ export class Flusher {
     };
     this.#running = true;
     memtable.flushing = true;
+    events.announce("flushStarted");
     queue.submit(
       "flush",
       "flush",

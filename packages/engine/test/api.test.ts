@@ -422,6 +422,31 @@ test("the state of an un-awaited put is there at once; batches are whole", async
   });
 });
 
+test("flushes and compactions are announced when they begin and when they end", async () => {
+  const db = await AuraDB.open("/db", small, world(new SimFs()));
+  const seen: string[] = [];
+  for (const name of ["flushStarted", "flush", "compactionStarted", "compaction"] as const) {
+    db.events.on(name, () => seen.push(name));
+  }
+  for (let i = 0; i < 3; i++) {
+    await db.put("a", `${i}`);
+    await db.put("z", `${i}`);
+    await db.flush();
+  }
+  await db.compact();
+  await new Promise((resolve) => setImmediate(resolve));
+  await db.close();
+  expect(seen.filter((name) => name.startsWith("flush"))).toEqual(
+    Array.from({ length: 3 }, () => ["flushStarted", "flush"]).flat(),
+  );
+  const merges = seen.filter((name) => name.startsWith("compaction"));
+  expect(merges.length).toBeGreaterThan(0);
+  expect(merges.length % 2).toBe(0);
+  for (const [i, name] of merges.entries()) {
+    expect(name).toBe(i % 2 === 0 ? "compactionStarted" : "compaction");
+  }
+});
+
 test("without a loadable worker, work goes on inline and one event says so", async () => {
   await withDirectory(async (directory) => {
     const workerUrl = pathToFileURL(`${directory}/no-such-worker.mjs`);

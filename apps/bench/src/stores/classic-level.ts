@@ -15,6 +15,7 @@ const QUIET_MS = 300;
 function flags(budget: Budget): Readonly<Record<string, unknown>> {
   return {
     compression: false,
+    sync: budget.durability === "sync",
     writeBufferSize: budget.memtableBytes,
     cacheSize: budget.cacheBytes,
     blockSize: 4096,
@@ -24,6 +25,7 @@ function flags(budget: Budget): Readonly<Record<string, unknown>> {
 }
 
 async function open(path: string, budget: Budget): Promise<Store> {
+  const sync = budget.durability === "sync";
   const db = new ClassicLevel<Uint8Array, Uint8Array>(path, {
     keyEncoding: "view",
     valueEncoding: "view",
@@ -33,9 +35,10 @@ async function open(path: string, budget: Budget): Promise<Store> {
   return {
     write: ({ keys, values }) => {
       const batch = keys.map((key, i) => ({ type: "put" as const, key, value: values[i]! }));
-      return db.batch(batch);
+      return db.batch(batch, { sync });
     },
-    put: (key, value) => db.put(key, value),
+    put: (key, value) => db.put(key, value, { sync }),
+    delete: (key) => db.del(key, { sync }),
     get: (key) => db.get(key),
     getMany: (keys) => db.getMany([...keys]),
     getSync: (key) => db.getSync(key),
@@ -87,6 +90,8 @@ async function filesOf(path: string): Promise<string> {
 export const classicLevel: StoreKind = {
   name: "classic-level",
   version: packageVersion("classic-level"),
+  durabilities: ["os", "sync"],
+  compressions: ["none"],
   flags,
   open,
 };

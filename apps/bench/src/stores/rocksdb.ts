@@ -80,6 +80,7 @@ async function open(path: string, budget: Budget): Promise<Store> {
       batch.tryFlush();
       return Promise.all(found);
     },
+    delete: (key) => db.delete(key),
     getSync: undefined,
     scan: (from, limit) => scan(db, from, limit),
     drain: () => drain(db),
@@ -156,6 +157,9 @@ async function drain(db: RocksDB): Promise<void> {
 export const rocksdb: StoreKind = {
   name: "rocksdb-native",
   version: packageVersion("rocksdb-native"),
+  durabilities: ["os"],
+  compressions: ["none"],
+  cacheBytesFixed: 32 * 2 ** 20,
   flags,
   open,
 };

@@ -17,4 +17,7 @@ export const smallBudget: Budget = {
   memtableCount: 3,
   cacheBytes: 32 * 2 ** 20,
   blobBytesMin: 1024,
+  durability: "os",
+  compression: "none",
+  entryBytes: 200,
 };

@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync } from "node:fs";
 import type { Entries, Found, Store, StoreKind } from "../../src/stores/store.ts";
 
 /** What a `MapStore` gets wrong on purpose. */
@@ -10,7 +11,7 @@ export interface Faults {
   readonly fail?: (method: keyof Store) => Error | undefined;
 }
 
-/** Contents of all stand-ins, by path: they outlive a close. */
+/** Contents of all stand-ins, by path: they outlive a close, and end with their folder. */
 const contents = new Map<string, Map<string, Uint8Array>>();
 
 /** A store that is right because it is nothing but a map; it fails where it is told to. */
@@ -18,9 +19,12 @@ export function mapStore(faults: Faults = {}): StoreKind {
   return {
     name: "map",
     version: "0.0.0",
+    durabilities: ["os"],
+    compressions: ["none"],
     flags: () => ({ kept: "in memory" }),
     open: async (path) => {
-      const map = contents.get(path) ?? new Map<string, Uint8Array>();
+      const map = (existsSync(path) ? contents.get(path) : undefined) ?? new Map();
+      mkdirSync(path, { recursive: true });
       contents.set(path, map);
       return openMap(map, faults);
     },
@@ -53,6 +57,7 @@ function openMap(map: Map<string, Uint8Array>, faults: Faults): Store {
       return get(key);
     },
     getMany: async (keys) => keys.map(get),
+    delete: async (key) => void map.delete(Buffer.from(key).toString("latin1")),
     getSync: get,
     scan: async function* (from, limit) {
       const low = Buffer.from(from).toString("latin1");
