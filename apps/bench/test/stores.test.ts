@@ -225,9 +225,11 @@ test("AuraDB's counts are the same in each run, but for what its filters let pas
     const argv = "--workload counts --count 4000";
     runs.push(await runWorkload(kind, `${temporaryFolder()}/db`, argv));
   }
-  for (const [i, { counts }] of runs[0]!.entries()) {
+  for (const [i, { counts, ops }] of runs[0]!.entries()) {
     for (const [name, count] of Object.entries(counts!)) {
-      expect(Math.abs(runs[1]![i]!.counts![name]! - count), name).toBeLessThan(0.005);
+      // A false positive reads a block that a later phase then need not read.
+      const difference = Math.abs(runs[1]![i]!.counts![name]! - count) * ops;
+      expect(difference, name).toBeLessThan(Math.max(3, ops * 0.005));
     }
   }
   expect(runs[0]![0]!.counts).toMatchObject({ syncs: expect.any(Number) });
