@@ -1,12 +1,13 @@
 /**
  * How long `setTimeout(0)` takes while the program does nothing but await the database.
  *
- *     npm run build && node tools/experiments/timer-fairness.mjs [--timers 2000] [--dir DIR]
+ *     npm run build && node tools/experiments/timer-fairness.mjs [--timers 2000] [--dir DIR] [--idle]
  *
  * Endless `await db.put` and endless `await db.get` against a control: a loop that awaits resolved
  * promises for one millisecond and then lets the event loop turn, which is all that a store could do
  * without any work of its own. Interleaved, in rounds; the first tenth of the timers, in which code
- * is compiled, is reported apart.
+ * is compiled, is reported apart. With `--idle` no background work of the puts is left when another
+ * load begins: what threads and processor cores do to each other is then left out.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +16,11 @@ import { parseArgs } from "node:util";
 import { AuraDB } from "@aura/engine";
 
 const { values: options } = parseArgs({
-  options: { timers: { type: "string", default: "2000" }, dir: { type: "string" } },
+  options: {
+    timers: { type: "string", default: "2000" },
+    dir: { type: "string" },
+    idle: { type: "boolean", default: false },
+  },
 });
 const timers = Number(options.timers);
 const ROUNDS = 4;
@@ -77,6 +82,7 @@ for (const [name, load] of Object.entries(loads)) {
 }
 for (let round = 0; round < ROUNDS; round++) {
   for (const [name, load] of Object.entries(loads)) {
+    if (options.idle) await db.idle();
     all[name].push(...(await measure(load, Math.ceil(timers / ROUNDS))));
   }
 }
