@@ -528,7 +528,10 @@ export class Committer {
       this.#giveUp(flight, error);
       return;
     }
-    this.#finish(flight);
+    // The log may have failed meanwhile, by its own write or by another one: the group is not there.
+    const { writer } = flight.log;
+    if (writer.lastStamp < flight.pending.group.lastSeq) this.#giveUp(flight, writer.failure);
+    else this.#finish(flight);
   }
 
   #finish(flight: Flight): void {

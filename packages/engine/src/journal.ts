@@ -171,6 +171,7 @@ export class Journal {
 
   /** Notes that a begun append is handed to the operating system. */
   finishAppend(log: LogFile, group: Group): void {
+    assert(log.writer.lastStamp === group.lastSeq, "a group in the log is acknowledged, no other");
     this.#appended(log, group);
   }
 
@@ -302,7 +303,12 @@ export class Journal {
   }
 
   #fileFor(kind: StreamKind): LogFile {
-    const log = this.#current[kind];
+    let log = this.#current[kind];
+    if (log?.writer.failure !== undefined) {
+      // Given up for something that no group was waiting for.
+      this.#giveUp(log);
+      log = undefined;
+    }
     if (log !== undefined && log.writer.bytes < this.#bytesMax(kind)) return log;
     this.seal(kind);
     return this.#create(kind);

@@ -82,7 +82,11 @@ export class LogSync {
     here.forEach(syncHere);
     while (!ended()) this.#place.queue.waitSync(WAIT_SLICE_MS);
     // What the lane did not take, or lost its thread over.
-    elsewhere.filter((log, i) => log.syncedSeq < marks[i + 1]!).forEach(syncHere);
+    // Not one that was forgotten meanwhile: its operations are durable in tables.
+    const open = this.#place.files();
+    elsewhere
+      .filter((log, i) => log.syncedSeq < marks[i + 1]! && open.includes(log))
+      .forEach(syncHere);
     if (failure !== undefined) throw failure as Error;
     this.#syncNamesSync();
     this.#noteDurable(target, dirty, marks);

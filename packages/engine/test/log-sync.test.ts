@@ -96,6 +96,37 @@ describe("zeros ahead of a log's end", () => {
   });
 });
 
+test("zeros that cannot be written take an append in flight with them: it is not acknowledged", async () => {
+  const fs = new SimFs();
+  const db = await open(fs, { valueLog: { separationThreshold: 100_000_000 } });
+  for (let i = 0; i < 15; i++) await db.put(`key ${i}`, "small", { sync: true });
+  let writes = 0;
+  fs.failAt({
+    at: (kind, path) => kind === "write" && path.endsWith(".wal") && ++writes === 2,
+    error: "EIO",
+  });
+  const last = db.put("key 15", "small", { sync: true });
+  // Two writes in one run, so that they go by the thread pool, while the zeros fail.
+  const large = [1, 2].map((i) => db.put(`large ${i}`, Buffer.alloc(1 << 20, i)));
+  const outcomes = Promise.allSettled([last, ...large]);
+  for (let i = 0; i < 20; i++) {
+    await Promise.resolve();
+    db.getSync("key 0");
+  }
+  const settled = await outcomes;
+  for (const i of [1, 2]) {
+    const acknowledged = settled[i]!.status === "fulfilled";
+    expect(db.getSync(`large ${i}`)?.length).toBe(acknowledged ? 1 << 20 : undefined);
+  }
+  await bounded("close", db.close(), runtime);
+  const again = await open(fs);
+  for (const i of [1, 2]) {
+    const acknowledged = settled[i]!.status === "fulfilled";
+    expect(again.getSync(`large ${i}`)?.length).toBe(acknowledged ? 1 << 20 : undefined);
+  }
+  await again.close();
+});
+
 describe("a log that grows without a sync", () => {
   const settings: Settings = {
     wal: { backgroundSyncBytes: 64 * KIB },
