@@ -1,6 +1,6 @@
 /** What keeps syncs short: background syncs, zeros ahead of the log's end, several files at once. */
 import type { JobQueue } from "@aura/base";
-import { FileType } from "@aura/base";
+import { AuraError, FileType } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { LogWriter } from "@aura/wal";
 import { describe, expect, test } from "vitest";
@@ -96,36 +96,78 @@ describe("zeros ahead of a log's end", () => {
   });
 });
 
-test("zeros that cannot be written take an append in flight with them: it is not acknowledged", async () => {
-  const fs = new SimFs();
-  const db = await open(fs, { valueLog: { separationThreshold: 100_000_000 } });
-  for (let i = 0; i < 15; i++) await db.put(`key ${i}`, "small", { sync: true });
-  let writes = 0;
-  fs.failAt({
-    at: (kind, path) => kind === "write" && path.endsWith(".wal") && ++writes === 2,
-    error: "EIO",
+/** A file system whose value logs hold back pool writes, and fail what `failed` is called for. */
+function holdingFs(kind: "fill" | "sync") {
+  const inner = new SimFs();
+  const state = { hold: false, fail: undefined as (() => void) | undefined, go: () => {} };
+  const over = <T extends object>(target: T, own: Partial<T>): T =>
+    new Proxy(target, {
+      get: (_, name) => {
+        const value = Reflect.get(name in own ? own : target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  const failing = (): Promise<void> =>
+    new Promise((_, reject) => {
+      state.fail = () => reject(new AuraError("AURA_IO", "EIO"));
+    });
+  const fs = over(inner, {
+    openSync: (path, mode) => {
+      const file = inner.openSync(path, mode);
+      if (!path.endsWith(".vlog")) return file;
+      return over(file, {
+        write: (bytes, at) =>
+          kind === "fill" && state.fail === undefined ? failing() : file.write(bytes, at),
+        sync: () => (kind === "sync" && state.hold ? failing() : file.sync()),
+        writev: (parts, at) =>
+          !state.hold
+            ? file.writev(parts, at)
+            : new Promise((resolve, reject) => {
+                state.go = () => void file.writev(parts, at).then(resolve, reject);
+              }),
+      });
+    },
   });
-  const last = db.put("key 15", "small", { sync: true });
-  // Two writes in one run, so that they go by the thread pool, while the zeros fail.
-  const large = [1, 2].map((i) => db.put(`large ${i}`, Buffer.alloc(1 << 20, i)));
-  const outcomes = Promise.allSettled([last, ...large]);
-  for (let i = 0; i < 20; i++) {
-    await Promise.resolve();
-    db.getSync("key 0");
-  }
-  const settled = await outcomes;
-  for (const i of [1, 2]) {
-    const acknowledged = settled[i]!.status === "fulfilled";
-    expect(db.getSync(`large ${i}`)?.length).toBe(acknowledged ? 1 << 20 : undefined);
-  }
-  await bounded("close", db.close(), runtime);
-  const again = await open(fs);
-  for (const i of [1, 2]) {
-    const acknowledged = settled[i]!.status === "fulfilled";
-    expect(again.getSync(`large ${i}`)?.length).toBe(acknowledged ? 1 << 20 : undefined);
-  }
-  await again.close();
-});
+  return { inner, fs, state };
+}
+
+test.each(["fill", "sync"] as const)(
+  "an append in flight is given up when its log fails by a %s, and not acknowledged",
+  async (kind) => {
+    const { inner, fs, state } = holdingFs(kind);
+    const settings: Settings = { valueLog: { separationThreshold: 1024 } };
+    const db = await AuraDB.open(directory, settings, { fs, runtime });
+    for (let i = 0; i < 20; i++) await db.put(`s${i}`, Buffer.alloc(2048), { sync: true });
+    state.hold = true;
+    const synced = kind === "sync" ? db.put("z", Buffer.alloc(2048), { sync: true }) : undefined;
+    synced?.catch(() => undefined);
+    await fewTurns();
+    let outcome = "pending";
+    db.put("k", Buffer.alloc(2 << 20, 7)).then(
+      () => {
+        outcome = "acknowledged";
+      },
+      () => {
+        outcome = "rejected";
+      },
+    );
+    await fewTurns();
+    expect(state.fail).toBeDefined();
+    state.fail!();
+    await fewTurns();
+    expect(db.getSync("k")).toBe(undefined);
+    await fewTurns();
+    expect(outcome).toBe("rejected");
+    state.hold = false;
+    state.go();
+    await fewTurns();
+    await bounded("close", db.close(), runtime);
+    const again = await open(inner);
+    expect(again.getSync("k")).toBe(undefined);
+    expect([...again.keysSync()].length).toBeGreaterThanOrEqual(20);
+    await again.close();
+  },
+);
 
 describe("a log that grows without a sync", () => {
   const settings: Settings = {
