@@ -3,6 +3,8 @@
 export { BlockCache, type BlockCacheStats, type CacheSpace } from "./block-cache.ts";
 export type { BlockIndex, BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 export type { SegmentReferences, TableSummary } from "./properties.ts";
+export { readRangesSync } from "./range-block.ts";
+export { RangeFragments } from "./range-fragments.ts";
 export { ScanPlan } from "./scan-plan.ts";
 export { separatorIndex } from "./separator-index.ts";
 export { Lookup, Table, TableHit, type TableOpenOptions } from "./table.ts";

@@ -41,6 +41,8 @@ import {
   type TableProperties,
   type TableSummary,
 } from "./properties.ts";
+import { encodeRanges } from "./range-block.ts";
+import type { RangeFragments } from "./range-fragments.ts";
 import type { ScanPlan } from "./scan-plan.ts";
 import { separatorIndex } from "./separator-index.ts";
 import type { LentBytes } from "./table-scan.ts";
@@ -113,6 +115,7 @@ export class TableWriter {
   #blocksInRow = 0;
   /** A key of a plan, in one piece. */
   #key: Uint8Array = NO_BYTES;
+  #ranges: RangeFragments | undefined;
   #finished = false;
 
   /** Begins a table in `file`, which is empty and stays the caller's. Writes nothing yet. */
@@ -334,6 +337,11 @@ export class TableWriter {
     reference.bytes += bytes;
   }
 
+  /** Gives the table its range tombstones, which say nothing of the entries of this table. */
+  setRanges(ranges: RangeFragments): void {
+    this.#ranges = ranges.count === 0 ? undefined : ranges;
+  }
+
   /**
    * Ends the table: writes all that is left, footer last. It syncs nothing and leaves the file
    * open. Precondition: at least one entry. No other call may follow.
@@ -370,6 +378,7 @@ export class TableWriter {
     const filterBytes =
       tally.hashes && buildBloom(tally.hashes, tally.hashCount, this.#settings.bloomBitsPerKey);
     const filter = section(filterBytes);
+    const ranges = section(this.#ranges && encodeRanges(this.#ranges));
     const properties: TableProperties = {
       keyspace: this.#options.keyspace,
       hashSeed: this.#settings.hashSeed,
@@ -390,6 +399,7 @@ export class TableWriter {
       blockMap,
       model,
       filter,
+      ranges,
       properties: section(encodeProperties(properties)),
       blockCount: this.#blockCount,
       rawBlockBytesMax: blocks.rawBytesMax,

@@ -13,6 +13,8 @@ import { BlockReader } from "./block-reader.ts";
 import { BlockStore } from "./block-store.ts";
 import { Bloom } from "./bloom.ts";
 import { decodeProperties, type TableSummary } from "./properties.ts";
+import { rangesOf } from "./range-block.ts";
+import type { RangeFragments } from "./range-fragments.ts";
 import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
@@ -62,6 +64,8 @@ export class Table {
   readonly number: number;
   readonly path: string;
   readonly summary: TableSummary;
+  /** Its range tombstones, which may cover entries of this table too; undefined for none. */
+  readonly ranges: RangeFragments | undefined;
   readonly #hashSeed: number;
   readonly #file: TableFile;
   readonly #filter: Bloom | undefined;
@@ -84,6 +88,7 @@ export class Table {
         blockCount: footer.blockCount,
       };
       this.#filter = this.#openFilter(options.hashSeed);
+      this.ranges = rangesOf(this.#file);
       this.#locator = new BlockLocator(
         this.#file,
         properties.indexName,
