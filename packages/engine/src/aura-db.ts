@@ -4,7 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
-import type { WriteBatch } from "./batch.ts";
+import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
 import {
@@ -44,6 +44,7 @@ import {
 } from "./part-options.ts";
 import type { RangeOptions, ScanOptions } from "./range.ts";
 import { parseCursorRange } from "./range.ts";
+import type { DeleteRange } from "./range-delete.ts";
 import type { AsyncScan } from "./scan.ts";
 import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
@@ -174,6 +175,25 @@ export class AuraDB {
     const k = keyBytes(key);
     this.#tracing.recorder?.delete(k, level, true);
     this.#parts.committer.writeOneSync(k, undefined, level);
+  }
+
+  /**
+   * Deletes every key of a range, whether there are any or not: one operation, however many keys it
+   * meets, of which none is read. Without a lower or upper bound the range is open on that side;
+   * `{}` is everything. An empty range changes nothing. Level `buffered` counts as `os`. Throws
+   * AURA_INVALID_ARGUMENT, also for bounds the wrong way round and for one that is undefined.
+   */
+  deleteRange(range: DeleteRange, options?: WriteOptions): Promise<void> {
+    try {
+      return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** As `deleteRange`, on this thread. */
+  deleteRangeSync(range: DeleteRange, options?: WriteOptions): void {
+    this.writeSync(new WriteBatch().deleteRange(range), options);
   }
 
   /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
@@ -407,7 +427,7 @@ export class AuraDB {
     health.assertWritable();
     committer.settleSync();
     journal.seal("vlog");
-    await this.#until(() => memtables.maySeal || memtables.active.table.entryCount === 0);
+    await this.#until(() => memtables.maySeal || memtables.active.isEmpty);
     committer.sealMemtable();
     // Sequence numbers that a crash took are in no memtable: what is sealed by now counts.
     const target = memtables.sealed.at(-1)?.lastSeq ?? 0;

@@ -270,7 +270,7 @@ export class Committer {
     const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
     this.#landSync();
-    if (memtables.active.table.entryCount === 0) return;
+    if (memtables.active.isEmpty) return;
     this.#buffered.flushSync();
     memtables.seal();
     journal.seal("wal");

@@ -393,7 +393,11 @@ function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
       if (!behind) continue;
       const bounds = run.tables
         .filter((table) => !inputs.has(table.number) && overlaps(table, smallest!, largest!))
-        .map(({ smallestKey, largestKey }) => ({ smallestKey, largestKey }));
+        .map(({ smallestKey, largestKey, largestIsExclusive }) => ({
+          smallestKey,
+          largestKey,
+          largestIsExclusive,
+        }));
       if (bounds.length > 0) older.push(bounds);
     }
   }

@@ -20,6 +20,7 @@ import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
 import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { behind, type ParsedRange } from "./range.ts";
+import { addRunSource, memtableSource, RangeCover, type RangeSource } from "./range-cover.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
@@ -74,12 +75,19 @@ export class DbCursor {
     this.#signal = range.signal;
     const { active, sealed } = parts.memtables;
     const memtables = [active, ...sealed.toReversed()];
-    this.#memtables = range.empty ? [] : memtables.filter((entry) => entry.table.entryCount > 0);
+    this.#memtables = range.empty ? [] : memtables.filter((entry) => !entry.isEmpty);
     for (const entry of this.#memtables) entry.hold();
     this.#version = parts.versions.pin();
-    const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
-    if (!range.empty) addRuns(children, parts, this.#version, range, seq);
-    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, this.#fields.values);
+    const children: EntryCursor[] = [];
+    const sources: RangeSource[] = [];
+    for (const entry of this.#memtables) {
+      if (entry.ranges !== undefined) sources.push(memtableSource(entry, seq, children.length));
+      if (entry.table.entryCount > 0) children.push(entry.table.cursor());
+    }
+    if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq);
+    const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
+    const merged = new MergeCursor(children);
+    this.#visible = new VisibleCursor(merged, seq, range, this.#fields.values, cover);
     parts.cursors.add(this);
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
@@ -442,6 +450,7 @@ export class DbCursor {
 /** Adds a cursor for each run that may hold a key of the range that a reader at `seq` sees. */
 function addRuns(
   children: EntryCursor[],
+  sources: RangeSource[],
   parts: ReadParts,
   version: Version,
   range: ParsedRange,
@@ -456,6 +465,7 @@ function addRuns(
       const old = within.every((table) => table.smallestSeq <= seq)
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
+      if (version.hasRangeDeletes) addRunSource(sources, parts.tables, old, children.length + 1);
       if (old.length > 0) children.push(new RunCursor(old, open, false, release));
     }
   }

@@ -83,6 +83,7 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
+      ranges: memtable.ranges?.list ?? [],
       output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax),
       snapshots: snapshots.seqs(),
       syncTokens: logs.map((log) => log.writer.token),

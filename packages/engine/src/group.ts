@@ -10,7 +10,14 @@ import type { Codec, Uid } from "@aura/base";
 import { assert, Kind } from "@aura/base";
 import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordHeadBytes } from "@aura/vlog";
 import { ByteBuffer } from "./byte-buffer.ts";
-import { encodeDelete, encodePointerPut, encodePut, KEYSPACE } from "./operations.ts";
+import {
+  encodeDelete,
+  encodePointerPut,
+  encodePut,
+  encodeRangeDelete,
+  KEYSPACE,
+} from "./operations.ts";
+import { rangeBytesMax } from "./range-tombstones.ts";
 
 /** How one value is stored apart: its stored bytes and how they decode. */
 export interface SeparatedValue {
@@ -70,6 +77,12 @@ export class Group {
   delete(key: Uint8Array, start: number, end: number): void {
     encodeDelete(this.covered, key, start, end);
     this.#counted(end - start, 0);
+  }
+
+  deleteRange(begin: Uint8Array, end: Uint8Array): void {
+    encodeRangeDelete(this.covered, begin, end);
+    this.count++;
+    this.memtableBytes += rangeBytesMax(begin.length, end.length);
   }
 
   put(key: Uint8Array, start: number, end: number, value: Uint8Array): void {

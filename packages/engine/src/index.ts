@@ -20,6 +20,7 @@ export type { BackgroundErrorEvent, DatabaseEvents } from "./events.ts";
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
 export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
+export type { DeleteRange } from "./range-delete.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export type { Snapshot } from "./snapshot.ts";

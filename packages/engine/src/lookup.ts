@@ -22,7 +22,7 @@ import { Lookup as Found, type Table, TableHit } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
 import type { Health } from "./health.ts";
-import type { Memtables } from "./memtables.ts";
+import type { MemtableEntry, Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
 import { PlacedReads } from "./placed-reads.ts";
 import type { SnapshotList } from "./snapshot.ts";
@@ -401,19 +401,30 @@ export class Lookup {
 
   #searchMemtables(key: Uint8Array, seq: number): boolean {
     const { active, sealed } = this.#parts.memtables;
-    if (this.#takeFrom(active.table, key, seq)) return true;
+    if (this.#takeFrom(active, key, seq)) return true;
     for (let i = sealed.length - 1; i >= 0; i--) {
-      if (this.#takeFrom(sealed[i]!.table, key, seq)) return true;
+      if (this.#takeFrom(sealed[i]!, key, seq)) return true;
     }
     return false;
   }
 
-  #takeFrom(table: Memtables["active"]["table"], key: Uint8Array, seq: number): boolean {
-    if (!table.find(key, 0, key.length, seq)) return false;
+  #takeFrom({ table, ranges }: MemtableEntry, key: Uint8Array, seq: number): boolean {
+    const isFound = table.find(key, 0, key.length, seq);
+    if (ranges !== undefined) {
+      const cover = ranges.coverSeq(key, 0, key.length, seq);
+      if (cover >= 0 && !(isFound && table.hitSeq > cover)) return this.#takeDelete();
+    }
+    if (!isFound) return false;
     this.#tag = table.hitTag;
     this.#bytes = table.bytes;
     this.#valueStart = table.hitValueStart;
     this.#valueEnd = table.hitValueEnd;
+    return true;
+  }
+
+  /** Takes a range tombstone for what was found: all that is older is deleted with it. */
+  #takeDelete(): boolean {
+    this.#tag = Kind.delete;
     return true;
   }
 
@@ -440,6 +451,13 @@ export class Lookup {
         const table = this.#parts.tables.get(meta);
         if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
         const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
+        if (state !== Found.pending && meta.rangeDeleteCount > 0) {
+          const cover = table.ranges?.coverSeq(key, 0, key.length, seq) ?? -1;
+          if (cover >= 0 && !(state === Found.found && hit.seq > cover)) {
+            this.#takeDelete();
+            return Found.found;
+          }
+        }
         if (state === Found.absent) continue;
         if (state === Found.pending) {
           search.level = level;

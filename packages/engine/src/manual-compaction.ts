@@ -6,7 +6,7 @@ import { AuraError, compareKeys } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
 import type { Tree } from "./tree.ts";
 import type { TableMeta, Version } from "./version.ts";
-import { overlaps } from "./version.ts";
+import { endsBelow, overlaps } from "./version.ts";
 
 /** A range of keys; an open end is undefined. Both ends are inclusive. */
 export interface CompactionRange {
@@ -74,7 +74,7 @@ function lastStep(version: Version, range: CompactionRange): Step | undefined {
   const level = version.levels.findLastIndex(({ runs }) => runs.length > 0);
   if (level < 1 || version.levels[level]!.runs.length > 1) return undefined;
   const tables = tablesIn(version, level, range).filter(
-    (table) => table.deleteCount + table.shadowedCount > 0,
+    (table) => table.deleteCount + table.shadowedCount + table.rangeDeleteCount > 0,
   );
   if (tables.length === 0) return undefined;
   return {
@@ -133,8 +133,7 @@ function tablesIn(version: Version, level: number, range: CompactionRange): Tabl
 }
 
 function meets(table: TableMeta, range: CompactionRange): boolean {
-  if (range.smallest !== undefined && compareKeys(table.largestKey, range.smallest) < 0)
-    return false;
+  if (range.smallest !== undefined && endsBelow(table, range.smallest)) return false;
   return range.largest === undefined || compareKeys(table.smallestKey, range.largest) <= 0;
 }
 

@@ -5,13 +5,23 @@
  * body      := (delete) nothing
  *            | (value) length varint, bytes
  *            | (pointer) attached offset varint, stored varint, raw varint, codec u8
+ *            | (range delete) end length + 1 varint, end    the key is the begin; 0: no end
  *
  * A group is one frame of a log: it is there whole or not at all. Its operations have consecutive
  * sequence numbers, beginning with the frame's first stamp. Values of pointer operations stand in
  * the same frame, in its attached part, at the given offset; the place of a value is thus known
  * from the frame alone.
  */
-import { corruption, isKnownTag, KEY_BYTES_MAX, Kind, VarintReader } from "@aura/base";
+import {
+  compareBytes,
+  corruption,
+  isKeysEnd,
+  isKnownTag,
+  KEY_BYTES_MAX,
+  KEYS_END,
+  Kind,
+  VarintReader,
+} from "@aura/base";
 import type { ByteBuffer } from "./byte-buffer.ts";
 
 /** Keyspace of every operation: a database has one keyspace so far. */
@@ -50,6 +60,17 @@ export function encodePointerPut(
   out.u8(place.codec);
 }
 
+/** Appends a range delete: keys from `begin` on, below `end`. */
+export function encodeRangeDelete(out: ByteBuffer, begin: Uint8Array, end: Uint8Array): void {
+  encodeHead(out, Kind.rangeDelete, begin, 0, begin.length);
+  if (isKeysEnd(end)) {
+    out.varint(0);
+    return;
+  }
+  out.varint(end.length + 1);
+  out.range(end, 0, end.length);
+}
+
 function encodeHead(
   out: ByteBuffer,
   tag: number,
@@ -76,6 +97,10 @@ export class OperationReader {
   /** Inline value, for tag `value`. */
   valueStart = 0;
   valueEnd = 0;
+  /** End of a range delete, unless it has none; its begin is the key. */
+  rangeEndStart = 0;
+  rangeEndEnd = 0;
+  rangeHasEnd = false;
   /** Place of a separated value, for tag `pointer`. */
   attachedOffset = 0;
   stored = 0;
@@ -102,7 +127,8 @@ export class OperationReader {
     if (this.#at >= this.#end) return false;
     const bytes = this.#bytes;
     this.tag = bytes[this.#at++]!;
-    if (!isKnownTag(this.tag)) this.#fail(`operation of unknown kind ${this.tag}`);
+    if (!isKnownTag(this.tag) && this.tag !== Kind.rangeDelete)
+      this.#fail(`operation of unknown kind ${this.tag}`);
     if (this.#varint() !== KEYSPACE) this.#fail("operation for an unknown keyspace");
     const keyLength = this.#varint();
     if (keyLength > KEY_BYTES_MAX) this.#fail("key too long");
@@ -118,8 +144,28 @@ export class OperationReader {
       this.raw = this.#varint();
       this.codec = bytes[this.#at]!;
       this.#take(1);
-    }
+    } else if (this.tag === Kind.rangeDelete) this.#readRangeEnd();
     return true;
+  }
+
+  /** Copy of the end of a range delete: `KEYS_END` for none. */
+  get rangeEnd(): Uint8Array {
+    if (!this.rangeHasEnd) return KEYS_END;
+    return new Uint8Array(this.#bytes.subarray(this.rangeEndStart, this.rangeEndEnd));
+  }
+
+  #readRangeEnd(): void {
+    const length = this.#varint() - 1;
+    if (length > KEY_BYTES_MAX) this.#fail("key too long");
+    this.rangeHasEnd = length >= 0;
+    this.rangeEndStart = this.#at;
+    this.rangeEndEnd = this.#take(Math.max(0, length));
+    if (!this.rangeHasEnd) return;
+    const { keyStart, keyEnd, rangeEndStart, rangeEndEnd } = this;
+    const bytes = this.#bytes;
+    if (compareBytes(bytes, keyStart, keyEnd, bytes, rangeEndStart, rangeEndEnd) >= 0) {
+      this.#fail("range delete without keys");
+    }
   }
 
   #varint(): number {

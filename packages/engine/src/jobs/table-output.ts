@@ -4,12 +4,22 @@
  * `discardSync` none is left.
  */
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
-import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
+import { AuraError, assert, compareBytes, compareKeys, Kind, SeededRandom } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
+import {
+  type LentBytes,
+  RangeFragments,
+  type ScanPlan,
+  type TableSummary,
+  TableWriter,
+} from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
+import type { RangePieces } from "./range-drop.ts";
+
+const NO_BYTES = new Uint8Array(0);
+const NO_RANGES = new RangeFragments();
 
 /** How a job writes tables. Structured-cloneable. */
 export interface TableOutputSettings {
@@ -63,6 +73,8 @@ export class TableOutput {
   readonly #buffer: LentBytes | undefined;
   readonly #tables: TableMeta[] = [];
   readonly #paths: string[] = [];
+  /** Range tombstones that the tables get; set before the first entry is added. */
+  ranges: RangePieces | undefined;
   #writer: TableWriter | undefined;
   #file: FileHandle | undefined;
   #identity: { number: number; uid: Uid } | undefined;
@@ -101,7 +113,7 @@ export class TableOutput {
     if (writer !== undefined && this.#isFull(writer)) {
       const last = this.#lastKey;
       if (compareBytes(last, 0, this.#lastKeyBytes, key, keyStart, keyEnd) !== 0) {
-        this.#finishTable();
+        this.#finishTable(this.ranges?.take(new Uint8Array(key.subarray(keyStart, keyEnd))));
         writer = undefined;
       }
     }
@@ -118,7 +130,7 @@ export class TableOutput {
   addPlan(plan: ScanPlan): void {
     let writer = this.#writer;
     if (writer !== undefined && this.#isFull(writer)) {
-      this.#finishTable();
+      this.#finishTable(this.ranges?.take(nextKey(plan)));
       writer = undefined;
     }
     writer ??= this.#begin();
@@ -142,7 +154,12 @@ export class TableOutput {
 
   /** Completes the last table and makes all names durable. Returns the tables in key order. */
   finishSync(): TableMeta[] {
-    if (this.#writer !== undefined) this.#finishTable();
+    const next = this.ranges?.next();
+    if (this.#writer === undefined && next !== undefined) {
+      // A table has entries: this one says what the tombstone says of its first key.
+      this.#begin().add(next.start, 0, next.start.length, next.seq, Kind.delete, NO_BYTES, 0, 0);
+    }
+    if (this.#writer !== undefined) this.#finishTable(this.ranges?.take(undefined));
     if (this.#tables.length > 0) this.#fs.syncDirSync(this.#settings.directory);
     return this.#tables;
   }
@@ -203,10 +220,12 @@ export class TableOutput {
     return this.#writer;
   }
 
-  #finishTable(): void {
+  /** `ranges`: the table's range tombstones, if it may have any. */
+  #finishTable(ranges: RangeFragments = NO_RANGES): void {
     const writer = this.#writer!;
     const file = this.#file!;
     const { number, uid } = this.#identity!;
+    writer.setRanges(ranges);
     const summary = writer.finishSync();
     file.syncSync();
     file.closeSync();
@@ -221,13 +240,52 @@ export class TableOutput {
       entryCount: summary.entryCount,
       deleteCount: summary.deleteCount,
       shadowedCount: this.#shadowedCount,
-      smallestKey: summary.smallestKey,
-      largestKey: summary.largestKey,
-      smallestSeq: summary.smallestSeq,
-      largestSeq: summary.largestSeq,
+      ...boundsWith(summary, ranges),
       filterBits: summary.filterBits,
       references: summary.references,
     });
     this.#shadowedCount = 0;
   }
+}
+
+/** Returns the key of the entry that a plan goes on with: a copy. */
+function nextKey(plan: ScanPlan): Uint8Array {
+  const scan = plan.scans[plan.inputs[plan.next]!]!;
+  const key = new Uint8Array(scan.keyBytesAt(plan.entry));
+  scan.copyKey(plan.entry, key, 0);
+  return key;
+}
+
+type Bounds = Pick<
+  TableMeta,
+  | "rangeDeleteCount"
+  | "smallestKey"
+  | "largestKey"
+  | "largestIsExclusive"
+  | "smallestSeq"
+  | "largestSeq"
+>;
+
+/** Returns the bounds of a table's entries and range tombstones together. */
+function boundsWith(summary: TableSummary, ranges: RangeFragments): Bounds {
+  let { smallestKey, largestKey, smallestSeq, largestSeq } = summary;
+  let largestIsExclusive = false;
+  const { starts, ends, seqs, count } = ranges;
+  if (count > 0) {
+    if (compareKeys(starts[0]!, smallestKey) < 0) smallestKey = starts[0]!;
+    largestIsExclusive = compareKeys(ends[count - 1]!, largestKey) > 0;
+    if (largestIsExclusive) largestKey = ends[count - 1]!;
+    for (const falling of seqs) {
+      smallestSeq = Math.min(smallestSeq, falling.at(-1)!);
+      largestSeq = Math.max(largestSeq, falling[0]!);
+    }
+  }
+  return {
+    rangeDeleteCount: ranges.tombstoneCount,
+    smallestKey,
+    largestKey,
+    largestIsExclusive,
+    smallestSeq,
+    largestSeq,
+  };
 }
