@@ -10,15 +10,18 @@
  * - A synchronous write, a read or a snapshot first settles what was admitted before it: it writes
  *   the append in flight again at its place, then the open groups.
  * - A failed group is void: nothing of it is visible, its callers get the error.
- * - Memory is bounded (room.ts).
+ * - Memory is bounded, and an acknowledgement waits for debt (admission.ts).
  */
 import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
+import { Admission, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
+import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
+import type { StallEvent } from "./events.ts";
 import { Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
@@ -27,11 +30,10 @@ import type { LogFile } from "./log-file.ts";
 import type { Memtables } from "./memtables.ts";
 import type { PendingGroup } from "./pending-group.ts";
 import type { Reserve } from "./reserve.ts";
-import type { BackgroundWork } from "./room.ts";
-import { Room } from "./room.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
@@ -53,8 +55,9 @@ export interface CommitParts {
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
-  /** A write waits for room. */
-  readonly onStall: () => void;
+  readonly debt: WriteDebt;
+  /** Writes begin or cease to wait. */
+  readonly onStall: (event: StallEvent) => void;
 }
 
 /** Two promises of one write. */
@@ -77,7 +80,7 @@ const RESOLVED: Promise<void> = Promise.resolve();
 /** Admits writes and carries them to the log and the memtable. */
 export class Committer {
   readonly #parts: CommitParts;
-  readonly #room: Room;
+  readonly #room: Admission;
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
@@ -90,6 +93,8 @@ export class Committer {
   /** The group for whose room a read has waited in vain; null: none. */
   #stuckBefore: PendingGroup | null = null;
   readonly #drain = (): void => this.drain();
+  /** Reads and writes that came. */
+  calls = 0;
   /** Asynchronous writes of the code that is running; whether there was one in the last run. */
   #runWrites = 0;
   #lastRunLone = true;
@@ -102,10 +107,9 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
+    const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
-    const seal = (): void => this.sealMemtable();
-    this.#room = new Room({ memtables, health, work, seal, onStall });
+    this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
     const delayMs = parts.bufferedDelayMs;
     const buffered = { journal, health, scheduler, clock, delayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
@@ -125,23 +129,27 @@ export class Committer {
     return this.#nextSeq - 1;
   }
 
-  /** Times a write had to wait for room. */
-  get stallCount(): number {
-    return this.#room.stallCount;
+  /** What makes writes wait. */
+  get admission(): Admission {
+    return this.#room;
   }
 
-  /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
+  /**
+   * Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. `prompt`:
+   * its acknowledgement does not wait for debt.
+   */
   writeOne(
     key: Uint8Array,
     value: Uint8Array | undefined,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const { separation } = this.#parts;
     if (level === "buffered" && separation.isInline(value)) {
       this.#writeBuffered(key, value);
-      return this.#answered();
+      return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
     const bytes = key.length + (value === undefined ? 0 : value.length);
@@ -149,7 +157,7 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal);
     try {
@@ -158,25 +166,36 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries one operation to its level on this thread. */
-  writeOneSync(key: Uint8Array, value: Uint8Array | undefined, level: Durability): void {
+  writeOneSync(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    priority: Priority = "normal",
+  ): void {
     this.#admit();
     if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
+      this.#room.delaySync(this.#parts.separation.memtableBytes(key.length, value), priority);
       return;
     }
     if (this.unsettled) this.settleSync();
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addOne(group, key, value, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch: all of it in one group. Bytes are copied. */
-  writeBatch(batch: WriteBatch, level: Durability, signal?: AbortSignal): Promise<void> {
+  /** Admits a batch: all of it in one group. Bytes are copied. `prompt`: as in `writeOne`. */
+  writeBatch(
+    batch: WriteBatch,
+    level: Durability,
+    signal?: AbortSignal,
+    prompt = false,
+  ): Promise<void> {
     this.#admit();
     if (batch.length === 0) return RESOLVED;
     const { separation } = this.#parts;
@@ -189,7 +208,7 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addBatch(group, batch, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal);
     try {
@@ -198,11 +217,11 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries a batch to its level on this thread. */
-  writeBatchSync(batch: WriteBatch, level: Durability): void {
+  writeBatchSync(batch: WriteBatch, level: Durability, priority: Priority = "normal"): void {
     this.#admit();
     if (batch.length === 0) return;
     this.#parts.separation.batchMemtableBytes(batch);
@@ -210,7 +229,7 @@ export class Committer {
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addBatch(group, batch, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
   /** Admits a batch and returns when it is committed and when it is durable, apart. */
@@ -229,6 +248,7 @@ export class Committer {
    * being made visible is that write's to tell, not the reader's: this does not throw.
    */
   visibleSeq(): number {
+    this.calls++;
     this.#parts.work.poll();
     if (this.unsettled) this.#settleForRead();
     return this.#nextSeq - 1;
@@ -339,6 +359,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
+    this.#room.release();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -357,15 +378,8 @@ export class Committer {
   }
 
   #admit(): void {
-    const { health, reserve, work } = this.#parts;
-    health.assertWritable();
-    work.poll();
-    if (reserve.full && !reserve.hasRoom()) {
-      throw new AuraError(
-        "AURA_OUT_OF_SPACE",
-        "the volume is full; writing goes on once it is not",
-      );
-    }
+    this.calls++;
+    this.#room.admit();
   }
 
   /**
@@ -378,26 +392,34 @@ export class Committer {
     return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
   }
 
-  #appendLone(group: Group, level: Durability): Promise<void> {
+  #appendLone(group: Group, level: Durability, prompt: boolean): Promise<void> {
     try {
       this.#append(group);
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") return this.#waits.until(group.lastSeq);
+    if (level === "sync") {
+      const durable = this.#waits.until(group.lastSeq);
+      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
+      return delay === undefined ? durable : durable.then(() => delay);
+    }
     this.#waits.noteWritten();
-    return this.#answered();
+    return this.#answered(prompt ? 0 : group.memtableBytes);
   }
 
-  #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
-    if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() =>
-      this.#waits.until(pending.group.lastSeq),
-    );
-    return pending.durable;
+  #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
+    if (level === "sync") {
+      pending.durable ??= pending.appended.promise.then(() =>
+        this.#waits.until(pending.group.lastSeq),
+      );
+    }
+    const reached = level === "sync" ? pending.durable! : pending.appended.promise;
+    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
   }
 
-  #answered(): Promise<void> {
+  #answered(chargedBytes: number): Promise<void> {
+    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
 
@@ -422,11 +444,12 @@ export class Committer {
     this.#buffered.noteAdded();
   }
 
-  #commitSync(group: Group, level: Durability): void {
+  #commitSync(group: Group, level: Durability, priority: Priority): void {
     this.#room.makeSync(group.memtableBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();
+    this.#room.delaySync(group.memtableBytes, priority);
   }
 
   /** Numbers and appends a group and makes it visible. On failure it is void, and the error thrown. */
@@ -488,6 +511,7 @@ export class Committer {
 
   #settled(pending: PendingGroup): void {
     this.#waits.noteWritten();
+    if (pending.isDelayed) pending.delay = this.#room.delay(pending.group.memtableBytes);
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
