@@ -14,8 +14,16 @@ import { assert } from "@aura/base";
 import { HeldBlocks } from "./held-blocks.ts";
 import { LocationTable } from "./location-table.ts";
 
+/** How often a block was asked for with `find`, and was here or not. */
+export interface CacheCounts {
+  hits: number;
+  misses: number;
+}
+
 /** A table's part of the cache. Made by `BlockCache.openSpace`. */
 export interface CacheSpace {
+  /** Counted on by the cache. */
+  readonly counts: CacheCounts;
   /** Never reused; 0 once the space is closed, which no block has. */
   id: number;
   /** Bytes of this space in slabs. Kept by the cache. */
@@ -116,8 +124,8 @@ export class BlockCache {
   }
 
   /** Opens a part of the cache for one table. Close it with `evictTable`. */
-  openSpace(): CacheSpace {
-    const space = { id: ++this.#lastSpaceId, cachedBytes: 0 };
+  openSpace(counts: CacheCounts = { hits: 0, misses: 0 }): CacheSpace {
+    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0 };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -154,20 +162,23 @@ export class BlockCache {
           this.start = at + HEAD_BYTES;
           this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
           this.#hits++;
+          space.counts.hits++;
           return true;
         }
       }
       slot = (slot + 1) & mask;
     }
-    return this.#findHeld(id, block);
+    return this.#findHeld(space, block);
   }
 
-  #findHeld(id: number, block: number): boolean {
-    const held = this.#held.count === 0 ? undefined : this.#held.take(id, block);
+  #findHeld(space: CacheSpace, block: number): boolean {
+    const held = this.#held.count === 0 ? undefined : this.#held.take(space.id, block);
     if (held === undefined) {
       this.#misses++;
+      space.counts.misses++;
       return false;
     }
+    space.counts.hits++;
     this.bytes = held;
     this.start = 0;
     this.end = held.length;

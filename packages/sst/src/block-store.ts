@@ -1,7 +1,7 @@
 /**
  * The blocks of one table, through the cache: what a look-up loads and finds again.
  */
-import type { BlockCache, CacheSpace } from "./block-cache.ts";
+import type { BlockCache, CacheCounts, CacheSpace } from "./block-cache.ts";
 import type { BlockLocator } from "./block-locator.ts";
 import { copyOf } from "./copy-bytes.ts";
 import type { RawBlock, TableFile } from "./table-file.ts";
@@ -20,11 +20,11 @@ export class BlockStore {
   /** Loads under way on the thread pool, by block. */
   readonly #loading = new Map<number, Promise<void>>();
 
-  constructor(file: TableFile, locator: BlockLocator, cache: BlockCache) {
+  constructor(file: TableFile, locator: BlockLocator, cache: BlockCache, counts: CacheCounts) {
     this.file = file;
     this.#locator = locator;
     this.cache = cache;
-    this.space = cache.openSpace();
+    this.space = cache.openSpace(counts);
   }
 
   /**
