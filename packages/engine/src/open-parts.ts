@@ -264,8 +264,13 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
-    numbers.take(count),
+  const planner = new OutputPlanner(
+    directory,
+    identity,
+    settings,
+    runtime.random,
+    (count) => numbers.take(count),
+    () => versions.current,
   );
   const compactor = new Compactor({
     queue,
