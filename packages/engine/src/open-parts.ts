@@ -182,6 +182,7 @@ function assemble(
     identity,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
     cacheBytes: settings.cache.capacity,
+    sharedCache: settings.cache.shared,
   });
   const values = new ValueStore({
     fs,

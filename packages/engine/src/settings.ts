@@ -3,6 +3,7 @@
  * AURA_INVALID_ARGUMENT that names the field. Every field has a default; sizes are bytes.
  */
 import { AuraError, Codec, type CodecName, canCompress } from "@aura/base";
+import { MemoryBudget, type SharedCache } from "./shared-cache.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 
 const KIB = 1024;
@@ -110,17 +111,25 @@ export interface ResolvedSettings {
     readonly automatic: boolean;
   };
   readonly cache: {
-    /** Bytes of blocks held in memory, 0 to 64 GiB. */
+    /**
+     * Bytes of blocks, values, filters and indexes held in memory, 0 to 16 GiB. Filters and indexes of
+     * open tables take up to three quarters of it, and 8 MiB with any capacity.
+     */
     readonly capacity: number;
+    /** What `createCache` made, where that was given instead of a capacity. */
+    readonly shared?: MemoryBudget;
   };
 }
 
-/** Settings as a caller gives them: any part may be left out. */
+/**
+ * Settings as a caller gives them: any part may be left out. `cache` may be one that several
+ * databases share.
+ */
 export type Settings = {
-  readonly [K in keyof ResolvedSettings]?: ResolvedSettings[K] extends object
+  readonly [K in Exclude<keyof ResolvedSettings, "cache">]?: ResolvedSettings[K] extends object
     ? Partial<ResolvedSettings[K]>
     : ResolvedSettings[K];
-};
+} & { readonly cache?: { readonly capacity?: number } | SharedCache };
 
 type Rule =
   | {
@@ -183,7 +192,7 @@ const RULES: Rules = {
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
   },
-  cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
+  cache: { capacity: bytes(64 * MIB, 0, 16 * GIB) },
 };
 
 /** The package that compresses, of the codecs that need one. */
@@ -198,7 +207,13 @@ const PACKAGES: Partial<Record<CodecName, string>> = {
  * codec whose optional module cannot be loaded here.
  */
 export function resolveSettings(settings: Settings = {}): ResolvedSettings {
-  return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
+  const shared = settings?.cache;
+  if (!(shared instanceof MemoryBudget)) {
+    return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
+  }
+  const { capacity } = shared;
+  const plain = resolveGroup(RULES, { ...settings, cache: { capacity } }, "settings");
+  return Object.freeze({ ...plain, cache: { capacity, shared } }) as unknown as ResolvedSettings;
 }
 
 function resolveGroup(rules: Rules, given: unknown, path: string): Record<string, unknown> {

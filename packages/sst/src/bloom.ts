@@ -95,6 +95,10 @@ export class Bloom {
     return this.#words.byteLength;
   }
 
+  rateOf(count: number): number {
+    return (1 - Math.exp((-this.#probes * count) / this.bits)) ** this.#probes;
+  }
+
   /** Returns false when no key of the table has this hash. */
   has(keyHash: number): boolean {
     const words = this.#words;

@@ -295,6 +295,14 @@ export class Ribbon {
     return this.#words.byteLength + this.#shards.byteLength;
   }
 
+  /** It does not depend on the number of keys: it is how many bits of a sum are compared. */
+  rateOf(): number {
+    const shards = this.#shards;
+    let rate = 0;
+    for (let i = 0; i < shards.length; i += FIELDS) rate += 2 ** -shards[i + 2]!;
+    return (rate * FIELDS) / shards.length;
+  }
+
   /** Returns false when no key of the table has this hash. */
   has(keyHash: number): boolean {
     const words = this.#words;

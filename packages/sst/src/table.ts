@@ -60,6 +60,8 @@ export class TableCounts {
   denied = 0;
   /** Look-ups that the filter let pass in vain: no version of the key, or only later ones. */
   passedInVain = 0;
+  /** The share of absent keys that the filter lets pass, by theory; 1 without one. */
+  filterRate = 1;
   /** Look-ups that found a version. */
   found = 0;
   /** Blocks that a look-up or cursor found in the cache, and did not. */
@@ -110,7 +112,13 @@ export class Table {
       throw error;
     }
     const cache = options.cache ?? new BlockCache({ capacityBytes: 0 });
-    this.#store = new BlockStore(this.#file, this.#locator, cache, this.counts.blocks);
+    this.#store = new BlockStore(
+      this.#file,
+      this.#locator,
+      this.#filter?.byteLength ?? 0,
+      cache,
+      this.counts.blocks,
+    );
   }
 
   /**
@@ -130,10 +138,9 @@ export class Table {
     return this.#locator.indexName;
   }
 
-  /** Memory held outside the cache, bytes: filter, block index, block offsets. */
+  /** Memory held beside blocks, bytes: filter, block index, block offsets. Pinned in the cache. */
   get residentBytes(): number {
-    const filter = this.#filter === undefined ? 0 : this.#filter.byteLength;
-    return this.#locator.residentBytes + this.#file.offsets.byteLength + filter;
+    return this.#store.residentBytes;
   }
 
   /** Returns false when the table surely has no key with this hash. */
@@ -211,7 +218,7 @@ export class Table {
           hit.block = this.summary.blockCount;
           return Lookup.pending;
         }
-        locator.loadSeparatorsSync();
+        store.loadSync(this.summary.blockCount);
         locator.start(key, keyStart, keyEnd);
       }
     }
@@ -273,6 +280,7 @@ export class Table {
     }
     const opened = openFilter(this.#file.sectionSync(filter), this.path, offset);
     if (opened.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
+    this.counts.filterRate = opened.rateOf(this.summary.entryCount);
     return opened;
   }
 
