@@ -186,6 +186,7 @@ function assemble(
     identity,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
     cacheBytes: settings.cache.capacity,
+    sharedCache: settings.cache.shared,
   });
   const values = new ValueStore({
     fs,
@@ -269,8 +270,13 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
-    numbers.take(count),
+  const planner = new OutputPlanner(
+    directory,
+    identity,
+    settings,
+    runtime.random,
+    (count) => numbers.take(count),
+    () => versions.current,
   );
   const debt = new WriteDebt({
     clock: runtime.clock,
