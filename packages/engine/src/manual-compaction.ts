@@ -73,9 +73,11 @@ interface Step {
 function lastStep(version: Version, range: CompactionRange): Step | undefined {
   const level = version.levels.findLastIndex(({ runs }) => runs.length > 0);
   if (level < 1 || version.levels[level]!.runs.length > 1) return undefined;
-  const tables = tablesIn(version, level, range).filter(
-    (table) => table.deleteCount + table.shadowedCount + table.rangeDeleteCount > 0,
-  );
+  const all = tablesIn(version, level, range);
+  const isMarked = (table: TableMeta): boolean =>
+    table.deleteCount + table.shadowedCount + table.rangeDeleteCount > 0;
+  // What lies between comes along: an output table may span the gap between two inputs.
+  const tables = all.slice(all.findIndex(isMarked), all.findLastIndex(isMarked) + 1);
   if (tables.length === 0) return undefined;
   return {
     inputs: [{ level, tables: tables.map((table) => table.number) }],

@@ -1,16 +1,11 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { DelayStats } from "./admission.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
+import { type LevelStats, levelStats } from "./table-stats.ts";
 import { valueSpace } from "./value-gc.ts";
-
-/** Figures of one level. */
-export interface LevelStats {
-  readonly runs: number;
-  readonly tables: number;
-  readonly bytes: number;
-  readonly entries: number;
-}
+import type { WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
@@ -51,11 +46,24 @@ export interface Stats {
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
   };
+  /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  readonly admission: DelayStats & {
+    /** Writes of low priority that stood back so far, and bytes of those that do now. */
+    readonly heldWrites: number;
+    readonly heldBytes: number;
+    readonly debt: ReturnType<WriteDebt["stats"]>;
+  };
   readonly cache: {
     readonly capacity: number;
+    /** Memory in use, of all databases that share the cache. */
     readonly usedBytes: number;
-    /** Of blocks. */
+    /** Of it, filters and indexes of open tables. */
+    readonly pinnedBytes: number;
+    /** Tables that were closed because filters and indexes took too much of the cache. */
+    readonly tablesClosed: number;
+    /** Of this database's blocks. */
     readonly hits: number;
     readonly misses: number;
     /** Of separated values that are short enough to be kept. */
@@ -93,15 +101,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       usedBytes: memtables.usedBytes,
       entries: all.reduce((sum, memtable) => sum + memtable.table.entryCount, 0),
     },
-    levels: current.levels.map(({ runs }) => {
-      const levelTables = runs.flatMap((run) => run.tables);
-      return {
-        runs: runs.length,
-        tables: levelTables.length,
-        bytes: levelTables.reduce((sum, table) => sum + table.bytes, 0),
-        entries: levelTables.reduce((sum, table) => sum + table.entryCount, 0),
-      };
-    }),
+    levels: current.levels.map((level) => levelStats(level, tables)),
     values: {
       segments: current.segments.size,
       fileBytes: space.fileBytes,
@@ -125,12 +125,19 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
     },
-    stalls: committer.stallCount,
+    stalls: committer.admission.stallCount,
+    admission: {
+      ...committer.admission.stats(),
+      heldWrites: parts.writes.heldCount,
+      heldBytes: parts.writes.heldBytes,
+      debt: parts.debt.stats(),
+    },
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
-      hits: cache.hits - hot.hits,
-      misses: cache.misses - hot.misses,
+      pinnedBytes: cache.pinnedBytes,
+      tablesClosed: tables.closedForMemory,
+      ...tables.blockCounts,
       valueHits: hot.hits,
       valueMisses: hot.misses,
     },
