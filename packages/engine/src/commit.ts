@@ -22,10 +22,10 @@ import { DurableWaits } from "./durable-waits.ts";
 import { Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
-import type { GroupPlace, Journal } from "./journal.ts";
-import type { LogFile } from "./log-file.ts";
+import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
 import type { PendingGroup } from "./pending-group.ts";
+import type { GroupPlace, PoolAppend } from "./pool-append.ts";
 import type { Reserve } from "./reserve.ts";
 import type { BackgroundWork } from "./room.ts";
 import { Room } from "./room.ts";
@@ -67,8 +67,7 @@ export interface Receipt {
 
 interface Flight {
   readonly pending: PendingGroup;
-  readonly log: LogFile;
-  readonly place: GroupPlace;
+  readonly append: PoolAppend;
   done: boolean;
 }
 
@@ -435,9 +434,9 @@ export class Committer {
     this.#buffered.flushSync();
     // Nothing goes behind a group of unknown fate.
     health.assertWritable();
-    this.#number(group);
     let place: GroupPlace;
     try {
+      this.#number(group);
       place = journal.appendSync(group);
     } catch (error) {
       this.#noteFailure(error);
@@ -499,10 +498,10 @@ export class Committer {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
       this.#number(pending.group);
-      const { log, place, written } = this.#parts.journal.beginAppend(pending.group);
-      const flight: Flight = { pending, log, place, done: false };
+      const append = this.#parts.journal.beginAppend(pending.group);
+      const flight: Flight = { pending, append, done: false };
       this.#flight = flight;
-      written.then(
+      append.written.then(
         () => this.#landed(flight),
         (error: unknown) => this.#crashed(flight, error),
       );
@@ -529,24 +528,21 @@ export class Committer {
     const flight = this.#flight;
     if (flight === undefined) return;
     try {
-      this.#parts.journal.rewriteInFlightSync(flight.log);
+      flight.append.landSync();
     } catch (error) {
       this.#giveUp(flight, error);
       return;
     }
-    // The log may have failed meanwhile, by its own write or by another one: the group is not there.
-    const { writer } = flight.log;
-    if (writer.lastStamp < flight.pending.group.lastSeq) this.#giveUp(flight, writer.failure);
-    else this.#finish(flight);
+    this.#finish(flight);
   }
 
   #finish(flight: Flight): void {
     flight.done = true;
     this.#flight = undefined;
     try {
-      this.#parts.journal.finishAppend(flight.log, flight.pending.group);
-      this.#apply(flight.pending.group, flight.place);
+      this.#apply(flight.pending.group, flight.append.finish());
     } catch (error) {
+      this.#noteFailure(error);
       flight.pending.appended.reject(error);
       return;
     }
@@ -556,7 +552,7 @@ export class Committer {
   #giveUp(flight: Flight, cause: unknown): void {
     flight.done = true;
     this.#flight = undefined;
-    const error = this.#parts.journal.fail(flight.log, flight.pending.group, cause);
+    const error = flight.append.fail(cause);
     this.#noteFailure(error);
     flight.pending.appended.reject(error);
   }

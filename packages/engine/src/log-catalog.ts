@@ -22,6 +22,8 @@ export interface HistoryLog {
   readonly kind: StreamKind;
   readonly number: number;
   readonly path: string;
+  /** It has values that groups of other logs name, and no groups. */
+  readonly valuesAlone: boolean;
   /** Highest sequence number in it. Grows until it has ended. */
   readonly lastSeq: number;
   /** End of its last group. What stands behind it is not part of the history. */
@@ -162,7 +164,7 @@ export class LogCatalog {
     let found: LogFile | OldLog | KeptLog | undefined;
     for (const logs of [this.#kept, oldLogs, journal.files]) {
       for (const log of logs) {
-        if (log.kind !== kind || log.lastSeq < seq || isEmpty(log)) continue;
+        if (log.kind !== kind || log.valuesAlone || log.lastSeq < seq || isEmpty(log)) continue;
         if (found === undefined || log.number < found.number) found = log;
       }
     }
@@ -171,7 +173,9 @@ export class LogCatalog {
 
   /** Returns the log of a stream that groups are appended to at present. */
   current(kind: StreamKind): HistoryLog | undefined {
-    const log = this.#place.journal.files.findLast((each) => each.kind === kind && !each.sealed);
+    const log = this.#place.journal.files.findLast(
+      (each) => each.kind === kind && !each.sealed && !each.valuesAlone,
+    );
     return log === undefined ? undefined : this.#described(log);
   }
 
@@ -190,13 +194,11 @@ export class LogCatalog {
 
   #described(log: LogFile | OldLog | KeptLog): HistoryLog {
     if ("endBytes" in log) return log;
-    const { kind, number, lastSeq } = log;
+    const { kind, number, lastSeq, valuesAlone } = log;
     const path = filePath(this.#place.directory, number, kind);
-    if ("validBytes" in log) {
-      return { kind, number, path, lastSeq, endBytes: log.validBytes, isEnded: true };
-    }
-    if (log.sealed)
-      return { kind, number, path, lastSeq, endBytes: log.contentBytes, isEnded: true };
+    const ended = { kind, number, path, lastSeq, valuesAlone, isEnded: true };
+    if ("validBytes" in log) return { ...ended, endBytes: log.validBytes };
+    if (log.sealed) return { ...ended, endBytes: log.contentBytes };
     return new LiveLog(log, path);
   }
 }
@@ -219,6 +221,10 @@ class LiveLog implements HistoryLog {
 
   get kind(): StreamKind {
     return this.#log.kind;
+  }
+
+  get valuesAlone(): boolean {
+    return this.#log.valuesAlone;
   }
 
   get number(): number {

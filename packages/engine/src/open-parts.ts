@@ -204,6 +204,7 @@ function assemble(
           settings.valueLog.maxSegmentSize,
           Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
         ),
+      writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
