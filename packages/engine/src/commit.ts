@@ -19,7 +19,7 @@ import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
 import { DurableWaits } from "./durable-waits.ts";
-import { Group } from "./group.ts";
+import { type FarValue, Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
@@ -197,6 +197,26 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
+    return this.#promiseOf(pending, level);
+  }
+
+  /** Admits the put of a value that is written already, apart from its head. */
+  writeFar(
+    key: Uint8Array,
+    value: FarValue,
+    level: Durability,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.#admit();
+    const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
+    if (this.#isLone() && this.#room.make(memtableBytes)) {
+      const group = this.#scratch;
+      group.begin();
+      group.putFar(key, value);
+      return this.#appendLone(group, level);
+    }
+    const pending = this.#queue.open(memtableBytes, signal, true);
+    pending.group.putFar(key, value);
     return this.#promiseOf(pending, level);
   }
 

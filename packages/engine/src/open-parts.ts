@@ -29,6 +29,7 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
@@ -63,6 +64,7 @@ export interface DatabaseParts {
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
+  readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
@@ -367,6 +369,11 @@ function assemble(
     reserve,
     oldLogs,
     catalog,
+    streamed: {
+      journal,
+      removeFile: (file) => tree.removeFiles([file]),
+      syncBytes: settings.wal.backgroundSyncBytes,
+    },
     feeds: new Set(),
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
