@@ -10,28 +10,31 @@
  * - A synchronous write, a read or a snapshot first settles what was admitted before it: it writes
  *   the append in flight again at its place, then the open groups.
  * - A failed group is void: nothing of it is visible, its callers get the error.
- * - Memory is bounded (room.ts).
+ * - Memory is bounded, and an acknowledgement waits for debt (admission.ts).
  */
 import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
+import { Admission, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
+import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
+import type { StallEvent } from "./events.ts";
 import { type FarValue, Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
 import type { PendingGroup } from "./pending-group.ts";
-import type { GroupPlace, PoolAppend } from "./pool-append.ts";
+import type { GroupPlace } from "./pool-append.ts";
+import { PoolFlight } from "./pool-flight.ts";
 import type { Reserve } from "./reserve.ts";
-import type { BackgroundWork } from "./room.ts";
-import { Room } from "./room.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
@@ -53,8 +56,9 @@ export interface CommitParts {
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
-  /** A write waits for room. */
-  readonly onStall: () => void;
+  readonly debt: WriteDebt;
+  /** Writes begin or cease to wait. */
+  readonly onStall: (event: StallEvent) => void;
 }
 
 /** Two promises of one write. */
@@ -65,30 +69,30 @@ export interface Receipt {
   readonly durable: Promise<void>;
 }
 
-interface Flight {
-  readonly pending: PendingGroup;
-  readonly append: PoolAppend;
-  done: boolean;
-}
-
 const RESOLVED: Promise<void> = Promise.resolve();
 
 /** Admits writes and carries them to the log and the memtable. */
 export class Committer {
   readonly #parts: CommitParts;
-  readonly #room: Room;
+  readonly #room: Admission;
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
   readonly #scratch: Group = newGroup();
   readonly #queue: GroupQueue;
-  #flight: Flight | undefined;
+  readonly #flight = new PoolFlight({
+    onWritten: (pending, finish) => this.#written(pending, finish),
+    onFailed: (pending, error) => this.#rejected(pending, error),
+    onLanded: () => this.drain(),
+  });
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #nextSeq: number;
   /** The group for whose room a read has waited in vain; null: none. */
   #stuckBefore: PendingGroup | null = null;
   readonly #drain = (): void => this.drain();
+  /** Reads and writes that came. */
+  calls = 0;
   /** Asynchronous writes of the code that is running; whether there was one in the last run. */
   #runWrites = 0;
   #lastRunLone = true;
@@ -101,10 +105,9 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
+    const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
-    const seal = (): void => this.sealMemtable();
-    this.#room = new Room({ memtables, health, work, seal, onStall });
+    this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
     const delayMs = parts.bufferedDelayMs;
     const buffered = { journal, health, scheduler, clock, delayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
@@ -114,7 +117,7 @@ export class Committer {
       scheduler,
       intervalMs: parts.syncIntervalMs,
       flushBuffered: () => this.#buffered.flushSync(),
-      mayAppend: () => this.#flight === undefined,
+      mayAppend: () => !this.#flight.active,
       onSyncFailed,
     });
   }
@@ -124,23 +127,27 @@ export class Committer {
     return this.#nextSeq - 1;
   }
 
-  /** Times a write had to wait for room. */
-  get stallCount(): number {
-    return this.#room.stallCount;
+  /** What makes writes wait. */
+  get admission(): Admission {
+    return this.#room;
   }
 
-  /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
+  /**
+   * Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. `prompt`:
+   * its acknowledgement does not wait for debt.
+   */
   writeOne(
     key: Uint8Array,
     value: Uint8Array | undefined,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const { separation } = this.#parts;
     if (level === "buffered" && separation.isInline(value)) {
       this.#writeBuffered(key, value);
-      return this.#answered();
+      return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
     const bytes = key.length + (value === undefined ? 0 : value.length);
@@ -148,7 +155,7 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal);
     try {
@@ -157,25 +164,36 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries one operation to its level on this thread. */
-  writeOneSync(key: Uint8Array, value: Uint8Array | undefined, level: Durability): void {
+  writeOneSync(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    priority: Priority = "normal",
+  ): void {
     this.#admit();
     if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
+      this.#room.delaySync(this.#parts.separation.memtableBytes(key.length, value), priority);
       return;
     }
     if (this.unsettled) this.settleSync();
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addOne(group, key, value, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch: all of it in one group. Bytes are copied. */
-  writeBatch(batch: WriteBatch, level: Durability, signal?: AbortSignal): Promise<void> {
+  /** Admits a batch: all of it in one group. Bytes are copied. `prompt`: as in `writeOne`. */
+  writeBatch(
+    batch: WriteBatch,
+    level: Durability,
+    signal?: AbortSignal,
+    prompt = false,
+  ): Promise<void> {
     this.#admit();
     if (batch.length === 0) return RESOLVED;
     const { separation } = this.#parts;
@@ -188,7 +206,7 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addBatch(group, batch, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal);
     try {
@@ -197,7 +215,7 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Admits the put of a value that is written already, apart from its head. */
@@ -213,15 +231,15 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, false);
     }
     const pending = this.#queue.open(memtableBytes, signal, true);
     pending.group.putFar(key, value);
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, false);
   }
 
   /** Carries a batch to its level on this thread. */
-  writeBatchSync(batch: WriteBatch, level: Durability): void {
+  writeBatchSync(batch: WriteBatch, level: Durability, priority: Priority = "normal"): void {
     this.#admit();
     if (batch.length === 0) return;
     this.#parts.separation.batchMemtableBytes(batch);
@@ -229,7 +247,7 @@ export class Committer {
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addBatch(group, batch, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
   /** Admits a batch and returns when it is committed and when it is durable, apart. */
@@ -248,6 +266,7 @@ export class Committer {
    * being made visible is that write's to tell, not the reader's: this does not throw.
    */
   visibleSeq(): number {
+    this.calls++;
     this.#parts.work.poll();
     if (this.unsettled) this.#settleForRead();
     return this.#nextSeq - 1;
@@ -256,7 +275,7 @@ export class Committer {
   #settleForRead(): void {
     if (this.#stuckBefore === this.#queue.first) {
       // It was waited for once, in vain.
-      this.#landSync();
+      this.#flight.landSync();
       this.drain();
       if (this.#stuckBefore === this.#queue.first) return;
     }
@@ -272,7 +291,7 @@ export class Committer {
 
   /** True when an admitted write is not visible yet. */
   get unsettled(): boolean {
-    return this.#queue.length > 0 || this.#flight !== undefined;
+    return this.#queue.length > 0 || this.#flight.active;
   }
 
   /** Makes every admitted write visible (or failed), on this thread. */
@@ -280,7 +299,7 @@ export class Committer {
     if (this.#settling) return;
     this.#settling = true;
     try {
-      this.#landSync();
+      this.#flight.landSync();
       while (this.#queue.length > 0) {
         const { failure } = this.#parts.health;
         if (failure !== undefined) {
@@ -317,7 +336,7 @@ export class Committer {
   sealMemtable(): void {
     const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
-    this.#landSync();
+    this.#flight.landSync();
     if (memtables.active.table.entryCount === 0) return;
     this.#buffered.flushSync();
     memtables.seal();
@@ -328,7 +347,7 @@ export class Committer {
   /** Goes on with groups that waited for room. */
   drain(): void {
     if (this.#settling) return;
-    while (this.#queue.length > 0 && this.#flight === undefined) {
+    while (this.#queue.length > 0 && !this.#flight.active) {
       const pending = this.#queue.first!;
       if (this.#parts.health.failure !== undefined) {
         this.#rejectQueue(this.#parts.health.failure);
@@ -358,6 +377,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
+    this.#room.release();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -376,15 +396,8 @@ export class Committer {
   }
 
   #admit(): void {
-    const { health, reserve, work } = this.#parts;
-    health.assertWritable();
-    work.poll();
-    if (reserve.full && !reserve.hasRoom()) {
-      throw new AuraError(
-        "AURA_OUT_OF_SPACE",
-        "the volume is full; writing goes on once it is not",
-      );
-    }
+    this.calls++;
+    this.#room.admit();
   }
 
   /**
@@ -394,29 +407,37 @@ export class Committer {
   #isLone(): boolean {
     if (++this.#runWrites > 1) return false;
     this.#parts.scheduler.afterThis(this.#endRun);
-    return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
+    return this.#lastRunLone && this.#queue.length === 0 && !this.#flight.active;
   }
 
-  #appendLone(group: Group, level: Durability): Promise<void> {
+  #appendLone(group: Group, level: Durability, prompt: boolean): Promise<void> {
     try {
       this.#append(group);
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") return this.#waits.until(group.lastSeq);
+    if (level === "sync") {
+      const durable = this.#waits.until(group.lastSeq);
+      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
+      return delay === undefined ? durable : durable.then(() => delay);
+    }
     this.#waits.noteWritten();
-    return this.#answered();
+    return this.#answered(prompt ? 0 : group.memtableBytes);
   }
 
-  #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
-    if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() =>
-      this.#waits.until(pending.group.lastSeq),
-    );
-    return pending.durable;
+  #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
+    if (level === "sync") {
+      pending.durable ??= pending.appended.promise.then(() =>
+        this.#waits.until(pending.group.lastSeq),
+      );
+    }
+    const reached = level === "sync" ? pending.durable! : pending.appended.promise;
+    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
   }
 
-  #answered(): Promise<void> {
+  #answered(chargedBytes: number): Promise<void> {
+    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
 
@@ -441,11 +462,12 @@ export class Committer {
     this.#buffered.noteAdded();
   }
 
-  #commitSync(group: Group, level: Durability): void {
+  #commitSync(group: Group, level: Durability, priority: Priority): void {
     this.#room.makeSync(group.memtableBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();
+    this.#room.delaySync(group.memtableBytes, priority);
   }
 
   /** Numbers and appends a group and makes it visible. On failure it is void, and the error thrown. */
@@ -507,6 +529,7 @@ export class Committer {
 
   #settled(pending: PendingGroup): void {
     this.#waits.noteWritten();
+    if (pending.isDelayed) pending.delay = this.#room.delay(pending.group.memtableBytes);
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
@@ -518,63 +541,25 @@ export class Committer {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
       this.#number(pending.group);
-      const append = this.#parts.journal.beginAppend(pending.group);
-      const flight: Flight = { pending, append, done: false };
-      this.#flight = flight;
-      append.written.then(
-        () => this.#landed(flight),
-        (error: unknown) => this.#crashed(flight, error),
-      );
+      this.#flight.begin(pending, this.#parts.journal.beginAppend(pending.group));
     } catch (error) {
-      this.#noteFailure(error);
-      pending.appended.reject(error);
+      this.#rejected(pending, error);
     }
   }
 
-  #landed(flight: Flight): void {
-    if (flight.done) return;
-    this.#finish(flight);
-    this.drain();
-  }
-
-  #crashed(flight: Flight, cause: unknown): void {
-    if (flight.done) return;
-    this.#giveUp(flight, cause);
-    this.drain();
-  }
-
-  /** Ends the append in flight from this thread. */
-  #landSync(): void {
-    const flight = this.#flight;
-    if (flight === undefined) return;
+  #written(pending: PendingGroup, finish: () => GroupPlace): void {
     try {
-      flight.append.landSync();
+      this.#apply(pending.group, finish());
     } catch (error) {
-      this.#giveUp(flight, error);
+      this.#rejected(pending, error);
       return;
     }
-    this.#finish(flight);
+    this.#settled(pending);
   }
 
-  #finish(flight: Flight): void {
-    flight.done = true;
-    this.#flight = undefined;
-    try {
-      this.#apply(flight.pending.group, flight.append.finish());
-    } catch (error) {
-      this.#noteFailure(error);
-      flight.pending.appended.reject(error);
-      return;
-    }
-    this.#settled(flight.pending);
-  }
-
-  #giveUp(flight: Flight, cause: unknown): void {
-    flight.done = true;
-    this.#flight = undefined;
-    const error = flight.append.fail(cause);
+  #rejected(pending: PendingGroup, error: unknown): void {
     this.#noteFailure(error);
-    flight.pending.appended.reject(error);
+    pending.appended.reject(error);
   }
 
   #noteFailure(error: unknown): void {

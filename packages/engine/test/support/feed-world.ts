@@ -277,8 +277,12 @@ export class FeedWorld {
     let left = 1 + random.below(6);
     await this.#settle();
     this.#faulty = true;
-    this.#fs.failAt({
-      at: (kind, path) => kind === "write" && /\.(wal|vlog)$/.test(path) && --left === 0,
+    const fs = this.#fs;
+    // Not the first write of a log: the numbers of a group that no log was made for are given again.
+    const isAppend = (path: string): boolean =>
+      /\.(wal|vlog)$/.test(path) && fs.readFile(path).length > 0;
+    fs.failAt({
+      at: (kind, path) => kind === "write" && isAppend(path) && --left === 0,
       error: "EIO",
       ...(random.below(2) === 0 ? { happened: true } : { partial: random.below(200) }),
     });
