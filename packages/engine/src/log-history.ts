@@ -16,10 +16,18 @@ export class LogHistory {
   readonly #streams: readonly [LogStream, LogStream];
   readonly #far: FarValues;
   readonly #decoder: ChangeDecoder;
+  readonly #isDurable: boolean;
   #nextSeq: number;
 
-  constructor(fs: FileSystem, directory: string, catalog: LogCatalog, afterSeq: number) {
+  /** `isDurable`: goes no further than what is known to be durable. */
+  constructor(
+    fs: FileSystem,
+    directory: string,
+    catalog: LogCatalog,
+    { afterSeq, isDurable }: { readonly afterSeq: number; readonly isDurable: boolean },
+  ) {
     this.#catalog = catalog;
+    this.#isDurable = isDurable;
     this.#directory = directory;
     this.#nextSeq = afterSeq + 1;
     this.#far = new FarValues(fs, directory);
@@ -28,9 +36,11 @@ export class LogHistory {
     for (const stream of this.#streams) stream.mark(this.#nextSeq);
   }
 
-  /** Whether something was appended that was not read. It may turn out to be void. */
+  /** Whether there is something that was not read. It may turn out to be void. */
   get hasMore(): boolean {
-    return this.#nextSeq <= this.#catalog.appendedSeq;
+    // Whole groups become durable: a group that begins at or below it ends there, too.
+    const { appendedSeq, durableSeq } = this.#catalog;
+    return this.#nextSeq <= (this.#isDurable ? durableSeq : appendedSeq);
   }
 
   /**

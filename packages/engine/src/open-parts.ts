@@ -70,6 +70,7 @@ export interface DatabaseParts {
   readonly catalog: LogCatalog;
   readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
+  feedsGone: number;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
@@ -404,6 +405,7 @@ function assemble(
       syncBytes: settings.wal.backgroundSyncBytes,
     },
     feeds: new Set(),
+    feedsGone: 0,
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
