@@ -197,7 +197,7 @@ function rocksdb(directory) {
     level_compaction_dynamic_level_bytes: true,
     target_file_size_base: Math.max(8 * MIB, Math.floor(BASE_BYTES / 32)),
     max_background_jobs: 2,
-    max_subcompactions: 2,
+    subcompactions: 2,
     bloom_bits: 10,
     seed: 1,
     histogram: false,

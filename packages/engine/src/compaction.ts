@@ -31,6 +31,7 @@ import type { Tree } from "./tree.ts";
 import { chooseDraining } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
 const COMPACTION_RETRY_MS = 1000;
@@ -54,6 +55,7 @@ export interface CompactionParts {
   readonly ageCheckMs: number;
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
+  readonly debt: WriteDebt;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -85,11 +87,6 @@ export class Compactor {
   /** The shape of the tree in force. */
   get shape(): TreeShape {
     return this.#parts.policy.shape;
-  }
-
-  /** Estimated bytes to read and write until no level is over its target. */
-  get debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.#view());
   }
 
   /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
@@ -236,10 +233,16 @@ export class Compactor {
       this.#install(task);
       return;
     }
-    const { tree, planner } = this.#parts;
+    const { tree, planner, debt } = this.#parts;
+    debt.noteMergeEnded();
     tree.removeFiles(task.outputs.flatMap((output) => planner.pathsOf(output)));
     this.#failed(error, task.end.onFailed);
     this.#dispatch();
+  }
+
+  /** The policy's estimate of the bytes that merges have to read and write. */
+  debtBytes(): number {
+    return this.#parts.policy.debtBytes(this.#view());
   }
 
   #choose(): CompactionChoice {
@@ -291,6 +294,7 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      this.#parts.debt.noteVersion();
       return true;
     } catch {
       // Health refuses further work.
@@ -325,6 +329,7 @@ export class Compactor {
     });
     const task = new MergeTask(plan, slices, inputs, end);
     this.#tasks.push(task);
+    this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
     return task;
   }
@@ -345,6 +350,7 @@ export class Compactor {
         segmentSeals: outputs.flatMap(({ segmentSeal }) => segmentSeal ?? []),
       });
     } catch (error) {
+      this.#parts.debt.noteMergeEnded();
       end.onFailed?.(error as Error);
       onEnded();
       return;
@@ -356,6 +362,7 @@ export class Compactor {
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
+    this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,

@@ -91,6 +91,10 @@ export interface ResolvedSettings {
     /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
     readonly periodicMs: number;
   };
+  readonly admission: {
+    /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
+    readonly delay: boolean;
+  };
   readonly cache: {
     /** Bytes of blocks held in memory, 0 to 64 GiB. */
     readonly capacity: number;
@@ -163,6 +167,7 @@ const RULES: Rules = {
     ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
+  admission: { delay: { kind: "boolean", initial: true } },
   cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
 };
 

@@ -1,9 +1,11 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
 import type { TreeShape } from "@aura/compaction-rl";
+import type { DelayStats } from "./admission.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { valueSpace } from "./value-gc.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Figures of one level. */
 export interface LevelStats {
@@ -48,8 +50,6 @@ export interface Stats {
     readonly mode: string;
     /** What it means: runs per level from level 1 on, and the trigger of level 0. */
     readonly shape: TreeShape;
-    /** Estimated bytes of merges until no level is over its target. */
-    readonly debtBytes: number;
     /** Merges under way. */
     readonly running: number;
     readonly merges: number;
@@ -58,7 +58,15 @@ export interface Stats {
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
   };
+  /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  readonly admission: DelayStats & {
+    /** Writes of low priority that stood back so far, and bytes of those that do now. */
+    readonly heldWrites: number;
+    readonly heldBytes: number;
+    readonly debt: ReturnType<WriteDebt["stats"]>;
+  };
   readonly cache: {
     readonly capacity: number;
     readonly usedBytes: number;
@@ -127,7 +135,6 @@ export function collectStats(parts: DatabaseParts): Stats {
     compactions: {
       mode: compactor.shape.name,
       shape: compactor.shape,
-      debtBytes: compactor.debtBytes,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
@@ -135,7 +142,13 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
     },
-    stalls: committer.stallCount,
+    stalls: committer.admission.stallCount,
+    admission: {
+      ...committer.admission.stats(),
+      heldWrites: parts.writes.heldCount,
+      heldBytes: parts.writes.heldBytes,
+      debt: parts.debt.stats(),
+    },
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
