@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { leveledPolicy } from "@aura/compaction-rl";
+import { flexiblePolicy } from "@aura/compaction-rl";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
@@ -89,6 +89,9 @@ const UNFLUSHED_VALUE_SHARE = 0.03;
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
+/** Bounds of the interval at which the age of tables is looked at, ms. */
+const AGE_CHECK_MS_MIN = 50;
+const AGE_CHECK_MS_MAX = 3_600_000;
 
 /** Opens or creates the database in `path`. */
 export async function openParts(
@@ -242,6 +245,7 @@ function assemble(
       fs,
       directory,
       random: runtime.random,
+      clock: runtime.clock,
       identity,
       queue,
       versions,
@@ -283,7 +287,9 @@ function assemble(
     memtables,
     memtableBytes: settings.memtable.maxSize,
     memtableCountMax: settings.memtable.maxCount,
-    l0Trigger: settings.compaction.l0Trigger,
+    get l0Trigger() {
+      return compactor.shape.l0Trigger;
+    },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
     // Without merges, waiting for them would be for ever.
@@ -295,7 +301,10 @@ function assemble(
     planner,
     policy:
       world.policy ??
-      leveledPolicy({
+      flexiblePolicy({
+        mode: settings.compaction.mode,
+        ttlMs: settings.compaction.ttlMs,
+        periodicMs: settings.compaction.periodicMs,
         fanout: settings.compaction.fanout,
         l0Trigger: settings.compaction.l0Trigger,
         baseLevelBytes: settings.compaction.baseLevelSize,
@@ -305,11 +314,13 @@ function assemble(
       }),
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
     health,
     events,
     reserve,
     flushBytes: settings.memtable.maxSize,
-    l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
+    l0Urgent: L0_URGENT,
+    ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     debt,
@@ -410,6 +421,13 @@ function assemble(
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };
+}
+
+/** Returns how often the age of tables is looked at, ms; 0: never. */
+function ageCheckMs({ compaction }: ResolvedSettings): number {
+  const limits = [compaction.ttlMs, compaction.periodicMs].filter((ms) => ms > 0);
+  if (limits.length === 0) return 0;
+  return Math.min(AGE_CHECK_MS_MAX, Math.max(AGE_CHECK_MS_MIN, Math.min(...limits) / 4));
 }
 
 /** The one counter that all file numbers come from. */

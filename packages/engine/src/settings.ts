@@ -100,7 +100,8 @@ export interface ResolvedSettings {
     readonly modelType: "piecewise-linear" | "none";
   };
   readonly compaction: {
-    readonly mode: "leveled";
+    /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
+    readonly mode: "leveled" | "tiered" | "lazy-leveled";
     /** Runs in level 0 that start a compaction, 1 to 64. */
     readonly l0Trigger: number;
     /** Size ratio of neighbouring levels, 2 to 100. */
@@ -109,6 +110,10 @@ export interface ResolvedSettings {
     readonly baseLevelSize: number;
     /** False: only `compact()` compacts. */
     readonly automatic: boolean;
+    /** Tables above the last level that are older go down, 0 (off) to 10^12 ms. */
+    readonly ttlMs: number;
+    /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
+    readonly periodicMs: number;
   };
   readonly admission: {
     /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
@@ -190,11 +195,13 @@ const RULES: Rules = {
   },
   learnedIndex: { modelType: choice("piecewise-linear", "none") },
   compaction: {
-    mode: choice("leveled"),
+    mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
     fanout: { kind: "number", min: 2, max: 100, initial: 10 },
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
+    ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
+    periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   admission: { delay: { kind: "boolean", initial: true } },
   cache: { capacity: bytes(64 * MIB, 0, 16 * GIB) },

@@ -1,5 +1,6 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
@@ -38,6 +39,10 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Mode in force; `custom` when levels were given. */
+    readonly mode: string;
+    /** What it means: runs per level from level 1 on, and the trigger of level 0. */
+    readonly shape: TreeShape;
     /** Merges under way. */
     readonly running: number;
     readonly merges: number;
@@ -118,6 +123,8 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      mode: compactor.shape.name,
+      shape: compactor.shape,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
