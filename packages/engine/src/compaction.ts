@@ -15,6 +15,7 @@ import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
 import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@aura/compaction-rl";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import { type IoBudget, IoPriority } from "./io-budget.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
@@ -47,6 +48,7 @@ export interface CompactionParts {
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
   readonly debt: WriteDebt;
+  readonly io: IoBudget;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -120,12 +122,18 @@ export class Compactor {
   /** Gives merges all that there is while `work` waits for them. */
   async awaited<T>(work: () => Promise<T>): Promise<T> {
     this.#awaited++;
+    this.#parts.debt.noteVersion();
     this.start();
     try {
       return await work();
     } finally {
       this.#awaited--;
     }
+  }
+
+  /** Whether somebody waits for the merges. */
+  get isAwaited(): boolean {
+    return this.#awaited > 0;
   }
 
   /** Keeps automatic compactions back while a manual one goes on. */
@@ -259,6 +267,7 @@ export class Compactor {
       older: olderThan(version, slices),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
+      io: this.#parts.io.mergeShare(plan.outputLevel, ioPriorityOf(plan)),
       segmentKinds: [...segments].map((number) => {
         const segment = version.segments.get(number);
         assert(segment !== undefined, `segment ${number} is referred to and known`);
@@ -340,6 +349,12 @@ export class Compactor {
       onEnded();
     });
   }
+}
+
+/** Draining is chosen when the bound on space asks for it (value-gc.ts). */
+function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
+  if (inputs.some(({ level }) => level === 0)) return IoPriority.levelZero;
+  return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
 }
 
 function bytesOf(tables: readonly TableMeta[]): number {

@@ -11,6 +11,7 @@ import { hasCode } from "@aura/base";
 import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import type { IoBudget } from "./io-budget.ts";
 import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import type { Journal } from "./journal.ts";
@@ -37,6 +38,7 @@ export interface FlushParts {
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly debt: WriteDebt;
+  readonly io: IoBudget;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
@@ -89,6 +91,7 @@ export class Flusher {
       memtable: memtable.share(),
       output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax),
       snapshots: snapshots.seqs(),
+      io: this.#parts.io.flushShare(),
       syncTokens: logs.map((log) => log.writer.token),
     };
     this.#running = true;

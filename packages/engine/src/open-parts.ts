@@ -15,6 +15,7 @@ import { DatabaseEmitter } from "./events.ts";
 import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
@@ -64,6 +65,7 @@ export interface DatabaseParts {
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
+  readonly io: IoBudget;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
@@ -271,7 +273,8 @@ function assemble(
   const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
     numbers.take(count),
   );
-  const debt = new WriteDebt({
+  const io = new IoBudget(settings.io.bytesPerSecond);
+  const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
     memtableBytes: settings.memtable.maxSize,
@@ -279,6 +282,7 @@ function assemble(
     l0Trigger: settings.compaction.l0Trigger,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -306,6 +310,7 @@ function assemble(
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     debt,
+    io,
     onEnded: () => committer.admission.noteProgress(),
   });
   const flusher = new Flusher({
@@ -318,6 +323,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    io,
     health,
     events,
     reserve,
@@ -385,6 +391,7 @@ function assemble(
     compactor,
     reserve,
     debt,
+    io,
     writes: new PriorityWrites({
       committer,
       debt,

@@ -1,6 +1,7 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
 import type { DelayStats } from "./admission.ts";
+import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { valueSpace } from "./value-gc.ts";
@@ -55,6 +56,8 @@ export interface Stats {
   };
   /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** What background jobs have read and written, by cause. */
+  readonly io: IoStats;
   /** Writes that were acknowledged later because of debt, and debt by cause. */
   readonly admission: DelayStats & {
     /** Writes of low priority that stood back so far, and bytes of those that do now. */
@@ -136,6 +139,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesRelocated: compactor.bytesRelocated,
     },
     stalls: committer.admission.stallCount,
+    io: parts.io.stats(),
     admission: {
       ...committer.admission.stats(),
       heldWrites: parts.writes.heldCount,
