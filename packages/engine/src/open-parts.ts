@@ -218,6 +218,7 @@ function assemble(
     },
     { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
   );
+  reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
   let flushedSeq = version.flushedSeq;
   const catalog = new LogCatalog({
