@@ -126,11 +126,11 @@ function refill(words: Int32Array, rate: number, burst: number, nowMs: number): 
   const now = Math.floor(nowMs) & MS_MASK;
   const last = Atomics.load(words, IoWord.refilledMs);
   const elapsedMs = (now - last) & MS_MASK;
-  // More than a day: the clock of another thread, or the first time.
-  const added = elapsedMs > MS_MASK / 2 ? burst : Math.floor((rate * elapsedMs) / 1000);
+  // What looks like days: two threads that asked at the same time.
+  const added = elapsedMs > MS_MASK / 2 ? 0 : Math.floor((rate * elapsedMs) / 1000);
   if (added <= 0) return;
   if (Atomics.compareExchange(words, IoWord.refilledMs, last, now) !== last) return;
-  const gained = Math.min(added, RATE_KIB_MAX);
+  const gained = Math.min(added, burst);
   const balance = Atomics.add(words, IoWord.balanceKib, gained) + gained;
   if (balance > burst) Atomics.sub(words, IoWord.balanceKib, balance - burst);
 }

@@ -144,7 +144,7 @@ export class PriorityWrites {
       if (onAbort !== undefined) signal!.addEventListener("abort", onAbort, { once: true });
       this.#held.push(write);
     });
-    if (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
+    while (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
     this.#arm();
     return promise;
   }
