@@ -13,6 +13,7 @@
 import type { JobQueue, Lane, Scheduler } from "@aura/base";
 import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
 import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@aura/compaction-rl";
+import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import { type IoBudget, IoPriority } from "./io-budget.ts";
@@ -59,6 +60,7 @@ export class Compactor {
   #tasks: MergeTask[] = [];
   readonly #lanes = new Set<Lane>();
   #draining = new Set<number>();
+  readonly #damage = new Damage();
   #waiting = false;
   #held = 0;
   #awaited = 0;
@@ -83,6 +85,11 @@ export class Compactor {
   /** Merges that run now. */
   get running(): number {
     return this.#tasks.length;
+  }
+
+  /** Files that are known to be damaged, and that merges leave alone. */
+  get damage(): Damage {
+    return this.#damage;
   }
 
   /** Segments that are being drained. */
@@ -214,6 +221,7 @@ export class Compactor {
   #choose(): CompactionChoice {
     const { tree, policy, spaceAmplificationMax } = this.#parts;
     this.#draining = chooseDraining(tree.version, this.#draining, spaceAmplificationMax);
+    for (const number of this.#damage.segments) this.#draining.delete(number);
     return policy.choose(this.#view());
   }
 
@@ -227,8 +235,9 @@ export class Compactor {
     };
   }
 
+  /** Tables that no choice may name: running merges read them, or they are damaged. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>();
+    const busy = new Set<number>(this.#damage.tables);
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }
@@ -332,7 +341,13 @@ export class Compactor {
   }
 
   #failed(error: Error, onFailed: ((error: Error) => void) | undefined): void {
-    const { health, events, reserve, scheduler, onEnded } = this.#parts;
+    const { health, events, reserve, onEnded } = this.#parts;
+    const isFull = hasCode(error, "AURA_OUT_OF_SPACE");
+    if (isFull) reserve.free();
+    const isDamage = this.#damage.note(error);
+    if (isDamage) {
+      events.announce("backgroundError", { severity: "corruption", activity: "compaction", error });
+    }
     if (onFailed !== undefined) {
       onFailed(error);
       onEnded();
@@ -340,11 +355,23 @@ export class Compactor {
     }
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
-    if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
-    events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    if (!isDamage) {
+      events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    }
+    this.#retryLater(isFull);
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler, onEnded } = this.#parts;
     this.#waiting = true;
     scheduler.after(COMPACTION_RETRY_MS, () => {
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
       this.#waiting = false;
+      if (isFull) events.announce("backgroundResumed", { activity: "compaction" });
       this.start();
       onEnded();
     });

@@ -172,7 +172,7 @@ export class Flusher {
   #failed(memtable: MemtableEntry, error: Error): void {
     this.#running = false;
     memtable.flushing = false;
-    const { health, events, reserve, scheduler } = this.#parts;
+    const { health, events, reserve } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
@@ -181,8 +181,19 @@ export class Flusher {
     }
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
+    this.#retryLater(hasCode(error, "AURA_OUT_OF_SPACE"));
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler } = this.#parts;
     this.#waiting = scheduler.after(FLUSH_RETRY_MS, () => {
       this.#waiting = undefined;
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
+      if (isFull) events.announce("backgroundResumed", { activity: "flush" });
       this.start();
     });
   }

@@ -27,6 +27,7 @@ import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
+import { Resumer } from "./resume.ts";
 import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -76,6 +77,7 @@ export interface DatabaseParts {
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
+  readonly resumer: Resumer;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
@@ -365,7 +367,14 @@ function assemble(
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
-  health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  health.onFailure(() => {
+    resumer.noteFailure(health.failure!);
+    runtime.scheduler.afterThis(() => committer.drain());
+  });
+  const inline = world.executor.kind === "inline";
+  const { scheduler } = runtime;
+  const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
+  const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
@@ -407,7 +416,8 @@ function assemble(
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
-    inline: world.executor.kind === "inline",
+    inline,
+    resumer,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };

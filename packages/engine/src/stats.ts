@@ -75,6 +75,8 @@ export interface Stats {
     readonly valueHits: number;
     readonly valueMisses: number;
   };
+  /** Numbers of tables and segments in which merges have met damage, and that they leave alone. */
+  readonly damaged: { readonly tables: readonly number[]; readonly segments: readonly number[] };
   readonly openSnapshots: number;
   readonly openCursors: number;
   readonly changeFeeds: {
@@ -153,6 +155,10 @@ export function collectStats(parts: DatabaseParts): Stats {
       misses: cache.misses - hot.misses,
       valueHits: hot.hits,
       valueMisses: hot.misses,
+    },
+    damaged: {
+      tables: [...compactor.damage.tables],
+      segments: [...compactor.damage.segments],
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
