@@ -46,6 +46,7 @@ export type IoPriority = (typeof IoPriority)[keyof typeof IoPriority];
 const BURST_MS = 100;
 /** Of the burst, what has to be there before a job of each priority goes on. */
 const FLOORS: readonly number[] = [Number.NEGATIVE_INFINITY, 0, 0.25, 0.5];
+const BACK_MS_MAX = 60_000;
 const RATE_KIB_MAX = 0x3fffffff;
 const MS_MASK = 0x7fffffff;
 const KIB = 1024;
@@ -126,8 +127,8 @@ function refill(words: Int32Array, rate: number, burst: number, nowMs: number): 
   const now = Math.floor(nowMs) & MS_MASK;
   const last = Atomics.load(words, IoWord.refilledMs);
   const elapsedMs = (now - last) & MS_MASK;
-  // What looks like days: two threads that asked at the same time.
-  const added = elapsedMs > MS_MASK / 2 ? 0 : Math.floor((rate * elapsedMs) / 1000);
+  // A thread that asked a little later was first: time seems to run back.
+  const added = elapsedMs > MS_MASK - BACK_MS_MAX ? 0 : Math.floor((rate * elapsedMs) / 1000);
   if (added <= 0) return;
   if (Atomics.compareExchange(words, IoWord.refilledMs, last, now) !== last) return;
   const gained = Math.min(added, burst);
