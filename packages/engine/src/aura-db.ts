@@ -471,6 +471,17 @@ export class AuraDB {
   }
 
   /**
+   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
+   * manifest is written anew and everything in memory is brought to tables, so that no log with a
+   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
+   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
+   */
+  async resume(): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.resumer.resume();
+  }
+
+  /**
    * Begins to record the calls of this database (reads, writes, scans; key bytes and value lengths,
    * never values) in a new file, until the trace is stopped or the database closed. Costs a few
    * hundred nanoseconds a call; a failed or slow disk ends or thins the trace and touches nothing
@@ -512,7 +523,7 @@ export class AuraDB {
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
-      parts.writes.settleSync();
+      parts.writes.releaseAll();
       await committer.quiesce();
     } catch (error) {
       failure = error;

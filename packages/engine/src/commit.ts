@@ -358,7 +358,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
-    this.#room.release();
+    this.#room.close();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -397,13 +397,10 @@ export class Committer {
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") {
-      const durable = this.#waits.until(group.lastSeq);
-      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
-      return delay === undefined ? durable : durable.then(() => delay);
-    }
+    const bytes = prompt ? 0 : group.memtableBytes;
+    if (level === "sync") return this.#room.behind(this.#waits.until(group.lastSeq), bytes);
     this.#waits.noteWritten();
-    return this.#answered(prompt ? 0 : group.memtableBytes);
+    return this.#answered(bytes);
   }
 
   #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
@@ -417,7 +414,7 @@ export class Committer {
   }
 
   #answered(chargedBytes: number): Promise<void> {
-    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    const delay = this.#room.delay(chargedBytes);
     if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }

@@ -15,6 +15,7 @@ import { DatabaseEmitter } from "./events.ts";
 import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
@@ -26,6 +27,7 @@ import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
+import { Resumer } from "./resume.ts";
 import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -64,6 +66,7 @@ export interface DatabaseParts {
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
+  readonly io: IoBudget;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
@@ -74,6 +77,7 @@ export interface DatabaseParts {
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
+  readonly resumer: Resumer;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
@@ -282,7 +286,8 @@ function assemble(
     (count) => numbers.take(count),
     () => versions.current,
   );
-  const debt = new WriteDebt({
+  const io = new IoBudget(settings.io.bytesPerSecond);
+  const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
     memtableBytes: settings.memtable.maxSize,
@@ -292,6 +297,7 @@ function assemble(
     },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -324,6 +330,7 @@ function assemble(
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     debt,
+    io,
     onEnded: () => committer.admission.noteProgress(),
   });
   const flusher = new Flusher({
@@ -336,6 +343,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    io,
     health,
     events,
     reserve,
@@ -376,7 +384,14 @@ function assemble(
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
-  health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  health.onFailure(() => {
+    resumer.noteFailure(health.failure!);
+    runtime.scheduler.afterThis(() => committer.drain());
+  });
+  const inline = world.executor.kind === "inline";
+  const { scheduler } = runtime;
+  const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
+  const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
@@ -403,6 +418,7 @@ function assemble(
     compactor,
     reserve,
     debt,
+    io,
     writes: new PriorityWrites({
       committer,
       debt,
@@ -417,7 +433,8 @@ function assemble(
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
-    inline: world.executor.kind === "inline",
+    inline,
+    resumer,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };

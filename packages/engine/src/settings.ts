@@ -119,6 +119,13 @@ export interface ResolvedSettings {
     /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
     readonly delay: boolean;
   };
+  readonly io: {
+    /**
+     * Most bytes that background jobs write per second, 64 KiB to 1 TiB: flushes count and never
+     * wait. `"auto"`: what debt and the writes of late ask for (io-budget.ts).
+     */
+    readonly bytesPerSecond: number | "auto";
+  };
   readonly cache: {
     /**
      * Bytes of blocks, values, filters and indexes held in memory, 0 to 16 GiB. Filters and indexes of
@@ -150,6 +157,12 @@ type Rule =
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
+  | {
+      readonly kind: "rate";
+      readonly min: number;
+      readonly max: number;
+      readonly initial: "auto";
+    }
   | { readonly kind: "codec"; readonly initial: CodecName };
 type Rules = { readonly [name: string]: Rule | Rules };
 
@@ -204,6 +217,7 @@ const RULES: Rules = {
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   admission: { delay: { kind: "boolean", initial: true } },
+  io: { bytesPerSecond: { kind: "rate", min: 64 * KIB, max: 1024 * GIB, initial: "auto" } },
   cache: { capacity: bytes(64 * MIB, 0, 16 * GIB) },
 };
 
@@ -267,6 +281,12 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
       return value;
     case "per-level":
       return resolvePerLevel(rule, value, path);
+    case "rate":
+      if (value === "auto") return value;
+      if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
+        throw invalid(path, `"auto" or a number from ${rule.min} to ${rule.max}`, value);
+      }
+      return value;
     case "number":
       return resolveNumber(rule, value, path);
     default:

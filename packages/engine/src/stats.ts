@@ -2,6 +2,7 @@
 
 import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
+import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { type LevelStats, levelStats } from "./table-stats.ts";
@@ -53,6 +54,8 @@ export interface Stats {
   };
   /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** What background jobs have read and written, by cause. */
+  readonly io: IoStats;
   /** Writes that were acknowledged later because of debt, and debt by cause. */
   readonly admission: DelayStats & {
     /** Writes of low priority that stood back so far, and bytes of those that do now. */
@@ -75,6 +78,8 @@ export interface Stats {
     readonly valueHits: number;
     readonly valueMisses: number;
   };
+  /** Numbers of tables and segments in which merges have met damage, and that they leave alone. */
+  readonly damaged: { readonly tables: readonly number[]; readonly segments: readonly number[] };
   readonly openSnapshots: number;
   readonly openCursors: number;
   readonly changeFeeds: {
@@ -133,6 +138,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesRelocated: compactor.bytesRelocated,
     },
     stalls: committer.admission.stallCount,
+    io: parts.io.stats(),
     admission: {
       ...committer.admission.stats(),
       heldWrites: parts.writes.heldCount,
@@ -147,6 +153,10 @@ export function collectStats(parts: DatabaseParts): Stats {
       ...tables.blockCounts,
       valueHits: hot.hits,
       valueMisses: hot.misses,
+    },
+    damaged: {
+      tables: [...compactor.damage.tables],
+      segments: [...compactor.damage.segments],
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
