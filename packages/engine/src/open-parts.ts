@@ -32,6 +32,7 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
@@ -70,7 +71,9 @@ export interface DatabaseParts {
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
+  readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
+  feedsGone: number;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
@@ -216,6 +219,7 @@ function assemble(
           settings.valueLog.maxSegmentSize,
           Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
         ),
+      writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
@@ -428,7 +432,13 @@ function assemble(
     }),
     oldLogs,
     catalog,
+    streamed: {
+      journal,
+      removeFile: (file) => tree.removeFiles([file]),
+      syncBytes: settings.wal.backgroundSyncBytes,
+    },
     feeds: new Set(),
+    feedsGone: 0,
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,

@@ -51,6 +51,11 @@ export interface ResolvedSettings {
     readonly separationThreshold: number;
     /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxSegmentSize: number;
+    /**
+     * Files that the values of a group of 1 MiB and more are spread over, each written on its own, 1
+     * to 16; 1: they stand in one file with their group (docs/rfcs/0006-commit-path.md).
+     */
+    readonly writeQueues: number;
     /** How values are compressed when they are flushed or relocated, where that saves an eighth. */
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
@@ -189,6 +194,7 @@ const RULES: Rules = {
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
     maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
+    writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },

@@ -89,6 +89,10 @@ export interface Stats {
     /** Logs that exist only because a feed has not read them yet. */
     readonly pinnedFiles: number;
     readonly pinnedBytes: number;
+    /** The least that an open feed may hold of them; undefined without feeds. */
+    readonly pinBytesMax: number | undefined;
+    /** Feeds that lagged too far behind, and were ended. */
+    readonly gone: number;
   };
   /** What made the database read-only, if anything did. */
   readonly failure: string | undefined;
@@ -165,12 +169,15 @@ export function collectStats(parts: DatabaseParts): Stats {
   };
 }
 
-function feedStats({ feeds, catalog }: DatabaseParts): Stats["changeFeeds"] {
+function feedStats({ feeds, feedsGone, catalog }: DatabaseParts): Stats["changeFeeds"] {
   const { files, bytes } = catalog.pinned();
   return {
     open: feeds.size,
     oldestSeq: feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.seq)),
     pinnedFiles: files,
     pinnedBytes: bytes,
+    pinBytesMax:
+      feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.pinBytesMax)),
+    gone: feedsGone,
   };
 }
