@@ -98,6 +98,15 @@ export interface ResolvedSettings {
      * passes over tables without it; 0: none; at most 255.
      */
     readonly prefixBytes: number;
+    /**
+     * Longest dictionary that the blocks of a table share, made of samples of its first blocks and
+     * stored once, where that saves 4 %; 0: none; at most 64 KiB. Only with `zstd`.
+     */
+    readonly dictionaryBytes: number;
+    /**
+     * Reads every table again when it was written, and compares all of it, before the tree knows it.
+     */
+    readonly paranoid: boolean;
     /** Target size of a table, 16 KiB to 1 GiB. */
     readonly maxSize: number;
   };
@@ -210,6 +219,8 @@ const RULES: Rules = {
     bloomBitsPerKey: { kind: "number", min: 0, max: 32, initial: 10 },
     filterAllocation: choice("monkey", "uniform"),
     prefixBytes: { kind: "number", min: 0, max: 255, initial: 0 },
+    dictionaryBytes: bytes(0, 0, 64 * KIB),
+    paranoid: { kind: "boolean", initial: false },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
   learnedIndex: { modelType: choice("piecewise-linear", "none") },
