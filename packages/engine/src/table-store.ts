@@ -46,7 +46,7 @@ export class TableStore {
   /** Blocks of all tables. */
   readonly cache: BlockCache;
   readonly #options: TableStoreOptions;
-  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex({ errorBlocks: 1 })];
+  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex()];
   /** Both in the order of the next sweep. */
   readonly #open = new Map<number, OpenTable>();
   readonly #granted = new Map<number, OpenTable>();

@@ -195,7 +195,7 @@ export class TableOutput {
         codec: settings.codec,
         bloomBitsPerKey: settings.bloomBitsPerKey,
         hashSeed: settings.hashSeed,
-        index: settings.learnedIndex ? [learnedIndex({ errorBlocks: 1 })] : [],
+        index: settings.learnedIndex ? [learnedIndex()] : [],
       },
     });
     this.#lastKeyBytes = -1;
