@@ -25,6 +25,7 @@ import type { Tree } from "./tree.ts";
 import { chooseDraining } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
 const COMPACTION_RETRY_MS = 1000;
@@ -45,6 +46,7 @@ export interface CompactionParts {
   readonly l0RunsMax: number;
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
+  readonly debt: WriteDebt;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -189,23 +191,32 @@ export class Compactor {
       this.#install(task);
       return;
     }
-    const { tree, planner } = this.#parts;
+    const { tree, planner, debt } = this.#parts;
+    debt.noteMergeEnded();
     tree.removeFiles(task.outputs.flatMap((output) => planner.pathsOf(output)));
     this.#failed(error, task.end.onFailed);
     this.#dispatch();
   }
 
+  /** The policy's estimate of the bytes that merges have to read and write. */
+  debtBytes(): number {
+    return this.#parts.policy.debtBytes(this.#view());
+  }
+
   #choose(): CompactionChoice {
-    const { tree, policy, flushBytes, spaceAmplificationMax } = this.#parts;
-    const { version } = tree;
-    this.#draining = chooseDraining(version, this.#draining, spaceAmplificationMax);
-    const view: TreeView = {
-      levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
+    const { tree, policy, spaceAmplificationMax } = this.#parts;
+    this.#draining = chooseDraining(tree.version, this.#draining, spaceAmplificationMax);
+    return policy.choose(this.#view());
+  }
+
+  #view(): TreeView {
+    const { tree, flushBytes } = this.#parts;
+    return {
+      levels: tree.version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
       draining: this.#draining,
     };
-    return policy.choose(view);
   }
 
   #busyTables(): ReadonlySet<number> {
@@ -228,6 +239,7 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      this.#parts.debt.noteVersion();
       return true;
     } catch {
       // Health refuses further work.
@@ -261,6 +273,7 @@ export class Compactor {
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     this.#tasks.push(new MergeTask(plan, slices, inputs, end));
+    this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
   }
 
@@ -281,6 +294,7 @@ export class Compactor {
         segmentSeals: outputs.flatMap(({ segmentSeal }) => segmentSeal ?? []),
       });
     } catch (error) {
+      this.#parts.debt.noteMergeEnded();
       end.onFailed?.(error as Error);
       onEnded();
       return;
@@ -292,6 +306,7 @@ export class Compactor {
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
+    this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,

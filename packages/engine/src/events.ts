@@ -13,6 +13,19 @@ export interface BackgroundErrorEvent {
   readonly error: Error;
 }
 
+/** A time in which writes are slowed down (`delay`), or one of them waits for room (`stop`). */
+export interface StallEvent {
+  readonly kind: "delay" | "stop";
+  readonly phase: "start" | "end";
+  /** The debt that was the largest at the start (write-debt.ts). */
+  readonly cause: "memtables" | "level-0" | "compaction" | "low-priority";
+  /** As `cause`. */
+  readonly reason: StallEvent["cause"];
+  /** Times of the monotonic clock, ms. */
+  readonly startMs: number;
+  readonly endMs: number | undefined;
+}
+
 /** Names of events and what they carry. */
 export interface DatabaseEvents {
   /** A flush or a compaction has begun; `flush`, `compaction` or `backgroundError` tells its end. */
@@ -34,7 +47,8 @@ export interface DatabaseEvents {
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
   /** The history was cut at open: groups that were never durable were torn or lost. */
   recoveryCut: [{ readonly reason: string; readonly lostSeqs: number }];
-  stall: [{ readonly reason: "memtables" }];
+  /** Writes begin (`start`) or cease (`end`) to wait. */
+  stall: [StallEvent];
   /** The worker entry could not be loaded: background work runs inline, in slices. */
   workersUnavailable: [{ readonly error: Error }];
   cursorLeft: [{ readonly count: number }];

@@ -21,6 +21,7 @@ import { LogCatalog } from "./log-catalog.ts";
 import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
 import { OutputPlanner } from "./output-planner.ts";
+import { PriorityWrites } from "./priority-writes.ts";
 import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
@@ -37,6 +38,7 @@ import { valueSpace } from "./value-gc.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
+import { WriteDebt } from "./write-debt.ts";
 
 /** The parts of an open database. */
 export interface DatabaseParts {
@@ -60,6 +62,8 @@ export interface DatabaseParts {
   readonly flusher: Flusher;
   readonly compactor: Compactor;
   readonly reserve: Reserve;
+  readonly debt: WriteDebt;
+  readonly writes: PriorityWrites;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
@@ -212,6 +216,7 @@ function assemble(
     },
     { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
   );
+  reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
   let flushedSeq = version.flushedSeq;
   const catalog = new LogCatalog({
@@ -267,7 +272,18 @@ function assemble(
   const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
     numbers.take(count),
   );
-  const compactor = new Compactor({
+  const debt = new WriteDebt({
+    clock: runtime.clock,
+    memtables,
+    memtableBytes: settings.memtable.maxSize,
+    memtableCountMax: settings.memtable.maxCount,
+    l0Trigger: settings.compaction.l0Trigger,
+    version: () => versions.current,
+    debtBytes: () => compactor.debtBytes(),
+    // Without merges, waiting for them would be for ever.
+    enabled: settings.admission.delay && settings.compaction.automatic,
+  });
+  const compactor: Compactor = new Compactor({
     queue,
     tree,
     planner,
@@ -290,7 +306,8 @@ function assemble(
     l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
-    onEnded: () => undefined,
+    debt,
+    onEnded: () => committer.admission.noteProgress(),
   });
   const flusher = new Flusher({
     queue,
@@ -300,12 +317,15 @@ function assemble(
     planner,
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
+    debt,
     health,
     events,
     reserve,
     oldLogs,
     onSyncFailed,
     onFlushed: () => {
+      committer.admission.noteProgress();
       committer.drain();
       compactor.start();
     },
@@ -333,12 +353,14 @@ function assemble(
       valueBytesMax: () =>
         Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
       onSyncFailed: () => tree.noteSyncFailed(),
-      onStall: () => events.announce("stall", { reason: "memtables" }),
+      debt,
+      onStall: (event) => events.announce("stall", event),
     },
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
   health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
   compactor.start();
@@ -363,6 +385,14 @@ function assemble(
     flusher,
     compactor,
     reserve,
+    debt,
+    writes: new PriorityWrites({
+      committer,
+      debt,
+      clock: runtime.clock,
+      scheduler: runtime.scheduler,
+      heldBytesMax: settings.memtable.maxSize,
+    }),
     oldLogs,
     catalog,
     feeds: new Set(),

@@ -1,8 +1,10 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { DelayStats } from "./admission.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { valueSpace } from "./value-gc.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Figures of one level. */
 export interface LevelStats {
@@ -51,7 +53,15 @@ export interface Stats {
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
   };
+  /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  readonly admission: DelayStats & {
+    /** Writes of low priority that stood back so far, and bytes of those that do now. */
+    readonly heldWrites: number;
+    readonly heldBytes: number;
+    readonly debt: ReturnType<WriteDebt["stats"]>;
+  };
   readonly cache: {
     readonly capacity: number;
     readonly usedBytes: number;
@@ -125,7 +135,13 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
     },
-    stalls: committer.stallCount,
+    stalls: committer.admission.stallCount,
+    admission: {
+      ...committer.admission.stats(),
+      heldWrites: parts.writes.heldCount,
+      heldBytes: parts.writes.heldBytes,
+      debt: parts.debt.stats(),
+    },
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
