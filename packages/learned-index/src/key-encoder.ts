@@ -15,9 +15,8 @@
  * in the alphabet: its code ends below the bound's. With rank 0 at j it gets a code with zeros from
  * j on, and the bound's last symbol lies above that.) Training sees to the rank of last symbols.
  */
+import { hasSymbol, noteSymbol, radixOf, rankOf, SYMBOLS, WORDS } from "./symbol-set.ts";
 
-/** Symbols of an alphabet: the end of a key, and 256 bytes. */
-const SYMBOLS = 257;
 /** Most positions behind the prefix. */
 export const POSITIONS_MAX = 48;
 /** Codes stay below. */
@@ -25,15 +24,13 @@ const CODE_MAX: number = 2 ** 53;
 /** Marks a byte that is not in the alphabet, beside the rank of the first one above it. */
 const ABSENT = 0x8000;
 const RANK_MASK = 0x7fff;
-/** Words of a bitmap of symbols. */
-export const BITMAP_WORDS = 9;
 
 /** Prefix and alphabets: all that defines an encoding. */
 export interface Alphabets {
   /** Bytes that all bounds begin with. */
   readonly prefix: Uint8Array;
   readonly positions: number;
-  /** `BITMAP_WORDS` words per position, low bit first; none is empty. */
+  /** A set of symbols (`symbol-set.ts`) per position; none is empty. */
   readonly bitmaps: Uint32Array;
 }
 
@@ -70,24 +67,24 @@ export class KeyEncoder {
     const ranks: number[] = [];
     const seen = new Map<string, number>();
     for (let i = 0; i < positions; i++) {
-      const bitmap = bitmaps.subarray(i * BITMAP_WORDS, (i + 1) * BITMAP_WORDS);
+      const set = i * WORDS;
       let lowest = 1;
-      while (lowest < SYMBOLS && !hasSymbol(bitmap, lowest)) lowest++;
+      while (lowest < SYMBOLS && !hasSymbol(bitmaps, set, lowest)) lowest++;
       let highest = SYMBOLS - 1;
-      while (highest > 0 && !hasSymbol(bitmap, highest)) highest--;
+      while (highest > 0 && !hasSymbol(bitmaps, set, highest)) highest--;
       const size = Math.max(highest - lowest + 1, 0);
-      const name = bitmap.join();
+      const name = bitmaps.subarray(set, set + WORDS).join();
       let start = seen.get(name);
       if (start === undefined) {
         start = ranks.length;
         seen.set(name, start);
-        let rank = hasSymbol(bitmap, 0) ? 1 : 0;
+        let rank = hasSymbol(bitmaps, set, 0) ? 1 : 0;
         for (let symbol = lowest; symbol <= highest; symbol++) {
-          ranks.push(hasSymbol(bitmap, symbol) ? rank++ : rank | ABSENT);
+          ranks.push(hasSymbol(bitmaps, set, symbol) ? rank++ : rank | ABSENT);
         }
       }
-      const lowestRank = hasSymbol(bitmap, 0) ? 1 : 0;
-      const above = radixOf(bitmap) | (lowestRank << 16);
+      const lowestRank = hasSymbol(bitmaps, set, 0) ? 1 : 0;
+      const above = radixOf(bitmaps, set) | (lowestRank << 16);
       this.#table.set([lowest - 1, size, start, above], i * ENTRY_WORDS);
     }
     this.#ranks = Uint16Array.from(ranks);
@@ -136,6 +133,8 @@ function between(code: number, rank: number, weight: number): number {
   return rank === 0 ? code : code + rank * weight - 1;
 }
 
+const NO_SETS = new Uint32Array(0);
+
 /** What training found. */
 export interface Training {
   readonly alphabets: Alphabets;
@@ -146,12 +145,18 @@ export interface Training {
 /**
  * Returns alphabets of ascending bounds. Positions are as many as a double holds, and fewer where the
  * few bounds that would need the last ones take less when they are written out: a position costs each
- * bound `log2(radix)` bits, a bound written out about `deepBits` and its bytes.
+ * bound `log2(radix)` bits, a bound written out about `deepBits` and its bytes. `known`: sets of further
+ * symbols, by position from the beginning of the key.
  */
-export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
+export function trainAlphabets(
+  keys: PackedKeys,
+  deepBits: number,
+  known: Uint32Array = NO_SETS,
+): Training {
   const prefix = sharedPrefix(keys);
   const { bytes, ends, count } = keys;
-  const bitmaps = new Uint32Array(POSITIONS_MAX * BITMAP_WORDS);
+  const bitmaps = new Uint32Array(POSITIONS_MAX * WORDS);
+  bitmaps.set(known.subarray(prefix.length * WORDS, prefix.length * WORDS + bitmaps.length));
   /** The lowest symbol that ends a bound at each position. */
   const lastSymbols = new Uint16Array(POSITIONS_MAX).fill(SYMBOLS);
   /** Bounds that end behind each position. */
@@ -163,7 +168,7 @@ export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
     const from = start + prefix.length;
     const limit = length < POSITIONS_MAX ? length : POSITIONS_MAX;
     for (let position = 0; position < limit; position++) {
-      noteSymbol(bitmaps, position, bytes[from + position]! + 1);
+      noteSymbol(bitmaps, position * WORDS, bytes[from + position]! + 1);
     }
     endings[limit === length ? limit : POSITIONS_MAX]!++;
     if (limit > longest) longest = limit;
@@ -176,11 +181,11 @@ export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
   let positions = 0;
   let codes = 1;
   while (positions < longest) {
-    const bitmap = bitmaps.subarray(positions * BITMAP_WORDS, (positions + 1) * BITMAP_WORDS);
+    const set = positions * WORDS;
     const last = lastSymbols[positions]!;
     // A last symbol needs one below it; the end of the key, if it is the byte 0.
-    if (last < SYMBOLS && !hasSymbolBelow(bitmap, last)) noteSymbol(bitmaps, positions, last - 1);
-    codes *= radixOf(bitmap);
+    if (last < SYMBOLS && rankOf(bitmaps, set, last) === 0) noteSymbol(bitmaps, set, last - 1);
+    codes *= radixOf(bitmaps, set);
     if (codes > CODE_MAX) break;
     positions++;
   }
@@ -189,9 +194,8 @@ export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
     deepCount += endings[length]!;
   }
   while (positions > 1) {
-    const bitmap = bitmaps.subarray((positions - 1) * BITMAP_WORDS, positions * BITMAP_WORDS);
     const added = endings[positions]!;
-    const saved = count * Math.log2(radixOf(bitmap));
+    const saved = count * Math.log2(radixOf(bitmaps, (positions - 1) * WORDS));
     if (added * (deepBits + 8 * positions) >= saved) break;
     deepCount += added;
     positions--;
@@ -202,7 +206,7 @@ export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
     start = ends[i]!;
   }
   return {
-    alphabets: { prefix, positions, bitmaps: bitmaps.slice(0, positions * BITMAP_WORDS) },
+    alphabets: { prefix, positions, bitmaps: bitmaps.slice(0, positions * WORDS) },
     deep,
   };
 }
@@ -211,10 +215,9 @@ export function trainAlphabets(keys: PackedKeys, deepBits: number): Training {
 export function alphabetsAreSound({ positions, bitmaps }: Alphabets): boolean {
   let codes = 1;
   for (let i = 0; i < positions; i++) {
-    const bitmap = bitmaps.subarray(i * BITMAP_WORDS, (i + 1) * BITMAP_WORDS);
-    const radix = radixOf(bitmap);
+    const radix = radixOf(bitmaps, i * WORDS);
     codes *= radix;
-    if (radix === 0 || bitmap[BITMAP_WORDS - 1]! > 1 || codes > CODE_MAX) return false;
+    if (radix === 0 || bitmaps[(i + 1) * WORDS - 1]! > 1 || codes > CODE_MAX) return false;
   }
   return true;
 }
@@ -225,34 +228,9 @@ function weightsOf({ positions, bitmaps }: Alphabets): Float64Array {
   let weight = 1;
   for (let i = positions - 1; i >= 0; i--) {
     weights[i] = weight;
-    weight *= radixOf(bitmaps.subarray(i * BITMAP_WORDS, (i + 1) * BITMAP_WORDS));
+    weight *= radixOf(bitmaps, i * WORDS);
   }
   return weights;
-}
-
-/** Puts a symbol into the alphabet of a position. */
-function noteSymbol(bitmaps: Uint32Array, position: number, symbol: number): void {
-  bitmaps[position * BITMAP_WORDS + (symbol >>> 5)]! |= 1 << (symbol & 31);
-}
-
-/** Returns the number of symbols of an alphabet. */
-function radixOf(bitmap: Uint32Array): number {
-  let size = 0;
-  for (const word of bitmap) {
-    for (let bits = word; bits !== 0; bits &= bits - 1) size++;
-  }
-  return size;
-}
-
-function hasSymbol(bitmap: Uint32Array, symbol: number): boolean {
-  return (bitmap[symbol >>> 5]! & (1 << (symbol & 31))) !== 0;
-}
-
-function hasSymbolBelow(bitmap: Uint32Array, symbol: number): boolean {
-  for (let below = 0; below < symbol; below++) {
-    if (hasSymbol(bitmap, below)) return true;
-  }
-  return false;
 }
 
 /** The keys ascend: what the first and the last one share, all share. */

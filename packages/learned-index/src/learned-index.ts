@@ -10,6 +10,7 @@
  * When a model is finished it is decoded again and asked for every bound.
  */
 import { compareBytes } from "@aura/base";
+import { type BlockCutter, EvenCutter } from "./block-cutter.ts";
 import { KeyEncoder, type PackedKeys, trainAlphabets } from "./key-encoder.ts";
 import { type FitMethod, fitSegments } from "./line-fit.ts";
 import { LineVector, packResiduals, residualWords } from "./line-vector.ts";
@@ -26,6 +27,8 @@ export interface LearnedIndexSettings {
   readonly modelType?: "piecewise-linear" | "radix-spline";
   /** Of free lines: the fewest segments ("optimal", default), or a shrinking cone. */
   readonly segments?: "optimal" | "cone";
+  /** Asks for blocks that end where the model needs no bits to say so (`block-cutter.ts`). Default true. */
+  readonly cutBlocks?: boolean;
 }
 
 /** Builds the index of one table. Fits the builder of the block index port. */
@@ -34,6 +37,8 @@ export interface LearnedIndexBuilder {
   add(lower: Uint8Array): void;
   /** Returns the model, or undefined when it does not pay. */
   finish(): Uint8Array | undefined;
+  /** Where blocks should end. */
+  readonly cutter: BlockCutter | undefined;
 }
 
 /** Finds blocks. Fits the index of the block index port. */
@@ -55,6 +60,9 @@ export interface LearnedIndexFormat {
 const BLOCKS_MIN = 32;
 /** A model must be at most this share of the separators that it replaces in memory. */
 const BYTES_SHARE_MAX = 0.75;
+/** More segments or deep bounds than one per so many blocks: a look-up would take longer than in separators. */
+const BLOCKS_PER_SEGMENT_MIN = 16;
+const BLOCKS_PER_DEEP_MIN = 16;
 /** What a separator costs in memory beside its bytes. */
 const SEPARATOR_BYTES = 8;
 /** What a bound that is kept as bytes costs beside them, bits. */
@@ -64,6 +72,7 @@ const ERROR_BLOCKS_MAX = 64;
 const ERROR_BLOCKS = 0.5;
 
 class ModelBuilder implements LearnedIndexBuilder {
+  readonly cutter: EvenCutter | undefined;
   readonly #settings: LearnedIndexSettings;
   #bytes: Uint8Array = new Uint8Array(4096);
   #ends = new Float64Array(256);
@@ -73,6 +82,7 @@ class ModelBuilder implements LearnedIndexBuilder {
 
   constructor(settings: LearnedIndexSettings) {
     this.#settings = settings;
+    this.cutter = settings.cutBlocks === false ? undefined : new EvenCutter();
   }
 
   add(lower: Uint8Array): void {
@@ -99,16 +109,17 @@ class ModelBuilder implements LearnedIndexBuilder {
     const count = this.#count;
     if (count + 1 < BLOCKS_MIN) return undefined;
     const keys: PackedKeys = { bytes: this.#bytes, ends: this.#ends, count };
-    const { alphabets, deep } = trainAlphabets(keys, DEEP_BITS);
+    const { alphabets, deep } = trainAlphabets(keys, DEEP_BITS, this.cutter?.symbols);
     const separatorBytes = this.#end - count * alphabets.prefix.length + count * SEPARATOR_BYTES;
     const deepBounds = takeDeep(keys, deep, alphabets.prefix.length);
     const bytesMax = separatorBytes * BYTES_SHARE_MAX;
-    if (deepResident(deepBounds) > bytesMax) return undefined;
+    if (deep.length * BLOCKS_PER_DEEP_MIN > count) return undefined;
     const codes = encodeAll(new KeyEncoder(alphabets), keys);
     const { errorBlocks = ERROR_BLOCKS, modelType, segments: method = "optimal" } = this.#settings;
     const fit: FitMethod = modelType === "radix-spline" ? "spline" : method;
     const step = (codes[count - 1]! - codes[0]!) / count;
     const segments = fitSegments(codes, step * errorBlocks, fit);
+    if (segments.length > 1 && segments.length * BLOCKS_PER_SEGMENT_MIN > count) return undefined;
     if (residualWords(count, segments) === Number.POSITIVE_INFINITY) return undefined;
     const model: Model = {
       blockCount: count + 1,

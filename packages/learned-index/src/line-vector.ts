@@ -12,6 +12,8 @@ const SLOTS_PER_SEGMENT = 2;
 const WALK_MAX = 4;
 /** Of `#lines`: first value, base, slope. */
 const LINE_WORDS = 3;
+/** In place of a width: whole distances and no residuals. */
+const EVEN = -1;
 /** Of `#places`: start, width, place of the first residual (bits). */
 const PLACE_WORDS = 3;
 
@@ -39,7 +41,8 @@ export class LineVector {
     let bits = 0;
     for (const [s, { start, slope, base, width }] of segments.entries()) {
       const end = segments[s + 1]?.start ?? count;
-      this.#places.set([start, width, bits], s * PLACE_WORDS);
+      const isEven = width === 0 && slope >= 1 && Number.isInteger(slope);
+      this.#places.set([start, isEven ? EVEN : width, bits], s * PLACE_WORDS);
       this.#lines.set([base, base, slope], s * LINE_WORDS);
       this.#lines[s * LINE_WORDS] = valueAt(words, base, slope, bits, width, 0);
       bits += (end - start) * width;
@@ -69,6 +72,7 @@ export class LineVector {
 
   /** Returns the number of the last value that is <= `wanted`; -1 when all are above. */
   search(wanted: number): number {
+    if (wanted < 0) return -1;
     const segment = this.#segmentOf(wanted);
     if (segment < 0) return -1;
     const line = segment * LINE_WORDS;
@@ -79,6 +83,12 @@ export class LineVector {
     const width = this.#places[place + 1]!;
     const bits = this.#places[place + 2]!;
     const last = this.#places[place + PLACE_WORDS]! - start - 1;
+    if (width === EVEN) {
+      const steps = Math.floor((wanted - base) / slope);
+      const found = steps < last ? steps : last;
+      this.value = base + slope * found;
+      return start + found;
+    }
     const words = this.#words;
     const span = 1 << width;
     if (span <= slope) {

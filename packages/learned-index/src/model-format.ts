@@ -5,9 +5,10 @@
  * not negative, codes stay exact. Whether it fits the table is not known here.
  */
 import { AuraError, getU16, getU32, getU56, putU16, putU32, putU56 } from "@aura/base";
-import { type Alphabets, alphabetsAreSound, BITMAP_WORDS, POSITIONS_MAX } from "./key-encoder.ts";
+import { type Alphabets, alphabetsAreSound, POSITIONS_MAX } from "./key-encoder.ts";
 import { type Segment, WIDTH_MAX } from "./line-fit.ts";
 import { residualWords } from "./line-vector.ts";
+import { WORDS } from "./symbol-set.ts";
 
 /** A trained model. */
 export interface Model {
@@ -67,11 +68,11 @@ export function encodeModel(model: Model): Uint8Array {
   bytes.set(alphabets.prefix, at);
   at += alphabets.prefix.length;
   for (let i = 0; i < alphabets.positions; i++, at += BITMAP_BYTES) {
-    const first = i * BITMAP_WORDS;
-    for (let word = 0; word < BITMAP_WORDS - 1; word++) {
+    const first = i * WORDS;
+    for (let word = 0; word < WORDS - 1; word++) {
       putU32(bytes, at + word * 4, alphabets.bitmaps[first + word]!);
     }
-    bytes[at + BITMAP_BYTES - 1] = alphabets.bitmaps[first + BITMAP_WORDS - 1]!;
+    bytes[at + BITMAP_BYTES - 1] = alphabets.bitmaps[first + WORDS - 1]!;
   }
   for (const { start, slope, base, width } of segments) {
     putU32(bytes, at, start);
@@ -138,13 +139,13 @@ export function decodeModel(bytes: Uint8Array, blockCount: number): Model {
 }
 
 function decodeBitmaps(bytes: Uint8Array, start: number, positions: number): Uint32Array {
-  const bitmaps = new Uint32Array(positions * BITMAP_WORDS);
+  const bitmaps = new Uint32Array(positions * WORDS);
   for (let i = 0, at = start; i < positions; i++, at += BITMAP_BYTES) {
-    const first = i * BITMAP_WORDS;
-    for (let word = 0; word < BITMAP_WORDS - 1; word++) {
+    const first = i * WORDS;
+    for (let word = 0; word < WORDS - 1; word++) {
       bitmaps[first + word] = getU32(bytes, at + word * 4);
     }
-    bitmaps[first + BITMAP_WORDS - 1] = bytes[at + BITMAP_BYTES - 1]!;
+    bitmaps[first + WORDS - 1] = bytes[at + BITMAP_BYTES - 1]!;
   }
   return bitmaps;
 }
