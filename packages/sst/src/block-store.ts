@@ -53,8 +53,8 @@ export class BlockStore {
    */
   readSync(block: number, target: RawBlock): void {
     const { file, cache } = this;
-    const offset = file.offsets[block]!;
-    const length = file.offsets[block + 1]! - offset;
+    const offset = file.offsets.at(block);
+    const length = file.offsets.at(block + 1) - offset;
     let bytes: Uint8Array;
     if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
     else {
@@ -110,8 +110,8 @@ export class BlockStore {
       return;
     }
     if (cache.has(space, block)) return;
-    const offset = file.offsets[block]!;
-    const stored = new Uint8Array(file.offsets[block + 1]! - offset);
+    const offset = file.offsets.at(block);
+    const stored = new Uint8Array(file.offsets.at(block + 1) - offset);
     await file.read(offset, stored);
     const raw: RawBlock = { bytes: stored, start: 0, end: 0 };
     file.openBlock(block, stored, 0, stored.length, raw);
