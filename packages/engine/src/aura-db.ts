@@ -4,6 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { CompactionMode } from "@aura/compaction-rl";
 import type { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -25,6 +26,7 @@ import {
 } from "./call-options.ts";
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
 import type { Receipt } from "./commit.ts";
+import { type CompactionShape, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DbCursor } from "./db-cursor.ts";
@@ -451,6 +453,17 @@ export class AuraDB {
     }
   }
 
+  /**
+   * Changes the shape of the tree while it is in use: a mode, or runs per level. Counts from the next
+   * compaction on and rewrites nothing by itself; `compact()` does. Holds until the database is
+   * closed: the next open begins with `compaction.mode`. Throws AURA_INVALID_ARGUMENT.
+   */
+  setCompactionMode(request: CompactionMode | CompactionShape): void {
+    this.#assertOpen();
+    const { compactor, settings } = this.#parts;
+    compactor.reshape(requestedShape(request, compactor.shape, settings));
+  }
+
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
   async idle(): Promise<void> {
     this.#assertOpen();
@@ -467,6 +480,17 @@ export class AuraDB {
             queue.outstanding === 0),
       ),
     );
+  }
+
+  /**
+   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
+   * manifest is written anew and everything in memory is brought to tables, so that no log with a
+   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
+   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
+   */
+  async resume(): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.resumer.resume();
   }
 
   /**
@@ -511,7 +535,7 @@ export class AuraDB {
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
-      parts.writes.settleSync();
+      parts.writes.releaseAll();
       await committer.quiesce();
     } catch (error) {
       failure = error;

@@ -36,7 +36,7 @@ import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
-/** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
+/** Groups from this size on are appended on the thread pool (RFC 0001). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
@@ -108,8 +108,7 @@ export class Committer {
     const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
-    const delayMs = parts.bufferedDelayMs;
-    const buffered = { journal, health, scheduler, clock, delayMs };
+    const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
     this.#waits = new DurableWaits({
       journal,
@@ -391,7 +390,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
-    this.#room.release();
+    this.#room.close();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -430,13 +429,10 @@ export class Committer {
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") {
-      const durable = this.#waits.until(group.lastSeq);
-      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
-      return delay === undefined ? durable : durable.then(() => delay);
-    }
+    const bytes = prompt ? 0 : group.memtableBytes;
+    if (level === "sync") return this.#room.behind(this.#waits.until(group.lastSeq), bytes);
     this.#waits.noteWritten();
-    return this.#answered(prompt ? 0 : group.memtableBytes);
+    return this.#answered(bytes);
   }
 
   #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
@@ -450,7 +446,7 @@ export class Committer {
   }
 
   #answered(chargedBytes: number): Promise<void> {
-    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    const delay = this.#room.delay(chargedBytes);
     if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }

@@ -265,6 +265,26 @@ export class Journal {
     this.end(log);
   }
 
+  /** Ends the files of both streams for good, failed or not. */
+  endFiles(): void {
+    for (const log of Object.values(this.#current)) {
+      if (log === undefined) continue;
+      if (log.syncFailed || log.writer.failure !== undefined) this.#giveUp(log);
+      else this.seal(log.kind);
+    }
+  }
+
+  /** Begins a new log behind `lastSeq`, which is durable; below it no log counts any more. */
+  beginAnewSync(lastSeq: number): void {
+    this.endFiles();
+    this.appendedSeq = lastSeq;
+    this.#poisoned = [];
+    const log = this.#create("wal");
+    log.writer.syncSync();
+    this.#place.fs.syncDirSync(this.#place.directory);
+    log.nameDurable = true;
+  }
+
   /** Closes and forgets files whose operations are all durable in tables, unless work uses them. */
   forget(obsolete: (log: LogFile) => boolean): LogFile[] {
     const gone = this.#files.filter((log) => log.sealed && log.isIdle && obsolete(log));
