@@ -20,6 +20,8 @@ export interface CacheSpace {
   id: number;
   /** Bytes of this space in slabs. Kept by the cache. */
   cachedBytes: number;
+  /** Locations of blocks 0 to n - 1, 0 where a block is not in a slab. Kept by the cache. */
+  places: Int32Array;
 }
 
 /** Counts since the cache was made. */
@@ -58,8 +60,12 @@ const SMALL_SHARE = 0.1;
 /** Slabs that are emptied with survivors before one is dropped whole: bounds the work of an insertion. */
 const EMPTYING_STEPS_MAX = 6;
 
+const NO_PLACES = new Int32Array(0);
+const NO_VIEW = new DataView(new ArrayBuffer(0));
+
 interface Slab {
   readonly bytes: Uint8Array;
+  readonly view: DataView;
   readonly words: Int32Array;
   /** Where the next block goes. */
   end: number;
@@ -70,6 +76,8 @@ export class BlockCache {
   readonly capacityBytes: number;
   /** Set by `find`: the block is bytes[start, end), borrowed until the next call on the cache. */
   bytes: Uint8Array = new Uint8Array(0);
+  /** A view of `bytes`, with the same indexes. */
+  view: DataView = NO_VIEW;
   start = 0;
   end = 0;
   #hits = 0;
@@ -115,9 +123,14 @@ export class BlockCache {
     this.#slabsMax = enabled ? Math.floor((this.capacityBytes - books) / slabBytes) : 0;
   }
 
-  /** Opens a part of the cache for one table. Close it with `evictTable`. */
-  openSpace(): CacheSpace {
-    const space = { id: ++this.#lastSpaceId, cachedBytes: 0 };
+  /**
+   * Opens a part of the cache for one table. Close it with `evictTable`. Blocks below `blockCount`
+   * are found without a hash, for 4 bytes each.
+   */
+  openSpace(blockCount: number = 0): CacheSpace {
+    const places =
+      blockCount === 0 || this.#slabsMax === 0 ? NO_PLACES : new Int32Array(blockCount);
+    const space = { id: ++this.#lastSpaceId, cachedBytes: 0, places };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -130,12 +143,17 @@ export class BlockCache {
     this.#held.removeSpace(id);
     // Its blocks stay where they are until their slabs are emptied, but nobody can ask for them.
     space.id = 0;
+    space.places = NO_PLACES;
     this.#deadBytes += space.cachedBytes;
   }
 
   /** Returns whether the block is here, counts that, and sets `bytes`, `start` and `end` if it is. */
   find(space: CacheSpace, block: number): boolean {
-    const id = space.id;
+    const { id, places } = space;
+    if (block < places.length) {
+      const place = places[block]!;
+      return place === 0 ? this.#findHeld(id, block) : this.#stand(place);
+    }
     const hash = hashOf(id, block);
     const { pairs, mask } = this.#locations;
     let slot = hash & mask;
@@ -144,22 +162,31 @@ export class BlockCache {
       if (location === 0) break;
       if (pairs[slot * 2] === hash) {
         const slab = this.#slabs[location >>> this.#slabShift]!;
-        const at = (location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
-        const words = slab.words;
-        const word = at >>> 2;
+        const word = ((location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT) >>> 2;
+        const { words } = slab;
         if (words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block) {
-          const uses = words[word + HEAD_USES]!;
-          if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
-          this.bytes = slab.bytes;
-          this.start = at + HEAD_BYTES;
-          this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
-          this.#hits++;
-          return true;
+          return this.#stand(location);
         }
       }
       slot = (slot + 1) & mask;
     }
     return this.#findHeld(id, block);
+  }
+
+  /** Sets `bytes`, `view`, `start` and `end` to the block at a location. Returns true. */
+  #stand(location: number): boolean {
+    const slab = this.#slabs[location >>> this.#slabShift]!;
+    const { words } = slab;
+    const at = (location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
+    const word = at >>> 2;
+    const uses = words[word + HEAD_USES]!;
+    if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
+    this.bytes = slab.bytes;
+    this.view = slab.view;
+    this.start = at + HEAD_BYTES;
+    this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
+    this.#hits++;
+    return true;
   }
 
   #findHeld(id: number, block: number): boolean {
@@ -169,6 +196,7 @@ export class BlockCache {
       return false;
     }
     this.bytes = held;
+    this.view = new DataView(held.buffer, held.byteOffset, held.byteLength);
     this.start = 0;
     this.end = held.length;
     this.#hits++;
@@ -258,7 +286,9 @@ export class BlockCache {
     const bytes = storedBytes(length);
     slab.end = at + bytes;
     space.cachedBytes += bytes;
-    this.#locations.add(hashOf(space.id, block), this.#locationOf(index, at));
+    const location = this.#locationOf(index, at);
+    if (block < space.places.length) space.places[block] = location;
+    this.#locations.add(hashOf(space.id, block), location);
   }
 
   #locationOf(index: number, at: number): number {
@@ -277,7 +307,9 @@ export class BlockCache {
 
   #newSlab(): number {
     const buffer = new ArrayBuffer(this.#slabBytes);
-    const slab = { bytes: new Uint8Array(buffer), words: new Int32Array(buffer), end: SLAB_START };
+    const bytes = new Uint8Array(buffer);
+    const view = new DataView(buffer);
+    const slab = { bytes, view, words: new Int32Array(buffer), end: SLAB_START };
     return this.#slabs.push(slab) - 1;
   }
 
@@ -317,6 +349,7 @@ export class BlockCache {
       return;
     }
     space.cachedBytes -= bytes;
+    if (block < space.places.length) space.places[block] = 0;
     if (!survives || uses === 0) {
       this.#evictions++;
       if (fromSmall) this.#ghosts[hash & (this.#ghosts.length - 1)] = hash;

@@ -24,7 +24,7 @@ export class BlockStore {
     this.file = file;
     this.#locator = locator;
     this.cache = cache;
-    this.space = cache.openSpace();
+    this.space = cache.openSpace(file.blockCount);
   }
 
   /**
