@@ -11,7 +11,6 @@ import {
   AuraError,
   type Clock,
   Codec,
-  compareBytes,
   hashKey,
   isKnownTag,
   Kind,
@@ -25,12 +24,13 @@ import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
 import { PlacedReads } from "./placed-reads.ts";
+import { ReadOrders } from "./read-order.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { TableStore } from "./table-store.ts";
 import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
-import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
+import type { TableMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
@@ -149,7 +149,7 @@ export const PENDING: unique symbol = Symbol("pending");
 
 /** Where a search through the tables of a version stands. */
 class Search {
-  level = 0;
+  /** Index in the read order. */
   run = 0;
   hit: TableHit = new TableHit();
   /** Set when the search waits: for `hit.block` of this table. */
@@ -159,7 +159,6 @@ class Search {
   hash = -1;
 
   reset(): void {
-    this.level = 0;
     this.run = 0;
     this.hash = -1;
   }
@@ -172,6 +171,7 @@ const NO_BYTES = new Uint8Array(0);
 /** Reads single keys. Keys are borrowed for the call; results are fresh and the caller's. */
 export class Lookup {
   readonly #parts: ReadParts;
+  readonly #orders = new ReadOrders();
   #search = new Search();
   /** What a successful search found: borrowed, to be used at once. */
   #tag = 0;
@@ -425,35 +425,29 @@ export class Lookup {
     seq: number,
     mayRead: boolean,
   ): number {
-    const { levels } = version;
+    const runs = this.#orders.of(version);
     const { hit } = search;
-    for (let level = search.level; level < levels.length; level++) {
-      const { runs } = levels[level]!;
-      for (let run = level === search.level ? search.run : 0; run < runs.length; run++) {
-        const { tables } = runs[run]!;
-        const index = tableIndexFor(tables, key, 0, key.length);
-        if (index === tables.length) continue;
-        const meta = tables[index]!;
-        const { smallestKey } = meta;
-        if (meta.smallestSeq > seq) continue;
-        if (compareBytes(smallestKey, 0, smallestKey.length, key, 0, key.length) > 0) continue;
-        const table = this.#parts.tables.get(meta);
-        if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
-        const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
-        if (state === Found.absent) continue;
-        if (state === Found.pending) {
-          search.level = level;
-          search.run = run;
-          search.table = table;
-          search.meta = meta;
-          return state;
-        }
-        this.#tag = hit.tag;
-        this.#bytes = hit.bytes;
-        this.#valueStart = hit.valueStart;
-        this.#valueEnd = hit.valueEnd;
+    for (let run = search.run; run < runs.length; run++) {
+      const fences = runs[run]!;
+      const index = fences.find(key);
+      if (index < 0) continue;
+      const meta = fences.tables[index]!;
+      if (meta.smallestSeq > seq) continue;
+      const table = this.#parts.tables.get(meta);
+      if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+      const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
+      if (state === Found.absent) continue;
+      if (state === Found.pending) {
+        search.run = run;
+        search.table = table;
+        search.meta = meta;
         return state;
       }
+      this.#tag = hit.tag;
+      this.#bytes = hit.bytes;
+      this.#valueStart = hit.valueStart;
+      this.#valueEnd = hit.valueEnd;
+      return state;
     }
     return Found.absent;
   }
