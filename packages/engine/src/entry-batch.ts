@@ -1,5 +1,6 @@
 /**
- * Entries on their way out of a scan or cursor: keys and values in few pieces of fresh memory.
+ * Entries on their way out of a scan or cursor: keys, and values of memtables, in few pieces of
+ * fresh memory; values of tables stay in the copy of their block that the cursor made and lends.
  * Values that are apart are read together, by place (placed-reads.ts).
  */
 import { assert, Kind } from "@aura/base";
@@ -57,6 +58,11 @@ export class EntryBatch {
         this.bytes += store.decode(valueBytes, valueStart, valueEnd).raw;
         this.values.push(NO_VALUE);
         this.#apart.add(key!, valueBytes, valueStart, this.count);
+      } else if (cursor.lendsValue) {
+        const length = valueEnd - valueStart;
+        this.bytes += length;
+        const { buffer, byteOffset } = valueBytes;
+        this.values.push(new BufferView(buffer as ArrayBuffer, byteOffset + valueStart, length));
       } else this.values.push(this.#copy(valueBytes, cursor.valueView, valueStart, valueEnd));
     }
     this.count++;
