@@ -45,20 +45,29 @@ mkdirSync(flags.folder, { recursive: true });
 const folder = mkdtempSync(join(flags.folder, "aura-reads-"));
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 
+/** Starts a clock; what it returns gives wall and processor nanoseconds per operation. */
+function clock() {
+  const cpu = process.cpuUsage();
+  const begun = process.hrtime.bigint();
+  return (count) => {
+    const wall = Number(process.hrtime.bigint() - begun) / count;
+    const { user, system } = process.cpuUsage(cpu);
+    return { wall, cpu: ((user + system) * 1000) / count };
+  };
+}
+
 /** Runs each entrant `rounds` times, in turns, behind one run that does not count. */
 async function race(title, count, entrants) {
   const times = entrants.map(() => []);
   const cpus = entrants.map(() => []);
   for (let round = -1; round < rounds; round++) {
     for (const [i, { run }] of entrants.entries()) {
-      const cpu = process.cpuUsage();
-      const start = process.hrtime.bigint();
-      const own = await run(round);
-      const ns = Number(process.hrtime.bigint() - start);
-      const { user, system } = process.cpuUsage(cpu);
+      const stop = clock();
+      // What draws its keys first brings its own times.
+      const { wall, cpu } = (await run(round)) ?? stop(count);
       if (round < 0) continue;
-      times[i].push(own ?? ns / count);
-      cpus[i].push(own ?? ((user + system) * 1000) / count);
+      times[i].push(wall);
+      cpus[i].push(cpu);
     }
   }
   const ours = median(times[0]);
@@ -77,17 +86,14 @@ async function race(title, count, entrants) {
   }
 }
 
-/** Draws keys that are there, as buffers, other ones in each round. */
+/** Draws keys that are there, as buffers of one piece of memory, other ones in each round. */
 function keysOf(data, count, round) {
+  const packed = Buffer.allocUnsafeSlow(count * 16);
   const keys = [];
-  for (let i = 0; i < count; i++) keys.push(data.key(data.indexAt(i, round)));
-  return keys;
-}
-
-/** The same in one piece: a program has just made the key that it asks for. */
-function packedKeys(data, count, round) {
-  const keys = new Uint8Array(count * 16);
-  for (let i = 0; i < count; i++) keys.set(data.key(data.indexAt(i, round)), i * 16);
+  for (let i = 0; i < count; i++) {
+    packed.set(data.key(data.indexAt(i, round)), i * 16);
+    keys.push(packed.subarray(i * 16, i * 16 + 16));
+  }
   return keys;
 }
 
@@ -143,17 +149,12 @@ const wants = (name) => peers.has(name) && ready(name);
 function getLoop(keysByRound, expected, get) {
   return (round) => {
     const keys = keysByRound(round);
-    const count = keys.length / 16;
-    const key = Buffer.alloc(16);
     let found = 0;
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < count; i++) {
-      for (let at = 0; at < 16; at++) key[at] = keys[i * 16 + at];
-      if (get(key) !== undefined) found++;
-    }
-    const ns = Number(process.hrtime.bigint() - start);
-    if (found !== (expected ? count : 0)) throw new Error(`found ${found}`);
-    return ns / count;
+    const stop = clock();
+    for (let i = 0; i < keys.length; i++) if (get(keys[i]) !== undefined) found++;
+    const times = stop(keys.length);
+    if (found !== (expected ? keys.length : 0)) throw new Error(`found ${found}`);
+    return times;
   };
 }
 
@@ -170,7 +171,7 @@ function drawn(make) {
 
 async function getRow(data, cacheBytes, title, withLmdb) {
   const db = await storeOf("aura", data, cacheBytes);
-  const keys = drawn((round) => packedKeys(data, ops, round));
+  const keys = drawn((round) => keysOf(data, ops, round));
   const entrants = [{ name: "aura getSync", run: getLoop(keys, true, (key) => db.getSync(key)) }];
   if (wants("classic-level")) {
     const classic = await storeOf("classic-level", data, cacheBytes);
@@ -201,19 +202,15 @@ const work = {
   "await-get": async (data) => {
     const db = await storeOf("aura", data, CACHE_BYTES);
     const count = ops / 4;
-    const keys = drawn((round) => packedKeys(data, count, round));
+    const keys = drawn((round) => keysOf(data, count, round));
     const loop = (get) => async (round) => {
-      const packed = keys(round);
-      const key = Buffer.alloc(16);
+      const wanted = keys(round);
       let bytes = 0;
-      const start = process.hrtime.bigint();
-      for (let i = 0; i < count; i++) {
-        for (let at = 0; at < 16; at++) key[at] = packed[i * 16 + at];
-        bytes += (await get(key)).length;
-      }
-      const ns = Number(process.hrtime.bigint() - start);
+      const stop = clock();
+      for (let i = 0; i < count; i++) bytes += (await get(wanted[i])).length;
+      const times = stop(count);
       if (bytes !== count * data.valueBytes) throw new Error(`read ${bytes} bytes`);
-      return ns / count;
+      return times;
     };
     const entrants = [{ name: "aura await get", run: loop((key) => db.get(key)) }];
     for (const name of ["classic-level", "rocksdb-native"]) {
@@ -226,10 +223,10 @@ const work = {
 
   absent: async (data) => {
     const db = await storeOf("aura", data, CACHE_BYTES);
-    const there = drawn((round) => packedKeys(data, ops, round));
+    const there = drawn((round) => keysOf(data, ops, round));
     const absent = drawn((round) => {
-      const keys = packedKeys(data, ops, round);
-      for (let at = 15; at < keys.length; at += 16) keys[at] ^= 0x55;
+      const keys = keysOf(data, ops, round);
+      for (const key of keys) key[15] ^= 0x55;
       return keys;
     });
     await race("absent keys beside present ones", ops, [
@@ -330,11 +327,11 @@ const work = {
     const loop = (read) => async (round) => {
       const starts = keys(round);
       let entries = 0;
-      const start = process.hrtime.bigint();
+      const stop = clock();
       for (let i = 0; i < count; i++) entries += await read(starts[i]);
-      const ns = Number(process.hrtime.bigint() - start);
+      const times = stop(count);
       if (entries < count * length * 0.99) throw new Error(`read ${entries} entries`);
-      return ns / count;
+      return times;
     };
     const counted = (entries) => {
       let [found, bytes] = [0, 0];
@@ -405,14 +402,14 @@ const work = {
     const loop = (read) => async (round) => {
       const sets = keys(round);
       let found = 0;
-      const start = process.hrtime.bigint();
+      const stop = clock();
       for (let i = 0; i < calls; i++) {
         const values = await read(sets[i]);
         for (const value of values) if (value !== undefined) found++;
       }
-      const ns = Number(process.hrtime.bigint() - start);
+      const times = stop(calls * 100);
       if (found !== calls * 100) throw new Error(`found ${found}`);
-      return ns / calls / 100;
+      return times;
     };
     const entrants = [
       { name: "aura getMany(100), per key", run: loop((set) => db.getMany(set)) },
@@ -472,11 +469,11 @@ const work = {
       const data = new Data(count);
       const cacheBytes = Math.floor((count * (16 + data.valueBytes)) / 8);
       const db = await storeOf("aura", data, cacheBytes);
-      const keys = drawn((round) => packedKeys(data, ops, round));
+      const keys = drawn((round) => keysOf(data, ops, round));
       const run = getLoop(keys, true, (key) => db.getSync(key));
       const times = [];
       run(-1);
-      for (let round = 0; round < rounds; round++) times.push(run(round));
+      for (let round = 0; round < rounds; round++) times.push(run(round).wall);
       results.push(median(times));
     }
     const [small, big] = results;
