@@ -19,6 +19,7 @@ import {
 } from "@aura/base";
 import { FRAME_HEADER_BYTES, FrameFlag } from "./frame.ts";
 import { FrameParts } from "./frame-parts.ts";
+import { LongFrame } from "./long-frame.ts";
 import { ZERO_FILL_BYTES_MAX, ZeroFill } from "./zero-fill.ts";
 
 /** What a new log is given. */
@@ -50,6 +51,8 @@ export class LogWriter {
   readonly #fill: ZeroFill;
   #flightParts: FrameParts | undefined;
   #flight: Flight | undefined;
+  /** A long frame is open. */
+  #isLong = false;
   #bytes = 0;
   #syncedBytes = 0;
   /** The file was cut off since the last sync on this thread or its pool. */
@@ -58,6 +61,8 @@ export class LogWriter {
   #lastStamp = 0;
   #lastChecksum = 0;
   #failure: Error | undefined;
+  /** A sync of the file failed: pages may be lost that a later sync would not miss. */
+  #syncFailed = false;
   #closing = false;
   #closed = false;
   /** Work on the thread pool that still uses the file. */
@@ -73,13 +78,15 @@ export class LogWriter {
 
   /**
    * Creates the file and writes its header and preamble in one write. Neither the content nor the
-   * name is durable yet: the caller syncs the log and its directory before it relies on them.
+   * name is durable yet: the caller syncs the log and its directory before it relies on them. When
+   * that fails, no file is left, if it can be removed.
    */
   static createSync(fs: FileSystem, path: string, settings: LogSettings): LogWriter {
     const head = encodeFileHeader(settings.header);
     const file = fs.openSync(path, "create");
+    let log: LogWriter;
     try {
-      const log = new LogWriter(path, file, settings.header);
+      log = new LogWriter(path, file, settings.header);
       const frame = log.#parts;
       const flags = FrameFlag.preamble;
       frame.assemble(log.uid, head.length, [settings.preamble], [], 0, 0, flags, 0);
@@ -87,11 +94,11 @@ export class LogWriter {
       log.#bytes = head.length + frame.bytes;
       log.#lastChecksum = frame.checksum;
       frame.clear();
-      return log;
     } catch (error) {
-      file.closeSync();
+      removeSync(fs, file);
       throw error;
     }
+    return log;
   }
 
   /** End of the log: offset of the next frame. Counts an append in flight. */
@@ -144,6 +151,11 @@ export class LogWriter {
     return this.#failure;
   }
 
+  /** A sync of the file failed: what it holds may be lost, whatever a later sync says. */
+  get syncFailed(): boolean {
+    return this.#syncFailed;
+  }
+
   /** An `append` has not settled yet. */
   get inFlight(): boolean {
     return this.#flight !== undefined;
@@ -193,7 +205,37 @@ export class LogWriter {
     count: number,
     durable: number,
   ): Promise<number> {
-    return this.#track(this.#appendOnPool(covered, attached, first, count, durable));
+    return this.#track(this.#appendOnPool(covered, attached, first, count, durable, 0));
+  }
+
+  /**
+   * Appends a frame of values alone, through the thread pool, as `append`: `attached` pieces that
+   * frames of other logs refer to. Readers pass it over. Returns the frame's offset.
+   */
+  appendValues(attached: readonly Uint8Array[]): Promise<number> {
+    return this.#track(this.#appendOnPool([], attached, 0, 0, 0, FrameFlag.values));
+  }
+
+  /**
+   * Begins a frame of values alone whose length is not known yet. Until it ends nothing else is
+   * appended, and the log's `bytes` stay where they are: a reader finds no frame there.
+   */
+  openLongFrame(): LongFrame {
+    this.#assertUsable();
+    assert(this.#flight === undefined && !this.#isLong, "one append at a time");
+    this.#isLong = true;
+    const offset = this.#bytes;
+    return new LongFrame(this.#file, this.uid, offset, {
+      track: (work) => this.#track(work),
+      fail: (error) => this.#fail(error),
+      assertUsable: () => this.#assertUsable(),
+      end: (bytes, checksum) => {
+        this.#isLong = false;
+        this.#bytes = offset + bytes;
+        this.#frames++;
+        this.#lastChecksum = checksum;
+      },
+    });
   }
 
   /**
@@ -212,7 +254,10 @@ export class LogWriter {
     flight.rewritten = true;
   }
 
-  /** Makes durable what was appended before this call, on the thread pool. */
+  /**
+   * Makes durable what was appended before this call, on the thread pool. A write that fails
+   * meanwhile takes nothing away from it; another sync of the file that fails does.
+   */
   sync(): Promise<void> {
     return this.#track(this.#syncOnPool());
   }
@@ -226,6 +271,7 @@ export class LogWriter {
     try {
       this.#file.syncSync();
     } catch (error) {
+      this.#syncFailed = true;
       throw this.#fail(error);
     }
     this.#noteSynced(end);
@@ -242,13 +288,14 @@ export class LogWriter {
 
   /** Gives the file up for a failure that was found elsewhere (a sync through `token`). */
   giveUp(cause: unknown): void {
+    this.#syncFailed = true;
     this.#fail(cause);
   }
 
   /**
    * Writes zeros from the log's end up to `bytes` (at most ZERO_FILL_BYTES_MAX) beyond it, on the
-   * thread pool, and syncs them. Appends may go on meanwhile. One at a time. A full disk ends it
-   * without an error; any other failure gives the file up.
+   * thread pool, and syncs them. Appends may go on meanwhile. One at a time. A disk that is full
+   * before the sync ends it without an error; any other failure gives the file up.
    */
   zeroFillAhead(bytes: number): Promise<void> {
     return this.#track(this.#fillOnPool(bytes));
@@ -270,6 +317,24 @@ export class LogWriter {
     }
     this.#fill.filledTo = 0;
     this.#trimmed = true;
+  }
+
+  /**
+   * After a failed write: cuts off whatever it left behind the last whole frame, and makes the file
+   * durable, so that nothing of it can come back. Throws when that fails, or a sync failed before.
+   */
+  cutOffSync(): void {
+    assert(this.#failure !== undefined, "a log that works is trimmed");
+    if (this.#closed || this.#syncFailed || this.#pending.size > 0)
+      throw this.#refusal(this.#failure!);
+    this.#file.truncateSync(this.#bytes);
+    try {
+      this.#file.syncSync();
+    } catch (error) {
+      this.#syncFailed = true;
+      throw error;
+    }
+    this.#noteSynced(this.#bytes);
   }
 
   /** Waits for what is under way, then closes. Does not sync. */
@@ -298,6 +363,7 @@ export class LogWriter {
 
   #admit(first: number, count: number, durable: number): void {
     this.#assertUsable();
+    assert(!this.#isLong, "a long frame ends before the next begins");
     assert(count >= 0 && first >= 0 && first + count <= SEQ_MAX, "stamps out of range");
     assert(durable >= 0 && durable <= SEQ_MAX, "durable stamp out of range");
     assert(count === 0 || first > this.#lastStamp || this.#frames === 0, "stamps must rise");
@@ -322,13 +388,14 @@ export class LogWriter {
     first: number,
     count: number,
     durable: number,
+    flags: number,
   ): Promise<number> {
     assert(this.#flight === undefined, "one append in flight at a time");
     this.#admit(first, count, durable);
     const offset = this.#bytes;
     this.#flightParts ??= new FrameParts();
     const frame = this.#flightParts;
-    frame.assemble(this.uid, offset, covered, attached, first, count, 0, durable);
+    frame.assemble(this.uid, offset, covered, attached, first, count, flags, durable);
     const flight: Flight = {
       offset,
       stampBefore: this.#lastStamp,
@@ -360,10 +427,12 @@ export class LogWriter {
     try {
       await this.#file.sync();
     } catch (error) {
+      this.#syncFailed = true;
       throw this.#fail(error);
     }
-    if (this.#failure !== undefined) throw this.#refusal(this.#failure);
-    this.#noteSynced(end);
+    if (this.#syncFailed) throw this.#refusal(this.#failure!);
+    // An append in flight may have been given up since.
+    this.#noteSynced(Math.min(end, this.#bytes));
   }
 
   async #fillOnPool(bytes: number): Promise<void> {
@@ -377,6 +446,7 @@ export class LogWriter {
         () => this.#failure === undefined && !this.#closing,
       );
     } catch (error) {
+      if (this.#fill.syncFailed) this.#syncFailed = true;
       throw this.#fail(error);
     }
   }
@@ -416,5 +486,18 @@ export class LogWriter {
     };
     work.then(done, done);
     return work;
+  }
+}
+
+/** Closes and removes a file that could not be begun. What cannot be removed is left. */
+function removeSync(fs: FileSystem, file: FileHandle): void {
+  try {
+    file.closeSync();
+  } finally {
+    try {
+      fs.unlinkSync(file.path);
+    } catch {
+      // The failure to tell is the one before this.
+    }
   }
 }
