@@ -4,6 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { CompactionMode } from "@aura/compaction-rl";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -24,16 +25,16 @@ import {
   type WriteStreamOptions,
 } from "./call-options.ts";
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
+import { destroyClosed, verifyClosed } from "./closed-database.ts";
 import type { Receipt } from "./commit.ts";
+import { type CompactionShape, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
-import { resolveComponents } from "./components.ts";
 import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
-import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
 import { Lookup } from "./lookup.ts";
 import { type CompactOptions, compactRange } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
+import { closeCleanly, openParts, releaseParts } from "./open-parts.ts";
 import {
   checkBytes,
   PART_OPTIONS,
@@ -49,14 +50,14 @@ import type { DeleteRange } from "./range-delete.ts";
 import type { AsyncScan } from "./scan.ts";
 import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
-import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
+import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
-import { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
-import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
+import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
+import type { VerifyReport } from "./verify.ts";
 
 /** Polling step while waiting for background work, ms. */
 const WAIT_STEP_MS = 1;
@@ -98,32 +99,13 @@ export class AuraDB {
   }
 
   /** Removes a closed database. Throws AURA_LOCKED when it is open, AURA_NOT_FOUND. */
-  static async destroy(path: string, components: Partial<Components> = {}): Promise<void> {
-    const { fs } = resolveComponents(components);
-    const directory = directoryOf(path);
-    if (!fs.existsSync(directory))
-      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
-    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.destroy");
-    try {
-      destroyDirectory(fs, directory, [CURRENT_NAME, CURRENT_TMP_NAME, BALLAST_NAME]);
-    } finally {
-      lock.releaseSync();
-    }
+  static destroy(path: string, components: Partial<Components> = {}): Promise<void> {
+    return destroyClosed(path, components);
   }
 
   /** Reads a closed database whole and reports what is wrong with it. Changes nothing. */
-  static async verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
-    const { fs, runtime } = resolveComponents(components);
-    const directory = directoryOf(path);
-    if (!fs.existsSync(directory))
-      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
-    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.verify");
-    try {
-      const settings = resolveSettings();
-      return verifyDirectory(fs, directory, (lastSeq) => makeMemtables(settings, runtime, lastSeq));
-    } finally {
-      lock.releaseSync();
-    }
+  static verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
+    return verifyClosed(path, components);
   }
 
   /** Events of the background work. */
@@ -179,17 +161,11 @@ export class AuraDB {
   }
 
   /**
-   * Deletes every key of a range, whether there are any or not: one operation, however many keys it
-   * meets, of which none is read. Without a lower or upper bound the range is open on that side;
-   * `{}` is everything. An empty range changes nothing. Level `buffered` counts as `os`. Throws
-   * AURA_INVALID_ARGUMENT, also for bounds the wrong way round and for one that is undefined.
+   * Deletes every key of a range, open where it has no bound: one operation; no key is read. An empty
+   * range changes nothing. Level `buffered` counts as `os`. See `WriteBatch.deleteRange`.
    */
-  deleteRange(range: DeleteRange, options?: WriteOptions): Promise<void> {
-    try {
-      return this.write(new WriteBatch().deleteRange(range), options);
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
+  async deleteRange(range: DeleteRange, options?: WriteOptions): Promise<void> {
+    await this.write(new WriteBatch().deleteRange(range), options);
   }
 
   /** As `deleteRange`, on this thread. */
@@ -254,11 +230,10 @@ export class AuraDB {
     if (!Array.isArray(keys)) {
       throw new AuraError("AURA_INVALID_ARGUMENT", "keys: expected an array");
     }
-    // The caller may reuse its buffers before the last of them is read.
-    const own = keys.map((key) => new Uint8Array(this.#readKey(key)));
+    const borrowed = keys.map((key) => this.#readKey(key));
     const seq = this.#seqOf(options);
-    this.#tracing.recorder?.getMany(own, isOfSnapshot(options));
-    return this.#lookup.findMany(own, seq);
+    this.#tracing.recorder?.getMany(borrowed, isOfSnapshot(options));
+    return this.#lookup.findMany(borrowed, seq);
   }
 
   /** Returns whether a key is there. Reads no value. */
@@ -321,15 +296,26 @@ export class AuraDB {
   /**
    * Returns a stream that takes a value in pieces and puts it when it is ended: `finish` comes when
    * the write has reached its level, and nothing is visible before. Destroyed, it leaves nothing.
-   * The whole value is held in memory, fewer than 2^32 bytes.
+   * No more than 4 MiB and its buffers are held in memory; a longer value, of fewer than 2^32 bytes
+   * with its head, goes to a file of its own while it comes, and always stands apart.
    */
   createWriteStream(key: Bytes, options: WriteStreamOptions = {}): ValueWriteStream {
     checkOptions(options, WRITE_STREAM_OPTIONS);
     const { size, ...write } = options;
     if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
-    this.#levelOf(write);
+    const level = this.#levelOf(write);
     const own = new Uint8Array(keyBytes(key));
-    return new ValueWriteStream((value) => this.put(own, value, write), size);
+    const { committer, cursors, streamed } = this.#parts;
+    const sink: ValueSink = {
+      put: (value) => this.put(own, value, write),
+      spool: (bytes) => new StreamedValue(streamed, own, bytes),
+      putSpooled: (value) => {
+        this.#tracing.recorder?.put(own, value.stored, level, false);
+        return committer.writeFar(own, value, level, write.signal);
+      },
+      open: cursors,
+    };
+    return new ValueWriteStream(sink, size);
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -459,6 +445,17 @@ export class AuraDB {
     }
   }
 
+  /**
+   * Changes the shape of the tree while it is in use: a mode, or runs per level. Counts from the next
+   * compaction on and rewrites nothing by itself; `compact()` does. Holds until the database is
+   * closed: the next open begins with `compaction.mode`. Throws AURA_INVALID_ARGUMENT.
+   */
+  setCompactionMode(request: CompactionMode | CompactionShape): void {
+    this.#assertOpen();
+    const { compactor, settings } = this.#parts;
+    compactor.reshape(requestedShape(request, compactor.shape, settings));
+  }
+
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
   async idle(): Promise<void> {
     this.#assertOpen();
@@ -475,6 +472,17 @@ export class AuraDB {
             queue.outstanding === 0),
       ),
     );
+  }
+
+  /**
+   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
+   * manifest is written anew and everything in memory is brought to tables, so that no log with a
+   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
+   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
+   */
+  async resume(): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.resumer.resume();
   }
 
   /**
@@ -519,7 +527,7 @@ export class AuraDB {
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
-      parts.writes.settleSync();
+      parts.writes.releaseAll();
       await committer.quiesce();
     } catch (error) {
       failure = error;

@@ -12,6 +12,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
+import type { TableCursorOptions } from "@aura/sst";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
 import { copyOut } from "./copy-view.ts";
@@ -85,10 +86,12 @@ export class DbCursor {
       if (entry.ranges !== undefined) sources.push(memtableSource(entry, seq, children.length));
       if (entry.table.entryCount > 0) children.push(entry.table.cursor());
     }
-    if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq);
+    const lendersFrom = children.length;
+    const lendsValues = this.#fields.values;
+    if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq, { lendsValues });
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
-    const merged = new MergeCursor(children);
-    this.#visible = new VisibleCursor(merged, seq, range, this.#fields.values, cover);
+    const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
+    this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
     parts.cursors.add(this);
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
@@ -456,6 +459,7 @@ function addRuns(
   version: Version,
   range: ParsedRange,
   seq: number,
+  options: TableCursorOptions,
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
@@ -467,7 +471,7 @@ function addRuns(
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
-      if (likely.length > 0) children.push(new RunCursor(likely, open, false, release));
+      if (likely.length > 0) children.push(new RunCursor(likely, open, options, release));
       // As the reader sees them, whatever a filter says of entries.
       if (version.hasRangeDeletes) addRunSource(sources, parts.tables, old, children.length);
     }

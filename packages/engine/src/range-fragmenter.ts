@@ -50,8 +50,8 @@ export function fragmentRanges(
     for (; next < begins.length && compareKeys(begins[next]!.begin, bound) === 0; next++) {
       const one = begins[next]!;
       const stratum = stratumOf(snapshots, one.seq);
-      const heap = (heaps[stratum] ??= new SeqHeap());
-      heap.add(one);
+      heaps[stratum] ??= new SeqHeap();
+      heaps[stratum].add(one);
     }
     from = bound;
   }

@@ -21,8 +21,10 @@ import {
   type Uid,
 } from "@aura/base";
 import { BlockBuilder, type BlockTally } from "./block-builder.ts";
+import { BlockCut } from "./block-cut.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
+import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
 import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 import {
@@ -55,6 +57,11 @@ export interface TableSettings {
   readonly blockBytes: number;
   /** Kept per block where it saves an eighth. Default `Codec.none`. */
   readonly codec: Codec;
+  /**
+   * Length of a dictionary that blocks may share, 0 (none, the default) or 256 to 65536. Only with
+   * `Codec.zstd`; one that does not pay is not stored, and a table of few blocks has none.
+   */
+  readonly dictionaryBytes: number;
   /** Kind of the filter. Default `FilterKind.bloom`. */
   readonly filter: FilterKind;
   /**
@@ -105,6 +112,7 @@ export class TableWriter {
   readonly #writeBytes: number;
   readonly #separators: BlockIndexBuilder = separatorIndex.builder();
   readonly #models: { readonly name: string; readonly builder: BlockIndexBuilder }[];
+  readonly #cut: BlockCut;
   readonly #references = new Map<number, { count: number; bytes: number }>();
   /** File bytes written; the builder's sealed blocks follow. */
   #written = FILE_HEADER_BYTES;
@@ -131,6 +139,7 @@ export class TableWriter {
     const settings: TableSettings = {
       blockBytes: 4096,
       codec: Codec.none,
+      dictionaryBytes: 0,
       filter: FilterKind.bloom,
       bloomBitsPerKey: 10,
       prefixBytes: 0,
@@ -141,6 +150,7 @@ export class TableWriter {
     const { blockBytes, bloomBitsPerKey, prefixBytes } = settings;
     assert(blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX, "block bytes in range");
     assert(bloomBitsPerKey >= 0 && bloomBitsPerKey <= FILTER_BITS_MAX, "filter bits in range");
+    assert(settings.dictionaryBytes <= DICTIONARY_BYTES_MAX, "dictionary bytes in range");
     assert(prefixBytes >= 0 && prefixBytes <= PREFIX_BYTES_MAX, "prefix bytes in range");
     assert(options.keyspace >>> 0 === options.keyspace, "keyspace is a u32");
     assert(settings.hashSeed >>> 0 === settings.hashSeed, "hash seed is a u32");
@@ -151,7 +161,6 @@ export class TableWriter {
     this.#options = options;
     this.#settings = settings;
     const { buffer } = options;
-    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid, buffer);
     this.#writeBytes =
       buffer === undefined
         ? WRITE_BYTES
@@ -175,6 +184,8 @@ export class TableWriter {
       name: format.name,
       builder: format.builder(),
     }));
+    this.#cut = new BlockCut(blockBytes, this.#models[0]?.builder.cutter);
+    this.#blocks = new BlockBuilder(this.#cut, settings, options.uid, buffer);
   }
 
   get entryCount(): number {
@@ -237,8 +248,8 @@ export class TableWriter {
         : common === previousLength ||
           (common < keyLength && previous[previousStart + common]! < key[keyStart + common]!);
       assert(ascends, "entries in internal order");
-      if (!blocks.hasRoom(keyLength, valueLength, common)) {
-        this.#sealBlock(key, keyStart, sameKey, common);
+      if (!blocks.hasRoom(key, keyStart, keyEnd, valueLength, common)) {
+        this.#sealBlock(key, keyStart, keyEnd, sameKey, common);
       }
     }
     blocks.add(key, keyStart, keyEnd, common, seq, tag, value, valueStart, valueEnd);
@@ -267,7 +278,7 @@ export class TableWriter {
       if (isTaken && this.estimatedBytes >= bytesMax) break;
       const key = this.#nextKey(plan);
       const common = this.#commonWithLast(key);
-      this.#sealBlock(key, 0, false, common);
+      this.#sealBlock(key, 0, key.length, false, common);
     }
     // For `add`, which compares with the entry before.
     this.#lastSeq = blocks.lastSeq;
@@ -282,7 +293,8 @@ export class TableWriter {
     const blocks = this.#blocks;
     const scan = plan.scans[plan.inputs[0]!]!;
     const { reader, rawBytes } = scan;
-    const isSized = rawBytes * 2 >= blockBytes && (rawBytes <= blockBytes || scan.count === 1);
+    const isSized =
+      rawBytes * 2 >= blockBytes && (rawBytes <= this.#cut.bytesMax || scan.count === 1);
     if (plan.entry !== 0 || this.#entryCount === 0 || scan.codec !== codec || !isSized)
       return false;
     this.#blocksInRow++;
@@ -308,6 +320,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
+    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
@@ -410,6 +423,7 @@ export class TableWriter {
       largestKey,
       indexName,
       references: this.#sortedReferences(),
+      dictionary: blocks.dictionary,
     };
     const footer = {
       separators,
@@ -424,7 +438,7 @@ export class TableWriter {
     parts.push(encodeFooter(footer, this.#options.uid, end));
     this.#file.writevSync(parts, this.#written);
     this.#written = end + FOOTER_BYTES;
-    const { hashSeed: _, ...summary } = properties;
+    const { hashSeed: _, dictionary: __, ...summary } = properties;
     return { ...summary, fileBytes: this.#written, blockCount: this.#blockCount };
   }
 
@@ -454,17 +468,26 @@ export class TableWriter {
   }
 
   /** Ends the open block: the entry of `key` opens the next one. */
-  #sealBlock(key: Uint8Array, keyStart: number, sameKey: boolean, common: number): void {
-    if (!sameKey) {
-      const separator = copyOf(key, keyStart, keyStart + common + 1);
-      this.#endBlock(separator, false, false);
-      this.#lower = separator;
-      return;
+  #sealBlock(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    sameKey: boolean,
+    common: number,
+  ): void {
+    const { keys, lastKeyStart, lastKeyEnd, sizeBytes } = this.#blocks;
+    let bound: Uint8Array;
+    if (sameKey) {
+      this.#endBlock(NO_BYTES, true, false);
+      bound = new Uint8Array(common + 1);
+      copyBytes(bound, 0, key, keyStart, keyStart + common);
+    } else {
+      const cut = this.#cut;
+      bound = cut.boundBetween(keys, lastKeyStart, lastKeyEnd, key, keyStart, keyEnd, common);
+      this.#endBlock(bound, false, false);
     }
-    this.#endBlock(NO_BYTES, true, false);
-    const bound = new Uint8Array(common + 1);
-    copyBytes(bound, 0, key, keyStart, keyStart + common);
     this.#lower = bound;
+    this.#cut.next(bound, sizeBytes, key, keyStart, keyEnd);
   }
 
   #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {

@@ -13,8 +13,10 @@ import type { MemtableShare } from "@aura/memtable";
 import { attachMemtable } from "@aura/memtable";
 import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
+import type { IoShare } from "../io-budget.ts";
 import { fragmentRanges, type RangeTombstone } from "../range-fragmenter.ts";
 import type { TableMeta } from "../version.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { CoverSweep, RangePieces } from "./range-drop.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
@@ -32,6 +34,7 @@ export interface FlushInput {
   readonly snapshots: readonly number[];
   /** Open log files with values that no sync has covered. */
   readonly syncTokens: readonly number[];
+  readonly io?: IoShare;
 }
 
 /** What a flush wrote. */
@@ -60,14 +63,15 @@ export function* flushJob(
   const tally = new SegmentTally();
   const pointer = new PointerReader();
   const numbers = new OutputNumbers(input.output);
-  const output = new TableOutput(context.fs, input.output, numbers);
+  const fs = meteredFs(context, input.io);
+  const output = new TableOutput(fs, input.output, numbers);
   let cover: CoverSweep | undefined;
   if (input.ranges.length > 0) {
     const fragments = fragmentRanges(input.ranges, input.snapshots);
     cover = new CoverSweep(fragments, input.snapshots);
     output.ranges = new RangePieces(fragments);
   }
-  const mover = new ValueMover(context.fs, input.output, numbers, () => "vlog");
+  const mover = new ValueMover(fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
   let sliceStart = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;
