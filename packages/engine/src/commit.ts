@@ -35,7 +35,7 @@ import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
-/** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
+/** Groups from this size on are appended on the thread pool (RFC 0001). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
@@ -90,11 +90,11 @@ export class Committer {
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #nextSeq: number;
-  /** Reads and writes that came. */
-  calls = 0;
   /** The group for whose room a read has waited in vain; null: none. */
   #stuckBefore: PendingGroup | null = null;
   readonly #drain = (): void => this.drain();
+  /** Reads and writes that came. */
+  calls = 0;
   /** Asynchronous writes of the code that is running; whether there was one in the last run. */
   #runWrites = 0;
   #lastRunLone = true;
@@ -110,8 +110,7 @@ export class Committer {
     const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
-    const delayMs = parts.bufferedDelayMs;
-    const buffered = { journal, health, scheduler, clock, delayMs };
+    const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
     this.#waits = new DurableWaits({
       journal,

@@ -286,8 +286,10 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
+    const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
+    const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
-      const output = planner.plan(shareBytes, plan.tableBytesMax);
+      const output = planner.plan(shareBytes, plan.tableBytesMax, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     this.#tasks.push(new MergeTask(plan, slices, inputs, end));

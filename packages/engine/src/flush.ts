@@ -89,7 +89,10 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
-      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax),
+      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, {
+        level: 0,
+        entries: memtable.table.entryCount,
+      }),
       snapshots: snapshots.seqs(),
       io: this.#parts.io.flushShare(),
       syncTokens: logs.map((log) => log.writer.token),

@@ -190,6 +190,7 @@ function assemble(
     identity,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
     cacheBytes: settings.cache.capacity,
+    sharedCache: settings.cache.shared,
   });
   const values = new ValueStore({
     fs,
@@ -273,8 +274,13 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
-    numbers.take(count),
+  const planner = new OutputPlanner(
+    directory,
+    identity,
+    settings,
+    runtime.random,
+    (count) => numbers.take(count),
+    () => versions.current,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
   const debt: WriteDebt = new WriteDebt({

@@ -4,16 +4,9 @@ import type { DelayStats } from "./admission.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
+import { type LevelStats, levelStats } from "./table-stats.ts";
 import { valueSpace } from "./value-gc.ts";
 import type { WriteDebt } from "./write-debt.ts";
-
-/** Figures of one level. */
-export interface LevelStats {
-  readonly runs: number;
-  readonly tables: number;
-  readonly bytes: number;
-  readonly entries: number;
-}
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
@@ -67,8 +60,13 @@ export interface Stats {
   };
   readonly cache: {
     readonly capacity: number;
+    /** Memory in use, of all databases that share the cache. */
     readonly usedBytes: number;
-    /** Of blocks. */
+    /** Of it, filters and indexes of open tables. */
+    readonly pinnedBytes: number;
+    /** Tables that were closed because filters and indexes took too much of the cache. */
+    readonly tablesClosed: number;
+    /** Of this database's blocks. */
     readonly hits: number;
     readonly misses: number;
     /** Of separated values that are short enough to be kept. */
@@ -108,15 +106,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       usedBytes: memtables.usedBytes,
       entries: all.reduce((sum, memtable) => sum + memtable.table.entryCount, 0),
     },
-    levels: current.levels.map(({ runs }) => {
-      const levelTables = runs.flatMap((run) => run.tables);
-      return {
-        runs: runs.length,
-        tables: levelTables.length,
-        bytes: levelTables.reduce((sum, table) => sum + table.bytes, 0),
-        entries: levelTables.reduce((sum, table) => sum + table.entryCount, 0),
-      };
-    }),
+    levels: current.levels.map((level) => levelStats(level, tables)),
     values: {
       segments: current.segments.size,
       fileBytes: space.fileBytes,
@@ -151,8 +141,9 @@ export function collectStats(parts: DatabaseParts): Stats {
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
-      hits: cache.hits - hot.hits,
-      misses: cache.misses - hot.misses,
+      pinnedBytes: cache.pinnedBytes,
+      tablesClosed: tables.closedForMemory,
+      ...tables.blockCounts,
       valueHits: hot.hits,
       valueMisses: hot.misses,
     },

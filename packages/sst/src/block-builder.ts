@@ -54,9 +54,13 @@ export interface BlockTally {
   deleteCount: number;
   keyBytes: number;
   valueBytes: number;
-  /** Hashes of the user keys, with room for those of one more block; undefined: none are wanted. */
+  /**
+   * Hashes of the user keys, and of their first `prefixBytes` bytes where that is not 0, with room
+   * for those of one more block; undefined: none are wanted.
+   */
   hashes: Uint32Array | undefined;
   hashCount: number;
+  readonly prefixBytes: number;
   readonly hashSeed: number;
 }
 
@@ -374,7 +378,7 @@ export class BlockBuilder {
     const { keys, count } = this;
     const keyEnds = this.#keyEnds;
     const rowEnds = this.#rowEnds;
-    const { hashes, hashSeed } = tally;
+    const { hashes, hashSeed, prefixBytes } = tally;
     const from = this.#prefixBytes;
     let { hashCount, smallestSeq, largestSeq, deleteCount } = tally;
     let previousSeq = 0;
@@ -389,6 +393,7 @@ export class BlockBuilder {
       if (bytes[row + 7] === Kind.delete) deleteCount++;
       row = rowBase + rowEnds[i]!;
       let isNewKey = i > 0 || !this.#continued;
+      let common = 0;
       if (i > 0) {
         // In front of `from` all are the same.
         const length = keyEnd - keyStart;
@@ -396,6 +401,7 @@ export class BlockBuilder {
         const limit = length < previousLength ? length : previousLength;
         let at = from;
         while (at < limit && keys[previousStart + at] === keys[keyStart + at]) at++;
+        common = at;
         if (at === limit) {
           isNewKey = length > previousLength;
           assert(isNewKey || (length === previousLength && seq < previousSeq), IN_ORDER);
@@ -403,6 +409,10 @@ export class BlockBuilder {
       }
       if (isNewKey && hashes !== undefined) {
         hashes[hashCount++] = hashKey(keys, keyStart, keyEnd, hashSeed);
+        // `common` is what a key shares with the one before, which has put their prefix in.
+        if (prefixBytes > common && keyEnd - keyStart >= prefixBytes) {
+          hashes[hashCount++] = hashKey(keys, keyStart, keyStart + prefixBytes, hashSeed);
+        }
       }
       previousSeq = seq;
       previousStart = keyStart;

@@ -39,6 +39,8 @@ export interface TableSummary {
   readonly references: readonly SegmentReferences[];
   /** Bits of the filter, 0 without one. */
   readonly filterBits: number;
+  /** The filter has the first so many bytes of keys too, 0 if it has not. */
+  readonly prefixBytes: number;
   readonly rawKeyBytes: number;
   readonly rawValueBytes: number;
   /** Name of the block index beside the separators, or "separators". */
@@ -53,13 +55,15 @@ export interface TableProperties extends Omit<TableSummary, "fileBytes" | "block
 
 /** Longest name of a block index, bytes of UTF-8. */
 export const INDEX_NAME_BYTES_MAX = 64;
+/** Longest prefix that a filter knows. */
+export const PREFIX_BYTES_MAX = 255;
 
 /** Returns the bytes of the properties section. */
 export function encodeProperties(properties: TableProperties): Uint8Array {
   const name = new TextEncoder().encode(properties.indexName);
   const { smallestKey, largestKey, references } = properties;
   const bytes = new Uint8Array(
-    (13 + references.length * 3) * VARINT_BYTES_MAX +
+    (14 + references.length * 3) * VARINT_BYTES_MAX +
       smallestKey.length +
       largestKey.length +
       name.length,
@@ -75,6 +79,7 @@ export function encodeProperties(properties: TableProperties): Uint8Array {
     properties.smallestSeq,
     properties.largestSeq,
     properties.filterBits,
+    properties.prefixBytes,
   ];
   for (const count of counts) at = putVarint(bytes, at, count);
   for (const part of [smallestKey, largestKey, name]) {
@@ -116,6 +121,7 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
   const smallestSeq = number();
   const largestSeq = number();
   const filterBits = number();
+  const prefixBytes = number(PREFIX_BYTES_MAX);
   const smallestKey = part(KEY_BYTES_MAX);
   const largestKey = part(KEY_BYTES_MAX);
   const indexName = new TextDecoder().decode(part(INDEX_NAME_BYTES_MAX));
@@ -128,6 +134,7 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
     at === bytes.length &&
     entryCount >= 1 &&
     deleteCount <= entryCount &&
+    (prefixBytes === 0 || filterBits > 0) &&
     smallestSeq <= largestSeq &&
     compareKeys(smallestKey, largestKey) <= 0;
   if (!whole) throw corruption(file, offset, "properties");
@@ -141,6 +148,7 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
     smallestSeq,
     largestSeq,
     filterBits,
+    prefixBytes,
     smallestKey,
     largestKey,
     indexName,

@@ -6,7 +6,7 @@
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
+import { FilterKind, type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
@@ -20,7 +20,11 @@ export interface TableOutputSettings {
   readonly codec: Codec;
   /** Codec of the values that the job moves. */
   readonly valueCodec: Codec;
+  /** Default Bloom. */
+  readonly filter?: FilterKind;
   readonly bloomBitsPerKey: number;
+  /** Default 0. */
+  readonly prefixBytes?: number;
   readonly learnedIndex: boolean;
   readonly tableBytesMax: number;
   /** Numbers this job may use: firstNumber, firstNumber + 1, ... */
@@ -193,7 +197,9 @@ export class TableOutput {
       settings: {
         blockBytes: settings.blockBytes,
         codec: settings.codec,
+        filter: settings.filter ?? FilterKind.bloom,
         bloomBitsPerKey: settings.bloomBitsPerKey,
+        prefixBytes: settings.prefixBytes ?? 0,
         hashSeed: settings.hashSeed,
         index: settings.learnedIndex ? [learnedIndex({ errorBlocks: 1 })] : [],
       },
