@@ -10,9 +10,15 @@
  * choice must respect: the input of a running job is busy, a tombstone goes only if no older run may
  * hold its key, the output joins the run it replaces.
  */
-import type { JobQueue, Lane, Scheduler } from "@aura/base";
+import type { Clock, JobQueue, Lane, Scheduler, Timer } from "@aura/base";
 import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
-import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@aura/compaction-rl";
+import type {
+  CompactionChoice,
+  CompactionPolicy,
+  MoveChoice,
+  TreeShape,
+  TreeView,
+} from "@aura/compaction-rl";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
@@ -40,12 +46,15 @@ export interface CompactionParts {
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
   readonly flushBytes: number;
-  /** Runs in level 0 from which on merges get the second lane while nobody waits for them. */
-  readonly l0RunsMax: number;
+  /** Times the trigger of level 0 from which on merges get the second lane unasked. */
+  readonly l0Urgent: number;
+  /** How often the age of tables is looked at, ms; 0: never. */
+  readonly ageCheckMs: number;
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
   readonly debt: WriteDebt;
@@ -64,6 +73,7 @@ export class Compactor {
   #waiting = false;
   #held = 0;
   #awaited = 0;
+  #ageTimer: Timer | undefined;
   /** Counters for stats. */
   merges = 0;
   moves = 0;
@@ -75,6 +85,19 @@ export class Compactor {
 
   constructor(parts: CompactionParts) {
     this.#parts = parts;
+    if (parts.ageCheckMs > 0 && parts.automatic) this.#checkAgeLater();
+  }
+
+  /** The shape of the tree in force. */
+  get shape(): TreeShape {
+    return this.#parts.policy.shape;
+  }
+
+  /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
+  reshape(shape: TreeShape): void {
+    this.#parts.policy.reshape(shape);
+    this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
+    this.start();
   }
 
   /** True while a compaction runs or is to be tried again. */
@@ -120,6 +143,8 @@ export class Compactor {
 
   /** Cancels running compactions; their files are discarded. */
   cancel(): void {
+    this.#ageTimer?.cancel();
+    this.#ageTimer = undefined;
     for (const task of [...this.#tasks]) {
       task.cancel();
       this.#settle(task);
@@ -153,14 +178,29 @@ export class Compactor {
     this.start();
   }
 
-  /** Runs one merge by hand. Resolves when its result is published. */
-  merge(plan: MergePlan): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.busy) reject(new AuraError("AURA_BUSY", "a compaction is running"));
-      else {
-        this.#begin(plan, { onDone: resolve, onFailed: reject });
-        this.#dispatch();
+  /**
+   * Runs one merge by hand. Resolves when its result is published. A `signal` ends it, and leaves
+   * the tree as it was. `onPart` is told the share of the merge that is done.
+   */
+  merge(
+    plan: MergePlan,
+    signal?: AbortSignal,
+    onPart: (share: number) => void = () => undefined,
+  ): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      if (this.busy) {
+        reject(new AuraError("AURA_BUSY", "a compaction is running"));
+        return;
       }
+      const task = this.#begin(plan, { onDone: resolve, onFailed: reject, onPart });
+      const abort = (): void => {
+        task.cancel();
+        this.#settle(task);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      const done = (): void => signal?.removeEventListener("abort", abort);
+      task.onSettled = done;
+      this.#dispatch();
     });
   }
 
@@ -171,7 +211,8 @@ export class Compactor {
 
   /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
   #freeLane(): Lane | undefined {
-    const { tree, l0RunsMax } = this.#parts;
+    const { tree, policy, l0Urgent } = this.#parts;
+    const l0RunsMax = policy.shape.l0Trigger * l0Urgent;
     const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
     if (isUrgent && !this.#lanes.has("assist")) return "assist";
     return this.#lanes.has("merge") ? undefined : "merge";
@@ -199,7 +240,8 @@ export class Compactor {
 
   /** Publishes a merge whose parts have ended, or sees to its failure; does nothing before. */
   #settle(task: MergeTask): void {
-    if (!task.hasEnded) return;
+    if (!task.hasEnded || !this.#tasks.includes(task)) return;
+    task.onSettled();
     this.#tasks = this.#tasks.filter((other) => other !== task);
     const error = task.error ?? task.miscount();
     if (error === undefined) {
@@ -226,13 +268,26 @@ export class Compactor {
   }
 
   #view(): TreeView {
-    const { tree, flushBytes } = this.#parts;
+    const { tree, flushBytes, clock, snapshots } = this.#parts;
+    const { version } = tree;
+    const oldestSnapshotSeq = snapshots.seqs()[0];
     return {
-      levels: tree.version.levels.map((level) => ({ runs: level.runs.map(runView) })),
+      levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
       draining: this.#draining,
+      nowMs: clock.wallMs(),
+      ...(oldestSnapshotSeq === undefined ? {} : { oldestSnapshotSeq }),
     };
+  }
+
+  #checkAgeLater(): void {
+    const { scheduler, ageCheckMs, health } = this.#parts;
+    this.#ageTimer = scheduler.after(ageCheckMs, () => {
+      if (health.closed) return;
+      this.#checkAgeLater();
+      this.start();
+    });
   }
 
   /** Tables that no choice may name: running merges read them, or they are damaged. */
@@ -249,7 +304,7 @@ export class Compactor {
     const { tree } = this.#parts;
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
-    const run = version.levels[choice.toLevel]!.runs[0]?.id ?? tables[0]!.number;
+    const run = choice.toRunId ?? tables[0]!.number;
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -264,7 +319,7 @@ export class Compactor {
     }
   }
 
-  #begin(plan: MergePlan, end: MergeEnd): void {
+  #begin(plan: MergePlan, end: MergeEnd): MergeTask {
     const { tree, planner, snapshots } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
@@ -292,16 +347,17 @@ export class Compactor {
       const output = planner.plan(shareBytes, plan.tableBytesMax, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
-    this.#tasks.push(new MergeTask(plan, slices, inputs, end));
+    const task = new MergeTask(plan, slices, inputs, end);
+    this.#tasks.push(task);
     this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
+    return task;
   }
 
   #install({ plan, slices, outputs, end }: MergeTask): void {
     const { tree, events, onEnded } = this.#parts;
     const tables = outputs.flatMap((output) => output.tables);
-    const active = tree.version.levels[plan.outputLevel]!.runs[0]?.id;
-    const run = plan.outputRunId ?? active ?? tables[0]?.number ?? 0;
+    const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
     try {

@@ -1,6 +1,7 @@
 /** Events of a database: what happened in the background. Listeners run on the owner's thread. */
 import { EventEmitter } from "node:events";
 import type { Scheduler } from "@aura/base";
+import type { TreeShape } from "@aura/compaction-rl";
 
 /** A failure of background work. */
 export interface BackgroundErrorEvent {
@@ -45,6 +46,8 @@ export interface DatabaseEvents {
       readonly bytesRelocated: number;
     },
   ];
+  /** Another shape of the tree is in force; `mode` is `custom` when its levels were given. */
+  compactionMode: [{ readonly mode: string; readonly shape: TreeShape }];
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
   /** The history was cut at open: groups that were never durable were torn or lost. */
   recoveryCut: [{ readonly reason: string; readonly lostSeqs: number }];

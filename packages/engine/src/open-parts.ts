@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { leveledPolicy } from "@aura/compaction-rl";
+import { flexiblePolicy } from "@aura/compaction-rl";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
@@ -32,6 +32,7 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
@@ -70,7 +71,9 @@ export interface DatabaseParts {
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
+  readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
+  feedsGone: number;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
@@ -93,6 +96,9 @@ const UNFLUSHED_VALUE_SHARE = 0.03;
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
+/** Bounds of the interval at which the age of tables is looked at, ms. */
+const AGE_CHECK_MS_MIN = 50;
+const AGE_CHECK_MS_MAX = 3_600_000;
 
 /** Opens or creates the database in `path`. */
 export async function openParts(
@@ -213,6 +219,7 @@ function assemble(
           settings.valueLog.maxSegmentSize,
           Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
         ),
+      writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
@@ -246,6 +253,7 @@ function assemble(
       fs,
       directory,
       random: runtime.random,
+      clock: runtime.clock,
       identity,
       queue,
       versions,
@@ -288,7 +296,9 @@ function assemble(
     memtables,
     memtableBytes: settings.memtable.maxSize,
     memtableCountMax: settings.memtable.maxCount,
-    l0Trigger: settings.compaction.l0Trigger,
+    get l0Trigger() {
+      return compactor.shape.l0Trigger;
+    },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
     onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
@@ -301,7 +311,10 @@ function assemble(
     planner,
     policy:
       world.policy ??
-      leveledPolicy({
+      flexiblePolicy({
+        mode: settings.compaction.mode,
+        ttlMs: settings.compaction.ttlMs,
+        periodicMs: settings.compaction.periodicMs,
         fanout: settings.compaction.fanout,
         l0Trigger: settings.compaction.l0Trigger,
         baseLevelBytes: settings.compaction.baseLevelSize,
@@ -311,11 +324,13 @@ function assemble(
       }),
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
     health,
     events,
     reserve,
     flushBytes: settings.memtable.maxSize,
-    l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
+    l0Urgent: L0_URGENT,
+    ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     debt,
@@ -417,7 +432,13 @@ function assemble(
     }),
     oldLogs,
     catalog,
+    streamed: {
+      journal,
+      removeFile: (file) => tree.removeFiles([file]),
+      syncBytes: settings.wal.backgroundSyncBytes,
+    },
     feeds: new Set(),
+    feedsGone: 0,
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
@@ -427,6 +448,13 @@ function assemble(
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };
+}
+
+/** Returns how often the age of tables is looked at, ms; 0: never. */
+function ageCheckMs({ compaction }: ResolvedSettings): number {
+  const limits = [compaction.ttlMs, compaction.periodicMs].filter((ms) => ms > 0);
+  if (limits.length === 0) return 0;
+  return Math.min(AGE_CHECK_MS_MAX, Math.max(AGE_CHECK_MS_MIN, Math.min(...limits) / 4));
 }
 
 /** The one counter that all file numbers come from. */

@@ -83,6 +83,8 @@ export class OutputPlanner {
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
       codec: Codec[table.compression],
+      dictionaryBytes: table.dictionaryBytes,
+      isParanoid: table.paranoid,
       valueCodec: Codec[valueLog.compression],
       learnedIndex: learnedIndex.modelType !== "none",
       tableBytesMax,

@@ -51,6 +51,11 @@ export interface ResolvedSettings {
     readonly separationThreshold: number;
     /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxSegmentSize: number;
+    /**
+     * Files that the values of a group of 1 MiB and more are spread over, each written on its own, 1
+     * to 16; 1: they stand in one file with their group (docs/rfcs/0006-commit-path.md).
+     */
+    readonly writeQueues: number;
     /** How values are compressed when they are flushed or relocated, where that saves an eighth. */
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
@@ -93,6 +98,15 @@ export interface ResolvedSettings {
      * passes over tables without it; 0: none; at most 255.
      */
     readonly prefixBytes: number;
+    /**
+     * Longest dictionary that the blocks of a table share, made of samples of its first blocks and
+     * stored once, where that saves 4 %; 0: none; at most 64 KiB. Only with `zstd`.
+     */
+    readonly dictionaryBytes: number;
+    /**
+     * Reads every table again when it was written, and compares all of it, before the tree knows it.
+     */
+    readonly paranoid: boolean;
     /** Target size of a table, 16 KiB to 1 GiB. */
     readonly maxSize: number;
   };
@@ -100,7 +114,8 @@ export interface ResolvedSettings {
     readonly modelType: "piecewise-linear" | "none";
   };
   readonly compaction: {
-    readonly mode: "leveled";
+    /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
+    readonly mode: "leveled" | "tiered" | "lazy-leveled";
     /** Runs in level 0 that start a compaction, 1 to 64. */
     readonly l0Trigger: number;
     /** Size ratio of neighbouring levels, 2 to 100. */
@@ -109,6 +124,10 @@ export interface ResolvedSettings {
     readonly baseLevelSize: number;
     /** False: only `compact()` compacts. */
     readonly automatic: boolean;
+    /** Tables above the last level that are older go down, 0 (off) to 10^12 ms. */
+    readonly ttlMs: number;
+    /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
+    readonly periodicMs: number;
   };
   readonly admission: {
     /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
@@ -184,6 +203,7 @@ const RULES: Rules = {
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
     maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
+    writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },
@@ -199,15 +219,19 @@ const RULES: Rules = {
     bloomBitsPerKey: { kind: "number", min: 0, max: 32, initial: 10 },
     filterAllocation: choice("monkey", "uniform"),
     prefixBytes: { kind: "number", min: 0, max: 255, initial: 0 },
+    dictionaryBytes: bytes(0, 0, 64 * KIB),
+    paranoid: { kind: "boolean", initial: false },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
   learnedIndex: { modelType: choice("piecewise-linear", "none") },
   compaction: {
-    mode: choice("leveled"),
+    mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
     fanout: { kind: "number", min: 2, max: 100, initial: 10 },
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
+    ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
+    periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   admission: { delay: { kind: "boolean", initial: true } },
   io: { bytesPerSecond: { kind: "rate", min: 64 * KIB, max: 1024 * GIB, initial: "auto" } },

@@ -1,5 +1,6 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
@@ -39,6 +40,10 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Mode in force; `custom` when levels were given. */
+    readonly mode: string;
+    /** What it means: runs per level from level 1 on, and the trigger of level 0. */
+    readonly shape: TreeShape;
     /** Merges under way. */
     readonly running: number;
     readonly merges: number;
@@ -84,6 +89,10 @@ export interface Stats {
     /** Logs that exist only because a feed has not read them yet. */
     readonly pinnedFiles: number;
     readonly pinnedBytes: number;
+    /** The least that an open feed may hold of them; undefined without feeds. */
+    readonly pinBytesMax: number | undefined;
+    /** Feeds that lagged too far behind, and were ended. */
+    readonly gone: number;
   };
   /** What made the database read-only, if anything did. */
   readonly failure: string | undefined;
@@ -123,6 +132,8 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      mode: compactor.shape.name,
+      shape: compactor.shape,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
@@ -158,12 +169,15 @@ export function collectStats(parts: DatabaseParts): Stats {
   };
 }
 
-function feedStats({ feeds, catalog }: DatabaseParts): Stats["changeFeeds"] {
+function feedStats({ feeds, feedsGone, catalog }: DatabaseParts): Stats["changeFeeds"] {
   const { files, bytes } = catalog.pinned();
   return {
     open: feeds.size,
     oldestSeq: feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.seq)),
     pinnedFiles: files,
     pinnedBytes: bytes,
+    pinBytesMax:
+      feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.pinBytesMax)),
+    gone: feedsGone,
   };
 }

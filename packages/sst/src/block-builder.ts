@@ -10,7 +10,6 @@ import {
   type Codec,
   Codec as Codecs,
   compareBytes,
-  compress,
   decompress,
   getU32,
   getU56,
@@ -30,13 +29,16 @@ import {
   BlockFlag,
   HEAD_BYTES,
   Head,
+  isEven,
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
+import { BlockPacker } from "./block-packer.ts";
 import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
 import type { ScanPlan } from "./scan-plan.ts";
 import type { LentBytes, TableScan } from "./table-scan.ts";
+import type { TableSettings } from "./table-writer.ts";
 
 /** Compressed bytes are kept when they are at most this share of the raw ones. */
 const COMPRESSED_SHARE_MAX = 0.875;
@@ -98,20 +100,35 @@ export class BlockBuilder {
     | undefined;
   readonly #blockBytes: number;
   readonly #codec: Codec;
+  readonly #packer: BlockPacker;
   readonly #uid: Uid;
   readonly #lent: LentBytes | undefined;
   /** Where the buffer ends in `bytes`. */
   #bytesEnd: number;
 
   /** `lent` is the builder's alone while it lives; a block that does not fit gets other memory. */
-  constructor(blockBytes: number, codec: Codec, uid: Uid, lent?: LentBytes) {
+  constructor(
+    {
+      blockBytes,
+      codec,
+      dictionaryBytes,
+    }: Pick<TableSettings, "blockBytes" | "codec" | "dictionaryBytes">,
+    uid: Uid,
+    lent: LentBytes | undefined,
+  ) {
     this.#blockBytes = blockBytes;
     this.#codec = codec;
+    this.#packer = new BlockPacker(codec, dictionaryBytes);
     this.#uid = uid;
     this.#lent = lent;
     this.bytes = lent?.bytes ?? new Uint8Array(OWN_BYTES);
     this.sealedStart = this.sealedEnd = lent?.start ?? 0;
     this.#bytesEnd = lent?.end ?? OWN_BYTES;
+  }
+
+  /** What sealed blocks were compressed with; empty without a dictionary. */
+  get dictionary(): Uint8Array {
+    return this.#packer.dictionary;
   }
 
   /** Bytes of the sealed blocks. */
@@ -275,13 +292,13 @@ export class BlockBuilder {
     let end = raw;
     let codec: number = Codecs.none;
     if (this.#codec !== Codecs.none) {
-      const packed = compress(this.#codec, this.bytes.subarray(start, raw));
+      const packed = this.#packer.pack(this.bytes.subarray(start, raw));
       const limit = (raw - start) * COMPRESSED_SHARE_MAX - RAW_LENGTH_BYTES;
       if (packed !== undefined && packed.length <= limit) {
         putU32(this.bytes, start, raw - start);
         this.bytes.set(packed, start + RAW_LENGTH_BYTES);
         end = start + RAW_LENGTH_BYTES + packed.length;
-        codec = this.#codec;
+        codec = this.#packer.codec;
       }
     }
     this.sealedEnd = putBlockTrailer(this.bytes, start, end, codec, this.#uid, offset);
@@ -564,15 +581,4 @@ export class BlockBuilder {
     rowEnds.set(this.#rowEnds);
     this.#rowEnds = rowEnds;
   }
-}
-
-/** Returns whether the distances between the ends, from 0 on, are all the same. */
-function isEven(ends: Uint16Array | Uint32Array, count: number): boolean {
-  const width = ends[0]!;
-  let end = width;
-  for (let i = 1; i < count; i++) {
-    end += width;
-    if (ends[i] !== end) return false;
-  }
-  return true;
 }

@@ -20,30 +20,31 @@ export class BlockStore {
   readonly space: CacheSpace;
   readonly file: TableFile;
   readonly #locator: BlockLocator;
-  readonly #filterBytes: number;
+  readonly #otherBytes: number;
   #pinnedBytes = 0;
   #closed = false;
   /** Loads under way on the thread pool, by block. */
   readonly #loading = new Map<number, Promise<void>>();
 
+  /** `otherBytes`: what the table holds beside what `file` and `locator` do. */
   constructor(
     file: TableFile,
     locator: BlockLocator,
-    filterBytes: number,
+    otherBytes: number,
     cache: BlockCache,
     counts: CacheCounts,
   ) {
     this.file = file;
     this.#locator = locator;
-    this.#filterBytes = filterBytes;
+    this.#otherBytes = otherBytes;
     this.cache = cache;
     this.space = cache.openSpace(counts);
     this.#pin(this.residentBytes);
   }
 
-  /** Memory that the table holds beside its blocks: filter, block index, block offsets. */
+  /** Memory that the table holds beside its blocks: filter, dictionary, block index, block offsets. */
   get residentBytes(): number {
-    return this.#locator.residentBytes + this.file.offsets.byteLength + this.#filterBytes;
+    return this.#locator.residentBytes + this.file.offsets.byteLength + this.#otherBytes;
   }
 
   /**

@@ -11,6 +11,7 @@ import {
   VARINT_BYTES_MAX,
   VarintReader,
 } from "@aura/base";
+import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
 
 /** Values of one value-log segment that a table points to. */
 export interface SegmentReferences {
@@ -51,6 +52,8 @@ export interface TableSummary {
 export interface TableProperties extends Omit<TableSummary, "fileBytes" | "blockCount"> {
   /** Seed of the hashes in the filter. */
   readonly hashSeed: number;
+  /** What blocks were compressed with whose trailers say so; empty for none. */
+  readonly dictionary: Uint8Array;
 }
 
 /** Longest name of a block index, bytes of UTF-8. */
@@ -61,12 +64,13 @@ export const PREFIX_BYTES_MAX = 255;
 /** Returns the bytes of the properties section. */
 export function encodeProperties(properties: TableProperties): Uint8Array {
   const name = new TextEncoder().encode(properties.indexName);
-  const { smallestKey, largestKey, references } = properties;
+  const { smallestKey, largestKey, references, dictionary } = properties;
   const bytes = new Uint8Array(
-    (14 + references.length * 3) * VARINT_BYTES_MAX +
+    (15 + references.length * 3) * VARINT_BYTES_MAX +
       smallestKey.length +
       largestKey.length +
-      name.length,
+      name.length +
+      dictionary.length,
   );
   let at = 0;
   const counts = [
@@ -82,7 +86,7 @@ export function encodeProperties(properties: TableProperties): Uint8Array {
     properties.prefixBytes,
   ];
   for (const count of counts) at = putVarint(bytes, at, count);
-  for (const part of [smallestKey, largestKey, name]) {
+  for (const part of [smallestKey, largestKey, name, dictionary]) {
     at = putVarint(bytes, at, part.length);
     bytes.set(part, at);
     at += part.length;
@@ -125,6 +129,7 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
   const smallestKey = part(KEY_BYTES_MAX);
   const largestKey = part(KEY_BYTES_MAX);
   const indexName = new TextDecoder().decode(part(INDEX_NAME_BYTES_MAX));
+  const dictionary = part(DICTIONARY_BYTES_MAX);
   const references: SegmentReferences[] = [];
   const referenceCount = number(bytes.length - at);
   for (let i = 0; i < referenceCount; i++) {
@@ -153,5 +158,6 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
     largestKey,
     indexName,
     references,
+    dictionary,
   };
 }

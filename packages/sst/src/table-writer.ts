@@ -23,6 +23,7 @@ import {
 import { BlockBuilder, type BlockTally } from "./block-builder.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
+import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
 import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 import {
@@ -53,6 +54,11 @@ export interface TableSettings {
   readonly blockBytes: number;
   /** Kept per block where it saves an eighth. Default `Codec.none`. */
   readonly codec: Codec;
+  /**
+   * Length of a dictionary that blocks may share, 0 (none, the default) or 256 to 65536. Only with
+   * `Codec.zstd`; one that does not pay is not stored, and a table of few blocks has none.
+   */
+  readonly dictionaryBytes: number;
   /** Kind of the filter. Default `FilterKind.bloom`. */
   readonly filter: FilterKind;
   /**
@@ -128,6 +134,7 @@ export class TableWriter {
     const settings: TableSettings = {
       blockBytes: 4096,
       codec: Codec.none,
+      dictionaryBytes: 0,
       filter: FilterKind.bloom,
       bloomBitsPerKey: 10,
       prefixBytes: 0,
@@ -138,6 +145,7 @@ export class TableWriter {
     const { blockBytes, bloomBitsPerKey, prefixBytes } = settings;
     assert(blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX, "block bytes in range");
     assert(bloomBitsPerKey >= 0 && bloomBitsPerKey <= FILTER_BITS_MAX, "filter bits in range");
+    assert(settings.dictionaryBytes <= DICTIONARY_BYTES_MAX, "dictionary bytes in range");
     assert(prefixBytes >= 0 && prefixBytes <= PREFIX_BYTES_MAX, "prefix bytes in range");
     assert(options.keyspace >>> 0 === options.keyspace, "keyspace is a u32");
     assert(settings.hashSeed >>> 0 === settings.hashSeed, "hash seed is a u32");
@@ -148,7 +156,7 @@ export class TableWriter {
     this.#options = options;
     this.#settings = settings;
     const { buffer } = options;
-    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid, buffer);
+    this.#blocks = new BlockBuilder(settings, options.uid, buffer);
     this.#writeBytes =
       buffer === undefined
         ? WRITE_BYTES
@@ -401,6 +409,7 @@ export class TableWriter {
       largestKey,
       indexName,
       references: this.#sortedReferences(),
+      dictionary: blocks.dictionary,
     };
     const footer = {
       separators,
@@ -414,7 +423,7 @@ export class TableWriter {
     parts.push(encodeFooter(footer, this.#options.uid, end));
     this.#file.writevSync(parts, this.#written);
     this.#written = end + FOOTER_BYTES;
-    const { hashSeed: _, ...summary } = properties;
+    const { hashSeed: _, dictionary: __, ...summary } = properties;
     return { ...summary, fileBytes: this.#written, blockCount: this.#blockCount };
   }
 

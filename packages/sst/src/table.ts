@@ -90,11 +90,14 @@ export class Table {
     this.path = options.path;
     this.counts = options.counts ?? new TableCounts();
     this.#file = new TableFile(fs, options);
+    let dictionaryBytes = 0;
     try {
       const { footer } = this.#file;
       const offset = footer.properties.offset;
       const bytes = this.#file.sectionSync(footer.properties);
-      const { hashSeed, ...properties } = decodeProperties(bytes, this.path, offset);
+      const { hashSeed, dictionary, ...properties } = decodeProperties(bytes, this.path, offset);
+      this.#file.setDictionary(dictionary);
+      dictionaryBytes = dictionary.length;
       this.#hashSeed = hashSeed;
       this.summary = {
         ...properties,
@@ -115,7 +118,7 @@ export class Table {
     this.#store = new BlockStore(
       this.#file,
       this.#locator,
-      this.#filter?.byteLength ?? 0,
+      (this.#filter?.byteLength ?? 0) + dictionaryBytes,
       cache,
       this.counts.blocks,
     );

@@ -194,6 +194,7 @@ const properties: TableProperties = {
     { segment: 1, count: 2, bytes: 3 },
     { segment: 4_000_000_000, count: 900, bytes: 2 ** 45 },
   ],
+  dictionary: text("dictionary ".repeat(30)),
 };
 
 describe("properties", () => {
