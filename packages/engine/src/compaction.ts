@@ -19,8 +19,10 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import { type IoBudget, IoPriority } from "./io-budget.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
@@ -56,6 +58,7 @@ export interface CompactionParts {
   readonly automatic: boolean;
   readonly spaceAmplificationMax: number;
   readonly debt: WriteDebt;
+  readonly io: IoBudget;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -66,6 +69,7 @@ export class Compactor {
   #tasks: MergeTask[] = [];
   readonly #lanes = new Set<Lane>();
   #draining = new Set<number>();
+  readonly #damage = new Damage();
   #waiting = false;
   #held = 0;
   #awaited = 0;
@@ -104,6 +108,11 @@ export class Compactor {
   /** Merges that run now. */
   get running(): number {
     return this.#tasks.length;
+  }
+
+  /** Files that are known to be damaged, and that merges leave alone. */
+  get damage(): Damage {
+    return this.#damage;
   }
 
   /** Segments that are being drained. */
@@ -145,12 +154,18 @@ export class Compactor {
   /** Gives merges all that there is while `work` waits for them. */
   async awaited<T>(work: () => Promise<T>): Promise<T> {
     this.#awaited++;
+    this.#parts.debt.noteVersion();
     this.start();
     try {
       return await work();
     } finally {
       this.#awaited--;
     }
+  }
+
+  /** Whether somebody waits for the merges. */
+  get isAwaited(): boolean {
+    return this.#awaited > 0;
   }
 
   /** Keeps automatic compactions back while a manual one goes on. */
@@ -248,6 +263,7 @@ export class Compactor {
   #choose(): CompactionChoice {
     const { tree, policy, spaceAmplificationMax } = this.#parts;
     this.#draining = chooseDraining(tree.version, this.#draining, spaceAmplificationMax);
+    for (const number of this.#damage.segments) this.#draining.delete(number);
     return policy.choose(this.#view());
   }
 
@@ -275,8 +291,9 @@ export class Compactor {
     });
   }
 
+  /** Tables that no choice may name: running merges read them, or they are damaged. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>();
+    const busy = new Set<number>(this.#damage.tables);
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }
@@ -323,6 +340,7 @@ export class Compactor {
       older: olderThan(version, slices),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
+      io: this.#parts.io.mergeShare(plan.outputLevel, ioPriorityOf(plan)),
       segmentKinds: [...segments].map((number) => {
         const segment = version.segments.get(number);
         assert(segment !== undefined, `segment ${number} is referred to and known`);
@@ -332,8 +350,10 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
+    const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
+    const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
-      const output = planner.plan(shareBytes, plan.tableBytesMax);
+      const output = planner.plan(shareBytes, plan.tableBytesMax, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     const task = new MergeTask(plan, slices, inputs, end);
@@ -400,7 +420,13 @@ export class Compactor {
   }
 
   #failed(error: Error, onFailed: ((error: Error) => void) | undefined): void {
-    const { health, events, reserve, scheduler, onEnded } = this.#parts;
+    const { health, events, reserve, onEnded } = this.#parts;
+    const isFull = hasCode(error, "AURA_OUT_OF_SPACE");
+    if (isFull) reserve.free();
+    const isDamage = this.#damage.note(error);
+    if (isDamage) {
+      events.announce("backgroundError", { severity: "corruption", activity: "compaction", error });
+    }
     if (onFailed !== undefined) {
       onFailed(error);
       onEnded();
@@ -408,15 +434,33 @@ export class Compactor {
     }
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
-    if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
-    events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    if (!isDamage) {
+      events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    }
+    this.#retryLater(isFull);
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler, onEnded } = this.#parts;
     this.#waiting = true;
     scheduler.after(COMPACTION_RETRY_MS, () => {
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
       this.#waiting = false;
+      if (isFull) events.announce("backgroundResumed", { activity: "compaction" });
       this.start();
       onEnded();
     });
   }
+}
+
+/** Draining is chosen when the bound on space asks for it (value-gc.ts). */
+function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
+  if (inputs.some(({ level }) => level === 0)) return IoPriority.levelZero;
+  return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
 }
 
 function bytesOf(tables: readonly TableMeta[]): number {

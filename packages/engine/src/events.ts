@@ -7,9 +7,10 @@ import type { TreeShape } from "@aura/compaction-rl";
 export interface BackgroundErrorEvent {
   /**
    * `soft`: work pauses and is tried again; writes go on. `hard`: writes are refused until the
-   * database is opened again.
+   * database resumes or is opened again. `corruption`: a file is damaged (`error.file`,
+   * `error.offset`); background work leaves it alone from now on, what else there is is served.
    */
-  readonly severity: "soft" | "hard";
+  readonly severity: "soft" | "hard" | "corruption";
   readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log";
   readonly error: Error;
 }
@@ -64,6 +65,10 @@ export interface DatabaseEvents {
     },
   ];
   backgroundError: [BackgroundErrorEvent];
+  /** Work that paused because the volume was full goes on. */
+  backgroundResumed: [{ readonly activity: "flush" | "compaction" }];
+  /** Writes are taken again after `failure` had made the database read-only. */
+  resumed: [{ readonly failure: Error }];
 }
 
 /**

@@ -98,6 +98,11 @@ export class Tree {
     return after;
   }
 
+  /** Puts a new manifest in force that says the same. Throws when none can be written. */
+  renew(): void {
+    this.#roll(this.version);
+  }
+
   /** Writes the last edit and makes the manifest durable, on this thread. */
   closeSync(change: TreeChange): void {
     const counters = {

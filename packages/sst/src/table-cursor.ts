@@ -135,9 +135,9 @@ export class TableCursor implements EntryCursor {
         this.#start();
       } else {
         const [first, end] = this.#span();
-        const offset = file.offsets[first]!;
+        const offset = file.offsets.at(first);
         // Memory of its own: a move that does not wait for this read may fill the window meanwhile.
-        const window = new Uint8Array(file.offsets[end]! - offset);
+        const window = new Uint8Array(file.offsets.at(end) - offset);
         await file.read(offset, window);
         if (ticket !== this.#ticket) return;
         this.#install(window, first, end);
@@ -244,7 +244,7 @@ export class TableCursor implements EntryCursor {
     }
     const { file } = this.#store;
     if (locator.exact) {
-      const offset = file.offsets[this.#block]!;
+      const offset = file.offsets.at(this.#block);
       throw corruption(file.path, offset, "bounds of a data block contradict the block index");
     }
     if (this.#mayRead) {
@@ -286,10 +286,10 @@ export class TableCursor implements EntryCursor {
       this.#fillSync();
     }
     this.#current = NO_BLOCK;
-    const base = file.offsets[this.#windowFirst]!;
+    const base = file.offsets.at(this.#windowFirst);
     const raw = this.#raw;
-    const start = file.offsets[block]! - base;
-    file.openBlock(block, this.#window, start, file.offsets[block + 1]! - base, raw);
+    const start = file.offsets.at(block) - base;
+    file.openBlock(block, this.#window, start, file.offsets.at(block + 1) - base, raw);
     if (this.#fillCache) cache.insert(space, block, raw.bytes, raw.start, raw.end);
     this.#open(block, raw.bytes, raw.start, raw.end);
     return true;
@@ -333,9 +333,9 @@ export class TableCursor implements EntryCursor {
     let end = first + 1;
     const move = this.#move;
     if (move === Move.next) {
-      while (end < blockCount && offsets[end + 1]! - offsets[first]! <= this.#readAhead) end++;
+      while (end < blockCount && offsets.at(end + 1) - offsets.at(first) <= this.#readAhead) end++;
     } else if (move === Move.prev) {
-      while (first > 0 && offsets[end]! - offsets[first - 1]! <= this.#readAhead) first--;
+      while (first > 0 && offsets.at(end) - offsets.at(first - 1) <= this.#readAhead) first--;
     }
     const grown = Math.max(this.#readAhead * READ_AHEAD_GROWTH, READ_AHEAD_BYTES_START);
     this.#readAhead = Math.min(grown, this.#readAheadMax);
@@ -345,8 +345,8 @@ export class TableCursor implements EntryCursor {
   #fillSync(): void {
     const { file } = this.#store;
     const [first, end] = this.#span();
-    const offset = file.offsets[first]!;
-    const length = file.offsets[end]! - offset;
+    const offset = file.offsets.at(first);
+    const length = file.offsets.at(end) - offset;
     let window = this.#window;
     if (length > window.length) window = new Uint8Array(length);
     // Until the read is through, the window holds nothing.
