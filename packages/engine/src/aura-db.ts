@@ -237,11 +237,10 @@ export class AuraDB {
     if (!Array.isArray(keys)) {
       throw new AuraError("AURA_INVALID_ARGUMENT", "keys: expected an array");
     }
-    // The caller may reuse its buffers before the last of them is read.
-    const own = keys.map((key) => new Uint8Array(this.#readKey(key)));
+    const borrowed = keys.map((key) => this.#readKey(key));
     const seq = this.#seqOf(options);
-    this.#tracing.recorder?.getMany(own, isOfSnapshot(options));
-    return this.#lookup.findMany(own, seq);
+    this.#tracing.recorder?.getMany(borrowed, isOfSnapshot(options));
+    return this.#lookup.findMany(borrowed, seq);
   }
 
   /** Returns whether a key is there. Reads no value. */
