@@ -4,6 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { CompactionMode } from "@aura/compaction-rl";
 import type { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -11,6 +12,7 @@ import {
   assertBatch,
   checkedLevel,
   checkOptions,
+  checkPriority,
   compactionRange,
   isOfSnapshot,
   type KeyRangeOptions,
@@ -24,6 +26,7 @@ import {
 } from "./call-options.ts";
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
 import type { Receipt } from "./commit.ts";
+import { type CompactionShape, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DbCursor } from "./db-cursor.ts";
@@ -51,9 +54,10 @@ import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
+import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
-import { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
+import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
 
 /** Polling step while waiting for background work, ms. */
@@ -141,7 +145,7 @@ export class AuraDB {
       const k = keyBytes(key);
       const v = valueBytes(value);
       this.#tracing.recorder?.put(k, v.length, level, false);
-      return this.#parts.committer.writeOne(k, v, level, options?.signal);
+      return this.#parts.writes.one(k, v, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -153,7 +157,7 @@ export class AuraDB {
     const k = keyBytes(key);
     const v = valueBytes(value);
     this.#tracing.recorder?.put(k, v.length, level, true);
-    this.#parts.committer.writeOneSync(k, v, level);
+    this.#parts.writes.oneSync(k, v, level, options);
   }
 
   /** Deletes one key, whether it is there or not. */
@@ -162,7 +166,7 @@ export class AuraDB {
       const level = this.#levelOf(options);
       const k = keyBytes(key);
       this.#tracing.recorder?.delete(k, level, false);
-      return this.#parts.committer.writeOne(k, undefined, level, options?.signal);
+      return this.#parts.writes.one(k, undefined, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -173,7 +177,7 @@ export class AuraDB {
     const level = this.#levelOf(options);
     const k = keyBytes(key);
     this.#tracing.recorder?.delete(k, level, true);
-    this.#parts.committer.writeOneSync(k, undefined, level);
+    this.#parts.writes.oneSync(k, undefined, level, options);
   }
 
   /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
@@ -182,7 +186,7 @@ export class AuraDB {
       const level = this.#levelOf(options);
       assertBatch(batch);
       this.#tracing.recorder?.batch(batch.encoded, level, false);
-      return this.#parts.committer.writeBatch(batch, level, options?.signal);
+      return this.#parts.writes.batch(batch, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -193,7 +197,7 @@ export class AuraDB {
     const level = this.#levelOf(options);
     assertBatch(batch);
     this.#tracing.recorder?.batch(batch.encoded, level, true);
-    this.#parts.committer.writeBatchSync(batch, level);
+    this.#parts.writes.batchSync(batch, level, options);
   }
 
   /**
@@ -233,11 +237,10 @@ export class AuraDB {
     if (!Array.isArray(keys)) {
       throw new AuraError("AURA_INVALID_ARGUMENT", "keys: expected an array");
     }
-    // The caller may reuse its buffers before the last of them is read.
-    const own = keys.map((key) => new Uint8Array(this.#readKey(key)));
+    const borrowed = keys.map((key) => this.#readKey(key));
     const seq = this.#seqOf(options);
-    this.#tracing.recorder?.getMany(own, isOfSnapshot(options));
-    return this.#lookup.findMany(own, seq);
+    this.#tracing.recorder?.getMany(borrowed, isOfSnapshot(options));
+    return this.#lookup.findMany(borrowed, seq);
   }
 
   /** Returns whether a key is there. Reads no value. */
@@ -300,15 +303,26 @@ export class AuraDB {
   /**
    * Returns a stream that takes a value in pieces and puts it when it is ended: `finish` comes when
    * the write has reached its level, and nothing is visible before. Destroyed, it leaves nothing.
-   * The whole value is held in memory, fewer than 2^32 bytes.
+   * No more than 4 MiB and its buffers are held in memory; a longer value, of fewer than 2^32 bytes
+   * with its head, goes to a file of its own while it comes, and always stands apart.
    */
   createWriteStream(key: Bytes, options: WriteStreamOptions = {}): ValueWriteStream {
     checkOptions(options, WRITE_STREAM_OPTIONS);
     const { size, ...write } = options;
     if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
-    this.#levelOf(write);
+    const level = this.#levelOf(write);
     const own = new Uint8Array(keyBytes(key));
-    return new ValueWriteStream((value) => this.put(own, value, write), size);
+    const { committer, cursors, streamed } = this.#parts;
+    const sink: ValueSink = {
+      put: (value) => this.put(own, value, write),
+      spool: (bytes) => new StreamedValue(streamed, own, bytes),
+      putSpooled: (value) => {
+        this.#tracing.recorder?.put(own, value.stored, level, false);
+        return committer.writeFar(own, value, level, write.signal);
+      },
+      open: cursors,
+    };
+    return new ValueWriteStream(sink, size);
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -390,6 +404,7 @@ export class AuraDB {
   async sync(): Promise<void> {
     this.#assertOpen();
     this.#parts.health.assertWritable();
+    this.#parts.writes.settleSync();
     await this.#parts.committer.sync();
   }
 
@@ -397,15 +412,16 @@ export class AuraDB {
   syncSync(): void {
     this.#assertOpen();
     this.#parts.health.assertWritable();
+    this.#parts.writes.settleSync();
     this.#parts.committer.syncSync();
   }
 
   /** Brings everything that was written so far from memory into tables. */
   async flush(): Promise<void> {
     this.#assertOpen();
-    const { committer, memtables, journal, health } = this.#parts;
+    const { committer, memtables, journal, health, writes } = this.#parts;
     health.assertWritable();
-    committer.settleSync();
+    writes.settleSync();
     journal.seal("vlog");
     await this.#until(() => memtables.maySeal || memtables.active.table.entryCount === 0);
     committer.sealMemtable();
@@ -436,6 +452,17 @@ export class AuraDB {
     }
   }
 
+  /**
+   * Changes the shape of the tree while it is in use: a mode, or runs per level. Counts from the next
+   * compaction on and rewrites nothing by itself; `compact()` does. Holds until the database is
+   * closed: the next open begins with `compaction.mode`. Throws AURA_INVALID_ARGUMENT.
+   */
+  setCompactionMode(request: CompactionMode | CompactionShape): void {
+    this.#assertOpen();
+    const { compactor, settings } = this.#parts;
+    compactor.reshape(requestedShape(request, compactor.shape, settings));
+  }
+
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
   async idle(): Promise<void> {
     this.#assertOpen();
@@ -452,6 +479,17 @@ export class AuraDB {
             queue.outstanding === 0),
       ),
     );
+  }
+
+  /**
+   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
+   * manifest is written anew and everything in memory is brought to tables, so that no log with a
+   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
+   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
+   */
+  async resume(): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.resumer.resume();
   }
 
   /**
@@ -496,6 +534,7 @@ export class AuraDB {
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
+      parts.writes.releaseAll();
       await committer.quiesce();
     } catch (error) {
       failure = error;
@@ -544,7 +583,8 @@ export class AuraDB {
     this.#assertOpen();
     if (options === undefined) return this.#defaultLevel;
     checkOptions(options, WRITE_OPTIONS);
-    const { signal, sync, durability } = options;
+    const { signal, sync, durability, priority } = options;
+    if (priority !== undefined) checkPriority(priority);
     if (signal?.aborted) {
       throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
     }

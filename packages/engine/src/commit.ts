@@ -10,30 +10,33 @@
  * - A synchronous write, a read or a snapshot first settles what was admitted before it: it writes
  *   the append in flight again at its place, then the open groups.
  * - A failed group is void: nothing of it is visible, its callers get the error.
- * - Memory is bounded (room.ts).
+ * - Memory is bounded, and an acknowledgement waits for debt (admission.ts).
  */
 import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
+import { Admission, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
+import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
-import { Group } from "./group.ts";
+import type { StallEvent } from "./events.ts";
+import { type FarValue, Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
-import type { GroupPlace, Journal } from "./journal.ts";
-import type { LogFile } from "./log-file.ts";
+import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
 import type { PendingGroup } from "./pending-group.ts";
+import type { GroupPlace } from "./pool-append.ts";
+import { PoolFlight } from "./pool-flight.ts";
 import type { Reserve } from "./reserve.ts";
-import type { BackgroundWork } from "./room.ts";
-import { Room } from "./room.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
-/** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
+/** Groups from this size on are appended on the thread pool (RFC 0001). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
@@ -53,8 +56,9 @@ export interface CommitParts {
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
-  /** A write waits for room. */
-  readonly onStall: () => void;
+  readonly debt: WriteDebt;
+  /** Writes begin or cease to wait. */
+  readonly onStall: (event: StallEvent) => void;
 }
 
 /** Two promises of one write. */
@@ -65,31 +69,30 @@ export interface Receipt {
   readonly durable: Promise<void>;
 }
 
-interface Flight {
-  readonly pending: PendingGroup;
-  readonly log: LogFile;
-  readonly place: GroupPlace;
-  done: boolean;
-}
-
 const RESOLVED: Promise<void> = Promise.resolve();
 
 /** Admits writes and carries them to the log and the memtable. */
 export class Committer {
   readonly #parts: CommitParts;
-  readonly #room: Room;
+  readonly #room: Admission;
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
   readonly #scratch: Group = newGroup();
   readonly #queue: GroupQueue;
-  #flight: Flight | undefined;
+  readonly #flight = new PoolFlight({
+    onWritten: (pending, finish) => this.#written(pending, finish),
+    onFailed: (pending, error) => this.#rejected(pending, error),
+    onLanded: () => this.drain(),
+  });
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #nextSeq: number;
   /** The group for whose room a read has waited in vain; null: none. */
   #stuckBefore: PendingGroup | null = null;
   readonly #drain = (): void => this.drain();
+  /** Reads and writes that came. */
+  calls = 0;
   /** Asynchronous writes of the code that is running; whether there was one in the last run. */
   #runWrites = 0;
   #lastRunLone = true;
@@ -102,12 +105,10 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
+    const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
-    const seal = (): void => this.sealMemtable();
-    this.#room = new Room({ memtables, health, work, seal, onStall });
-    const delayMs = parts.bufferedDelayMs;
-    const buffered = { journal, health, scheduler, clock, delayMs };
+    this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
+    const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
     this.#waits = new DurableWaits({
       journal,
@@ -115,7 +116,7 @@ export class Committer {
       scheduler,
       intervalMs: parts.syncIntervalMs,
       flushBuffered: () => this.#buffered.flushSync(),
-      mayAppend: () => this.#flight === undefined,
+      mayAppend: () => !this.#flight.active,
       onSyncFailed,
     });
   }
@@ -125,23 +126,27 @@ export class Committer {
     return this.#nextSeq - 1;
   }
 
-  /** Times a write had to wait for room. */
-  get stallCount(): number {
-    return this.#room.stallCount;
+  /** What makes writes wait. */
+  get admission(): Admission {
+    return this.#room;
   }
 
-  /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
+  /**
+   * Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. `prompt`:
+   * its acknowledgement does not wait for debt.
+   */
   writeOne(
     key: Uint8Array,
     value: Uint8Array | undefined,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const { separation } = this.#parts;
     if (level === "buffered" && separation.isInline(value)) {
       this.#writeBuffered(key, value);
-      return this.#answered();
+      return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
     const bytes = key.length + (value === undefined ? 0 : value.length);
@@ -149,8 +154,9 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addOne(pending.group, key, value, true);
@@ -158,25 +164,44 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
+  }
+
+  /**
+   * Writes that nobody awaits wait for room with their bytes: what is queued takes at most the memory
+   * of one memtable beside theirs, or 4 MiB. Beyond that the call blocks. Throws as a synchronous write.
+   */
+  #boundQueue(): void {
+    if (this.#queue.isFull) this.settleSync();
   }
 
   /** Carries one operation to its level on this thread. */
-  writeOneSync(key: Uint8Array, value: Uint8Array | undefined, level: Durability): void {
+  writeOneSync(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    priority: Priority = "normal",
+  ): void {
     this.#admit();
     if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
+      this.#room.delaySync(this.#parts.separation.memtableBytes(key.length, value), priority);
       return;
     }
     if (this.unsettled) this.settleSync();
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addOne(group, key, value, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch: all of it in one group. Bytes are copied. */
-  writeBatch(batch: WriteBatch, level: Durability, signal?: AbortSignal): Promise<void> {
+  /** Admits a batch: all of it in one group. Bytes are copied. `prompt`: as in `writeOne`. */
+  writeBatch(
+    batch: WriteBatch,
+    level: Durability,
+    signal?: AbortSignal,
+    prompt = false,
+  ): Promise<void> {
     this.#admit();
     if (batch.length === 0) return RESOLVED;
     const { separation } = this.#parts;
@@ -189,8 +214,9 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addBatch(group, batch, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addBatch(pending.group, batch, true);
@@ -198,11 +224,31 @@ export class Committer {
       this.#queue.takeBack(pending);
       throw error;
     }
-    return this.#promiseOf(pending, level);
+    return this.#promiseOf(pending, level, prompt);
+  }
+
+  /** Admits the put of a value that is written already, apart from its head. */
+  writeFar(
+    key: Uint8Array,
+    value: FarValue,
+    level: Durability,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.#admit();
+    const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
+    if (this.#isLone() && this.#room.make(memtableBytes)) {
+      const group = this.#scratch;
+      group.begin();
+      group.putFar(key, value);
+      return this.#appendLone(group, level, false);
+    }
+    const pending = this.#queue.open(memtableBytes, signal, true);
+    pending.group.putFar(key, value);
+    return this.#promiseOf(pending, level, false);
   }
 
   /** Carries a batch to its level on this thread. */
-  writeBatchSync(batch: WriteBatch, level: Durability): void {
+  writeBatchSync(batch: WriteBatch, level: Durability, priority: Priority = "normal"): void {
     this.#admit();
     if (batch.length === 0) return;
     this.#parts.separation.batchMemtableBytes(batch);
@@ -210,7 +256,7 @@ export class Committer {
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addBatch(group, batch, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
   /** Admits a batch and returns when it is committed and when it is durable, apart. */
@@ -229,6 +275,7 @@ export class Committer {
    * being made visible is that write's to tell, not the reader's: this does not throw.
    */
   visibleSeq(): number {
+    this.calls++;
     this.#parts.work.poll();
     if (this.unsettled) this.#settleForRead();
     return this.#nextSeq - 1;
@@ -237,7 +284,7 @@ export class Committer {
   #settleForRead(): void {
     if (this.#stuckBefore === this.#queue.first) {
       // It was waited for once, in vain.
-      this.#landSync();
+      this.#flight.landSync();
       this.drain();
       if (this.#stuckBefore === this.#queue.first) return;
     }
@@ -253,7 +300,7 @@ export class Committer {
 
   /** True when an admitted write is not visible yet. */
   get unsettled(): boolean {
-    return this.#queue.length > 0 || this.#flight !== undefined;
+    return this.#queue.length > 0 || this.#flight.active;
   }
 
   /** Makes every admitted write visible (or failed), on this thread. */
@@ -261,7 +308,7 @@ export class Committer {
     if (this.#settling) return;
     this.#settling = true;
     try {
-      this.#landSync();
+      this.#flight.landSync();
       while (this.#queue.length > 0) {
         const { failure } = this.#parts.health;
         if (failure !== undefined) {
@@ -298,7 +345,7 @@ export class Committer {
   sealMemtable(): void {
     const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
-    this.#landSync();
+    this.#flight.landSync();
     if (memtables.active.table.entryCount === 0) return;
     this.#buffered.flushSync();
     memtables.seal();
@@ -309,7 +356,7 @@ export class Committer {
   /** Goes on with groups that waited for room. */
   drain(): void {
     if (this.#settling) return;
-    while (this.#queue.length > 0 && this.#flight === undefined) {
+    while (this.#queue.length > 0 && !this.#flight.active) {
       const pending = this.#queue.first!;
       if (this.#parts.health.failure !== undefined) {
         this.#rejectQueue(this.#parts.health.failure);
@@ -319,8 +366,12 @@ export class Committer {
       try {
         hasRoom = this.#room.make(pending.group.memtableBytes);
       } catch (error) {
-        // What is buffered could not be written: the queue is rejected above.
-        this.#parts.health.fail(error as Error);
+        // What is buffered could not be written.
+        if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+          this.#queue.shift();
+          pending.unwatch();
+          pending.appended.reject(error);
+        } else this.#parts.health.fail(error as Error); // the queue is rejected above
         continue;
       }
       if (!hasRoom) {
@@ -339,6 +390,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
+    this.#room.close();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -357,15 +409,8 @@ export class Committer {
   }
 
   #admit(): void {
-    const { health, reserve, work } = this.#parts;
-    health.assertWritable();
-    work.poll();
-    if (reserve.full && !reserve.hasRoom()) {
-      throw new AuraError(
-        "AURA_OUT_OF_SPACE",
-        "the volume is full; writing goes on once it is not",
-      );
-    }
+    this.calls++;
+    this.#room.admit();
   }
 
   /**
@@ -375,29 +420,34 @@ export class Committer {
   #isLone(): boolean {
     if (++this.#runWrites > 1) return false;
     this.#parts.scheduler.afterThis(this.#endRun);
-    return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
+    return this.#lastRunLone && this.#queue.length === 0 && !this.#flight.active;
   }
 
-  #appendLone(group: Group, level: Durability): Promise<void> {
+  #appendLone(group: Group, level: Durability, prompt: boolean): Promise<void> {
     try {
       this.#append(group);
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") return this.#waits.until(group.lastSeq);
+    const bytes = prompt ? 0 : group.memtableBytes;
+    if (level === "sync") return this.#room.behind(this.#waits.until(group.lastSeq), bytes);
     this.#waits.noteWritten();
-    return this.#answered();
+    return this.#answered(bytes);
   }
 
-  #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
-    if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() =>
-      this.#waits.until(pending.group.lastSeq),
-    );
-    return pending.durable;
+  #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
+    if (level === "sync") {
+      pending.durable ??= pending.appended.promise.then(() =>
+        this.#waits.until(pending.group.lastSeq),
+      );
+    }
+    const reached = level === "sync" ? pending.durable! : pending.appended.promise;
+    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
   }
 
-  #answered(): Promise<void> {
+  #answered(chargedBytes: number): Promise<void> {
+    const delay = this.#room.delay(chargedBytes);
+    if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
 
@@ -422,11 +472,12 @@ export class Committer {
     this.#buffered.noteAdded();
   }
 
-  #commitSync(group: Group, level: Durability): void {
+  #commitSync(group: Group, level: Durability, priority: Priority): void {
     this.#room.makeSync(group.memtableBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();
+    this.#room.delaySync(group.memtableBytes, priority);
   }
 
   /** Numbers and appends a group and makes it visible. On failure it is void, and the error thrown. */
@@ -435,9 +486,9 @@ export class Committer {
     this.#buffered.flushSync();
     // Nothing goes behind a group of unknown fate.
     health.assertWritable();
-    this.#number(group);
     let place: GroupPlace;
     try {
+      this.#number(group);
       place = journal.appendSync(group);
     } catch (error) {
       this.#noteFailure(error);
@@ -488,6 +539,7 @@ export class Committer {
 
   #settled(pending: PendingGroup): void {
     this.#waits.noteWritten();
+    if (pending.isDelayed) pending.delay = this.#room.delay(pending.group.memtableBytes);
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
@@ -499,71 +551,30 @@ export class Committer {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
       this.#number(pending.group);
-      const { log, place, written } = this.#parts.journal.beginAppend(pending.group);
-      const flight: Flight = { pending, log, place, done: false };
-      this.#flight = flight;
-      written.then(
-        () => this.#landed(flight),
-        (error: unknown) => this.#crashed(flight, error),
-      );
+      this.#flight.begin(pending, this.#parts.journal.beginAppend(pending.group));
     } catch (error) {
-      this.#noteFailure(error);
-      pending.appended.reject(error);
+      this.#rejected(pending, error);
     }
   }
 
-  #landed(flight: Flight): void {
-    if (flight.done) return;
-    this.#finish(flight);
-    this.drain();
-  }
-
-  #crashed(flight: Flight, cause: unknown): void {
-    if (flight.done) return;
-    this.#giveUp(flight, cause);
-    this.drain();
-  }
-
-  /** Ends the append in flight from this thread. */
-  #landSync(): void {
-    const flight = this.#flight;
-    if (flight === undefined) return;
+  #written(pending: PendingGroup, finish: () => GroupPlace): void {
     try {
-      this.#parts.journal.rewriteInFlightSync(flight.log);
+      this.#apply(pending.group, finish());
     } catch (error) {
-      this.#giveUp(flight, error);
+      this.#rejected(pending, error);
       return;
     }
-    // The log may have failed meanwhile, by its own write or by another one: the group is not there.
-    const { writer } = flight.log;
-    if (writer.lastStamp < flight.pending.group.lastSeq) this.#giveUp(flight, writer.failure);
-    else this.#finish(flight);
+    this.#settled(pending);
   }
 
-  #finish(flight: Flight): void {
-    flight.done = true;
-    this.#flight = undefined;
-    try {
-      this.#parts.journal.finishAppend(flight.log, flight.pending.group);
-      this.#apply(flight.pending.group, flight.place);
-    } catch (error) {
-      flight.pending.appended.reject(error);
-      return;
-    }
-    this.#settled(flight.pending);
-  }
-
-  #giveUp(flight: Flight, cause: unknown): void {
-    flight.done = true;
-    this.#flight = undefined;
-    const error = this.#parts.journal.fail(flight.log, flight.pending.group, cause);
+  #rejected(pending: PendingGroup, error: unknown): void {
     this.#noteFailure(error);
-    flight.pending.appended.reject(error);
+    pending.appended.reject(error);
   }
 
   #noteFailure(error: unknown): void {
-    // Numbers that no log names are given again.
-    this.#nextSeq = this.#parts.journal.appendedSeq + 1;
+    // Numbers that no log names are given again, but for those of what stays buffered.
+    this.#nextSeq = this.#parts.journal.appendedSeq + this.#buffered.group.count + 1;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) this.#parts.health.fail(error as Error);
   }
 

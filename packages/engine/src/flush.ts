@@ -6,11 +6,12 @@
  * flush read is released when its edit is published: the entries are in tables and
  * in the logs, which go only when the edit is durable.
  */
-import type { JobQueue, Scheduler, Timer } from "@aura/base";
+import type { Clock, JobQueue, Scheduler, Timer } from "@aura/base";
 import { hasCode } from "@aura/base";
 import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import type { IoBudget } from "./io-budget.ts";
 import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import type { Journal } from "./journal.ts";
@@ -21,6 +22,7 @@ import type { OldLog } from "./replay.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed flush is tried again, ms. */
 const FLUSH_RETRY_MS = 1000;
@@ -34,6 +36,9 @@ export interface FlushParts {
   readonly planner: OutputPlanner;
   readonly snapshots: SnapshotList;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly debt: WriteDebt;
+  readonly io: IoBudget;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
@@ -49,6 +54,7 @@ export interface FlushParts {
 export class Flusher {
   readonly #parts: FlushParts;
   #running = false;
+  #startedMs = 0;
   #waiting: Timer | undefined;
   /** Counters for stats. */
   flushes = 0;
@@ -88,9 +94,11 @@ export class Flusher {
         entries: memtable.table.entryCount,
       }),
       snapshots: snapshots.seqs(),
+      io: this.#parts.io.flushShare(),
       syncTokens: logs.map((log) => log.writer.token),
     };
     this.#running = true;
+    this.#startedMs = this.#parts.clock.monotonicMs();
     memtable.flushing = true;
     events.announce("flushStarted");
     queue.submit(
@@ -103,7 +111,7 @@ export class Flusher {
   }
 
   #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
-    const { tree, memtables, events, reserve, onFlushed } = this.#parts;
+    const { tree, memtables, events, reserve, clock, debt, onFlushed } = this.#parts;
     this.#running = false;
     if (logs.some((log) => log.syncFailed)) {
       // Another sync of it failed meanwhile: that this one did not says nothing.
@@ -132,7 +140,10 @@ export class Flusher {
     this.flushes++;
     this.bytesWritten += output.bytesWritten + output.valuesPacked.storedBytes;
     this.packed = addPacked(this.packed, output.valuesPacked);
+    const ms = clock.monotonicMs() - this.#startedMs;
+    const memtableBytes = memtable.table.usedBytes;
     memtables.dropOldest(memtable);
+    debt.noteFlush(memtableBytes, output.bytesWritten, ms);
     reserve.fill();
     events.announce("flush", {
       tables: output.tables.length,
@@ -164,7 +175,7 @@ export class Flusher {
   #failed(memtable: MemtableEntry, error: Error): void {
     this.#running = false;
     memtable.flushing = false;
-    const { health, events, reserve, scheduler } = this.#parts;
+    const { health, events, reserve } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
@@ -173,8 +184,19 @@ export class Flusher {
     }
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
+    this.#retryLater(hasCode(error, "AURA_OUT_OF_SPACE"));
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler } = this.#parts;
     this.#waiting = scheduler.after(FLUSH_RETRY_MS, () => {
       this.#waiting = undefined;
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
+      if (isFull) events.announce("backgroundResumed", { activity: "flush" });
       this.start();
     });
   }

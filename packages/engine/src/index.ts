@@ -1,11 +1,13 @@
 /** AuraDB: an embedded, ordered key-value storage engine. */
 
 export { AuraError, type AuraErrorCode } from "@aura/base";
+export type { CompactionMode, TreeShape } from "@aura/compaction-rl";
 export { AuraDB } from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
 export type {
   KeyRangeOptions,
+  Priority,
   ReadOptions,
   WriteOptions,
   WriteStreamOptions,
@@ -13,10 +15,11 @@ export type {
 export type { ChangeFeed, ChangesOptions } from "./change-feed.ts";
 export type { Change, ChangeGroup } from "./change-group.ts";
 export type { Receipt } from "./commit.ts";
+export type { CompactionShape } from "./compaction-mode.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
-export type { BackgroundErrorEvent, DatabaseEvents } from "./events.ts";
+export type { BackgroundErrorEvent, DatabaseEvents, StallEvent } from "./events.ts";
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
 export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";

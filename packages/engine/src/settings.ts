@@ -51,6 +51,11 @@ export interface ResolvedSettings {
     readonly separationThreshold: number;
     /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxSegmentSize: number;
+    /**
+     * Files that the values of a group of 1 MiB and more are spread over, each written on its own, 1
+     * to 16; 1: they stand in one file with their group (docs/rfcs/0006-commit-path.md).
+     */
+    readonly writeQueues: number;
     /** How values are compressed when they are flushed or relocated, where that saves an eighth. */
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
@@ -109,7 +114,8 @@ export interface ResolvedSettings {
     readonly modelType: "piecewise-linear" | "none";
   };
   readonly compaction: {
-    readonly mode: "leveled";
+    /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
+    readonly mode: "leveled" | "tiered" | "lazy-leveled";
     /** Runs in level 0 that start a compaction, 1 to 64. */
     readonly l0Trigger: number;
     /** Size ratio of neighbouring levels, 2 to 100. */
@@ -118,6 +124,21 @@ export interface ResolvedSettings {
     readonly baseLevelSize: number;
     /** False: only `compact()` compacts. */
     readonly automatic: boolean;
+    /** Tables above the last level that are older go down, 0 (off) to 10^12 ms. */
+    readonly ttlMs: number;
+    /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
+    readonly periodicMs: number;
+  };
+  readonly admission: {
+    /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
+    readonly delay: boolean;
+  };
+  readonly io: {
+    /**
+     * Most bytes that background jobs write per second, 64 KiB to 1 TiB: flushes count and never
+     * wait. `"auto"`: what debt and the writes of late ask for (io-budget.ts).
+     */
+    readonly bytesPerSecond: number | "auto";
   };
   readonly cache: {
     /**
@@ -150,6 +171,12 @@ type Rule =
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
+  | {
+      readonly kind: "rate";
+      readonly min: number;
+      readonly max: number;
+      readonly initial: "auto";
+    }
   | { readonly kind: "codec"; readonly initial: CodecName };
 type Rules = { readonly [name: string]: Rule | Rules };
 
@@ -176,6 +203,7 @@ const RULES: Rules = {
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
     maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
+    writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },
@@ -197,12 +225,16 @@ const RULES: Rules = {
   },
   learnedIndex: { modelType: choice("piecewise-linear", "none") },
   compaction: {
-    mode: choice("leveled"),
+    mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
     fanout: { kind: "number", min: 2, max: 100, initial: 10 },
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
+    ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
+    periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
+  admission: { delay: { kind: "boolean", initial: true } },
+  io: { bytesPerSecond: { kind: "rate", min: 64 * KIB, max: 1024 * GIB, initial: "auto" } },
   cache: { capacity: bytes(64 * MIB, 0, 16 * GIB) },
 };
 
@@ -266,6 +298,12 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
       return value;
     case "per-level":
       return resolvePerLevel(rule, value, path);
+    case "rate":
+      if (value === "auto") return value;
+      if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
+        throw invalid(path, `"auto" or a number from ${rule.min} to ${rule.max}`, value);
+      }
+      return value;
     case "number":
       return resolveNumber(rule, value, path);
     default:

@@ -1,9 +1,13 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { TreeShape } from "@aura/compaction-rl";
+import type { DelayStats } from "./admission.ts";
+import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { type LevelStats, levelStats } from "./table-stats.ts";
 import { valueSpace } from "./value-gc.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
@@ -36,6 +40,10 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Mode in force; `custom` when levels were given. */
+    readonly mode: string;
+    /** What it means: runs per level from level 1 on, and the trigger of level 0. */
+    readonly shape: TreeShape;
     /** Merges under way. */
     readonly running: number;
     readonly merges: number;
@@ -44,7 +52,17 @@ export interface Stats {
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
   };
+  /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** What background jobs have read and written, by cause. */
+  readonly io: IoStats;
+  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  readonly admission: DelayStats & {
+    /** Writes of low priority that stood back so far, and bytes of those that do now. */
+    readonly heldWrites: number;
+    readonly heldBytes: number;
+    readonly debt: ReturnType<WriteDebt["stats"]>;
+  };
   readonly cache: {
     readonly capacity: number;
     /** Memory in use, of all databases that share the cache. */
@@ -60,6 +78,8 @@ export interface Stats {
     readonly valueHits: number;
     readonly valueMisses: number;
   };
+  /** Numbers of tables and segments in which merges have met damage, and that they leave alone. */
+  readonly damaged: { readonly tables: readonly number[]; readonly segments: readonly number[] };
   readonly openSnapshots: number;
   readonly openCursors: number;
   readonly changeFeeds: {
@@ -69,6 +89,10 @@ export interface Stats {
     /** Logs that exist only because a feed has not read them yet. */
     readonly pinnedFiles: number;
     readonly pinnedBytes: number;
+    /** The least that an open feed may hold of them; undefined without feeds. */
+    readonly pinBytesMax: number | undefined;
+    /** Feeds that lagged too far behind, and were ended. */
+    readonly gone: number;
   };
   /** What made the database read-only, if anything did. */
   readonly failure: string | undefined;
@@ -108,6 +132,8 @@ export function collectStats(parts: DatabaseParts): Stats {
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      mode: compactor.shape.name,
+      shape: compactor.shape,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
@@ -115,7 +141,14 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
     },
-    stalls: committer.stallCount,
+    stalls: committer.admission.stallCount,
+    io: parts.io.stats(),
+    admission: {
+      ...committer.admission.stats(),
+      heldWrites: parts.writes.heldCount,
+      heldBytes: parts.writes.heldBytes,
+      debt: parts.debt.stats(),
+    },
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
@@ -125,6 +158,10 @@ export function collectStats(parts: DatabaseParts): Stats {
       valueHits: hot.hits,
       valueMisses: hot.misses,
     },
+    damaged: {
+      tables: [...compactor.damage.tables],
+      segments: [...compactor.damage.segments],
+    },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
     changeFeeds: feedStats(parts),
@@ -132,12 +169,15 @@ export function collectStats(parts: DatabaseParts): Stats {
   };
 }
 
-function feedStats({ feeds, catalog }: DatabaseParts): Stats["changeFeeds"] {
+function feedStats({ feeds, feedsGone, catalog }: DatabaseParts): Stats["changeFeeds"] {
   const { files, bytes } = catalog.pinned();
   return {
     open: feeds.size,
     oldestSeq: feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.seq)),
     pinnedFiles: files,
     pinnedBytes: bytes,
+    pinBytesMax:
+      feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.pinBytesMax)),
+    gone: feedsGone,
   };
 }

@@ -53,7 +53,7 @@ export class TableStore implements CacheOwner {
   closedForMemory = 0;
   readonly #budget: MemoryBudget;
   readonly #options: TableStoreOptions;
-  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex({ errorBlocks: 1 })];
+  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex()];
   /** Both in the order of the next sweep. */
   readonly #open = new Map<number, OpenTable>();
   readonly #granted = new Map<number, OpenTable>();

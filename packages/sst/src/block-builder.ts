@@ -23,6 +23,7 @@ import {
   TRAILER_BYTES,
   type Uid,
 } from "@aura/base";
+import type { BlockCut } from "./block-cut.ts";
 import {
   BLOCK_ENTRIES_MAX,
   BLOCK_KEY_BYTES_MAX,
@@ -98,7 +99,7 @@ export class BlockBuilder {
         readonly lower: Uint8Array;
       }
     | undefined;
-  readonly #blockBytes: number;
+  readonly #cut: BlockCut;
   readonly #codec: Codec;
   readonly #packer: BlockPacker;
   readonly #uid: Uid;
@@ -108,15 +109,12 @@ export class BlockBuilder {
 
   /** `lent` is the builder's alone while it lives; a block that does not fit gets other memory. */
   constructor(
-    {
-      blockBytes,
-      codec,
-      dictionaryBytes,
-    }: Pick<TableSettings, "blockBytes" | "codec" | "dictionaryBytes">,
+    cut: BlockCut,
+    { codec, dictionaryBytes }: Pick<TableSettings, "codec" | "dictionaryBytes">,
     uid: Uid,
     lent: LentBytes | undefined,
   ) {
-    this.#blockBytes = blockBytes;
+    this.#cut = cut;
     this.#codec = codec;
     this.#packer = new BlockPacker(codec, dictionaryBytes);
     this.#uid = uid;
@@ -141,6 +139,12 @@ export class BlockBuilder {
     return this.#rowBytes + this.#keyBytes + this.count * 4;
   }
 
+  /** Raw bytes of the open block as they count against its size. */
+  get sizeBytes(): number {
+    const keyBytes = this.#keyBytes - this.count * this.#prefixBytes + this.#lower.length;
+    return this.#rowBytes + keyBytes + (this.count + 1) * 4 + HEAD_BYTES + BLOCK_TRAILER_BYTES;
+  }
+
   /** Sequence of the last entry of the open block. Precondition: it is not empty. */
   get lastSeq(): number {
     const { count } = this;
@@ -149,11 +153,18 @@ export class BlockBuilder {
 
   /**
    * Returns whether the open block has room for an entry whose key shares `common` bytes with the
-   * key before. An empty block has room for any entry.
+   * key before, and need not end before it. An empty block has room for any entry.
    */
-  hasRoom(keyBytes: number, valueBytes: number, common: number): boolean {
+  hasRoom(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    valueBytes: number,
+    common: number,
+  ): boolean {
     const count = this.count;
     if (count === 0) return true;
+    const keyBytes = keyEnd - keyStart;
     const prefixBytes = common < this.#prefixBytes ? common : this.#prefixBytes;
     const bytes =
       this.#rowBytes +
@@ -165,9 +176,10 @@ export class BlockBuilder {
       HEAD_BYTES +
       BLOCK_TRAILER_BYTES;
     return (
-      bytes <= this.#blockBytes &&
+      bytes <= this.#cut.room &&
       count < BLOCK_ENTRIES_MAX &&
-      this.#keyBytes + keyBytes <= BLOCK_KEY_BYTES_MAX
+      this.#keyBytes + keyBytes <= BLOCK_KEY_BYTES_MAX &&
+      (bytes < this.#cut.from || !this.#cut.isPast(key, keyStart, keyEnd, prefixBytes))
     );
   }
 
@@ -211,7 +223,10 @@ export class BlockBuilder {
   addPlan(plan: ScanPlan): boolean {
     const { keys } = this;
     const { scans, inputs, froms, tos } = plan;
-    const room = this.#blockBytes - this.#lower.length - HEAD_BYTES - BLOCK_TRAILER_BYTES - 8;
+    const cut = this.#cut;
+    const overhead = this.#lower.length + HEAD_BYTES + BLOCK_TRAILER_BYTES + 8;
+    const room = cut.room - overhead;
+    const cutFrom = cut.from - overhead;
     let count = this.count;
     let keyEnd = count === 0 ? 0 : this.#keyBytes;
     let rowEnd = this.#rowBytes;
@@ -245,6 +260,7 @@ export class BlockBuilder {
           while (common < limit && keys[common] === keys[keyStart + common]) common++;
           const blockBytes = rowStop + end + count * (4 - common);
           if (blockBytes > room || count === BLOCK_ENTRIES_MAX) break;
+          if (blockBytes >= cutFrom && cut.isPast(keys, keyStart, end, common)) break;
           prefixBytes = common;
         }
         if (count === this.#keyEnds.length) this.#growEnds();

@@ -38,13 +38,15 @@ export class BlockStore {
     this.#locator = locator;
     this.#otherBytes = otherBytes;
     this.cache = cache;
-    this.space = cache.openSpace(counts);
+    this.space = cache.openSpace(counts, file.blockCount);
     this.#pin(this.residentBytes);
   }
 
-  /** Memory that the table holds beside its blocks: filter, dictionary, block index, block offsets. */
+  /** Memory that the table holds beside its blocks: filter, dictionary, block index, offsets, places. */
   get residentBytes(): number {
-    return this.#locator.residentBytes + this.file.offsets.byteLength + this.#otherBytes;
+    const { places } = this.space;
+    const maps = this.file.offsets.byteLength + places.byteLength;
+    return this.#locator.residentBytes + maps + this.#otherBytes;
   }
 
   /**
@@ -53,8 +55,8 @@ export class BlockStore {
    */
   readSync(block: number, target: RawBlock): void {
     const { file, cache } = this;
-    const offset = file.offsets[block]!;
-    const length = file.offsets[block + 1]! - offset;
+    const offset = file.offsets.at(block);
+    const length = file.offsets.at(block + 1) - offset;
     let bytes: Uint8Array;
     if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
     else {
@@ -110,8 +112,8 @@ export class BlockStore {
       return;
     }
     if (cache.has(space, block)) return;
-    const offset = file.offsets[block]!;
-    const stored = new Uint8Array(file.offsets[block + 1]! - offset);
+    const offset = file.offsets.at(block);
+    const stored = new Uint8Array(file.offsets.at(block + 1) - offset);
     await file.read(offset, stored);
     const raw: RawBlock = { bytes: stored, start: 0, end: 0 };
     file.openBlock(block, stored, 0, stored.length, raw);

@@ -20,7 +20,8 @@ import {
 } from "@aura/base";
 import { RAW_LENGTH_BYTES } from "./block-builder.ts";
 import { BlockState, checkBlock } from "./block-check.ts";
-import { type BlockOffsets, decodeBlockMap } from "./block-map.ts";
+import { decodeBlockMap } from "./block-map.ts";
+import type { BlockOffsets } from "./block-offsets.ts";
 import { DICTIONARY_BYTES_MIN, DICTIONARY_FLAG } from "./block-packer.ts";
 import {
   BLOCK_TRAILER_BYTES,
@@ -140,7 +141,7 @@ export class TableFile {
    * Throws AURA_CORRUPTION or AURA_UNSUPPORTED.
    */
   openBlock(block: number, bytes: Uint8Array, start: number, end: number, target: RawBlock): void {
-    const offset = this.offsets[block]!;
+    const offset = this.offsets.at(block);
     checkBlockTrailer(bytes, start, end, this.#uid, offset, this.path);
     const codec = bytes[end - BLOCK_TRAILER_BYTES]!;
     target.bytes = bytes;

@@ -74,8 +74,8 @@ class TableWalk {
     const { blockCount, offsets } = this.#file;
     for (let block = 0; block < blockCount; block++) {
       this.#block = block;
-      const stored = new Uint8Array(offsets[block + 1]! - offsets[block]!);
-      this.#file.readSync(offsets[block]!, stored);
+      const stored = new Uint8Array(offsets.at(block + 1) - offsets.at(block));
+      this.#file.readSync(offsets.at(block), stored);
       this.#file.openBlock(block, stored, 0, stored.length, this.#raw);
       this.#reader.open(this.#raw.bytes, this.#raw.start, this.#raw.end);
       this.#walkBlock();
@@ -206,6 +206,6 @@ class TableWalk {
   }
 
   #error(what: string): AuraError {
-    return corruption(this.#file.path, this.#file.offsets[this.#block]!, what);
+    return corruption(this.#file.path, this.#file.offsets.at(this.#block), what);
   }
 }

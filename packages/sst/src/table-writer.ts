@@ -21,6 +21,7 @@ import {
   type Uid,
 } from "@aura/base";
 import { BlockBuilder, type BlockTally } from "./block-builder.ts";
+import { BlockCut } from "./block-cut.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
 import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
@@ -109,6 +110,7 @@ export class TableWriter {
   readonly #writeBytes: number;
   readonly #separators: BlockIndexBuilder = separatorIndex.builder();
   readonly #models: { readonly name: string; readonly builder: BlockIndexBuilder }[];
+  readonly #cut: BlockCut;
   readonly #references = new Map<number, { count: number; bytes: number }>();
   /** File bytes written; the builder's sealed blocks follow. */
   #written = FILE_HEADER_BYTES;
@@ -156,7 +158,6 @@ export class TableWriter {
     this.#options = options;
     this.#settings = settings;
     const { buffer } = options;
-    this.#blocks = new BlockBuilder(settings, options.uid, buffer);
     this.#writeBytes =
       buffer === undefined
         ? WRITE_BYTES
@@ -180,6 +181,8 @@ export class TableWriter {
       name: format.name,
       builder: format.builder(),
     }));
+    this.#cut = new BlockCut(blockBytes, this.#models[0]?.builder.cutter);
+    this.#blocks = new BlockBuilder(this.#cut, settings, options.uid, buffer);
   }
 
   get entryCount(): number {
@@ -242,8 +245,8 @@ export class TableWriter {
         : common === previousLength ||
           (common < keyLength && previous[previousStart + common]! < key[keyStart + common]!);
       assert(ascends, "entries in internal order");
-      if (!blocks.hasRoom(keyLength, valueLength, common)) {
-        this.#sealBlock(key, keyStart, sameKey, common);
+      if (!blocks.hasRoom(key, keyStart, keyEnd, valueLength, common)) {
+        this.#sealBlock(key, keyStart, keyEnd, sameKey, common);
       }
     }
     blocks.add(key, keyStart, keyEnd, common, seq, tag, value, valueStart, valueEnd);
@@ -272,7 +275,7 @@ export class TableWriter {
       if (isTaken && this.estimatedBytes >= bytesMax) break;
       const key = this.#nextKey(plan);
       const common = this.#commonWithLast(key);
-      this.#sealBlock(key, 0, false, common);
+      this.#sealBlock(key, 0, key.length, false, common);
     }
     // For `add`, which compares with the entry before.
     this.#lastSeq = blocks.lastSeq;
@@ -287,7 +290,8 @@ export class TableWriter {
     const blocks = this.#blocks;
     const scan = plan.scans[plan.inputs[0]!]!;
     const { reader, rawBytes } = scan;
-    const isSized = rawBytes * 2 >= blockBytes && (rawBytes <= blockBytes || scan.count === 1);
+    const isSized =
+      rawBytes * 2 >= blockBytes && (rawBytes <= this.#cut.bytesMax || scan.count === 1);
     if (plan.entry !== 0 || this.#entryCount === 0 || scan.codec !== codec || !isSized)
       return false;
     this.#blocksInRow++;
@@ -313,6 +317,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
+    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
@@ -453,17 +458,26 @@ export class TableWriter {
   }
 
   /** Ends the open block: the entry of `key` opens the next one. */
-  #sealBlock(key: Uint8Array, keyStart: number, sameKey: boolean, common: number): void {
-    if (!sameKey) {
-      const separator = copyOf(key, keyStart, keyStart + common + 1);
-      this.#endBlock(separator, false, false);
-      this.#lower = separator;
-      return;
+  #sealBlock(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    sameKey: boolean,
+    common: number,
+  ): void {
+    const { keys, lastKeyStart, lastKeyEnd, sizeBytes } = this.#blocks;
+    let bound: Uint8Array;
+    if (sameKey) {
+      this.#endBlock(NO_BYTES, true, false);
+      bound = new Uint8Array(common + 1);
+      copyBytes(bound, 0, key, keyStart, keyStart + common);
+    } else {
+      const cut = this.#cut;
+      bound = cut.boundBetween(keys, lastKeyStart, lastKeyEnd, key, keyStart, keyEnd, common);
+      this.#endBlock(bound, false, false);
     }
-    this.#endBlock(NO_BYTES, true, false);
-    const bound = new Uint8Array(common + 1);
-    copyBytes(bound, 0, key, keyStart, keyStart + common);
     this.#lower = bound;
+    this.#cut.next(bound, sizeBytes, key, keyStart, keyEnd);
   }
 
   #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {

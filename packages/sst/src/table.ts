@@ -292,7 +292,7 @@ export class Table {
   }
 
   #contradiction(block: number): AuraError {
-    const offset = this.#file.offsets[block]!;
+    const offset = this.#file.offsets.at(block);
     return corruption(this.path, offset, "bounds of a data block contradict the block index");
   }
 }

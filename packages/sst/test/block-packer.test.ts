@@ -78,7 +78,10 @@ describe.skipIf(!canCompress(Codec.zstd))("a dictionary", () => {
       return { fileBytes, residentBytes };
     });
     expect(sizes[1]!.fileBytes).toBeLessThan(sizes[0]!.fileBytes * 0.92);
-    expect(sizes[1]!.residentBytes).toBe(sizes[0]!.residentBytes + 1024);
+    // Lengths of blocks pack a little better or worse.
+    const more = sizes[1]!.residentBytes - sizes[0]!.residentBytes;
+    expect(more).toBeGreaterThan(1024 * 0.8);
+    expect(more).toBeLessThan(1024 * 1.2);
   });
 });
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { BlockState, checkBlock } from "../src/block-check.ts";
 import { decodeBlockMap, encodeBlockMap } from "../src/block-map.ts";
+import { BlockOffsets } from "../src/block-offsets.ts";
 import { Bloom, buildBloom } from "../src/bloom.ts";
 import { FilterKind } from "../src/filter-kind.ts";
 import { decodeFooter, encodeFooter, FOOTER_BYTES, type Footer } from "../src/format.ts";
@@ -151,6 +152,25 @@ describe("ribbon filter", () => {
 });
 
 describe("block map", () => {
+  test("holds blocks of about the same length in two bytes each", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 2800, max: 5200 }), { minLength: 1, maxLength: 3000 }),
+        (lengths) => {
+          const offsets = Float64Array.from([64, ...lengths]);
+          for (let i = 1; i < offsets.length; i++) offsets[i]! += offsets[i - 1]!;
+          const packed = new BlockOffsets(offsets);
+          expect(offsets.every((offset, i) => packed.at(i) === offset)).toBe(true);
+          expect(packed.byteLength).toBeLessThan(offsets.length * 2 + 64);
+        },
+      ),
+      { numRuns: 30 },
+    );
+    const even = new BlockOffsets(Float64Array.from({ length: 1000 }, (_, i) => 64 + i * 4021));
+    expect(even.byteLength).toBeLessThan(200);
+    expect(even.at(999)).toBe(64 + 999 * 4021);
+  });
+
   test("gives back the offsets", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 6, max: 2 ** 31 }), { minLength: 1 }), (lengths) => {
@@ -159,10 +179,10 @@ describe("block map", () => {
         const offsets = decodeBlockMap(bytes, lengths.length, end, FILE, 0);
         let at = 64;
         for (const [i, length] of lengths.entries()) {
-          expect(offsets[i]).toBe(at);
+          expect(offsets.at(i)).toBe(at);
           at += length;
         }
-        expect(offsets[lengths.length]).toBe(at);
+        expect(offsets.at(lengths.length)).toBe(at);
       }),
     );
   });

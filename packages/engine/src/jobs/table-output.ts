@@ -206,7 +206,7 @@ export class TableOutput {
         bloomBitsPerKey: settings.bloomBitsPerKey,
         prefixBytes: settings.prefixBytes ?? 0,
         hashSeed: settings.hashSeed,
-        index: settings.learnedIndex ? [learnedIndex({ errorBlocks: 1 })] : [],
+        index: settings.learnedIndex ? [learnedIndex()] : [],
       },
     });
     this.#lastKeyBytes = -1;

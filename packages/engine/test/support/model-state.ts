@@ -64,7 +64,12 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
       bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
       compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
     },
-    compaction: { l0Trigger: 1 + random.below(3), baseLevelSize: 65536, fanout: 2 },
+    compaction: {
+      mode: (["leveled", "tiered", "lazy-leveled"] as const)[random.below(3)]!,
+      l0Trigger: 1 + random.below(3),
+      baseLevelSize: 65536,
+      fanout: 2 + random.below(3),
+    },
     cache: { capacity: random.below(2) === 0 ? 0 : 131072 },
     learnedIndex: { modelType: random.below(3) === 0 ? "none" : "piecewise-linear" },
   };
