@@ -19,6 +19,7 @@ import { EntryBatch } from "./entry-batch.ts";
 import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
 import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
+import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
@@ -456,7 +457,8 @@ function addRuns(
       const old = within.every((table) => table.smallestSeq <= seq)
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
-      if (old.length > 0) children.push(new RunCursor(old, open, false, release));
+      const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
+      if (likely.length > 0) children.push(new RunCursor(likely, open, false, release));
     }
   }
 }

@@ -50,11 +50,12 @@ export class GroupQueue {
 
   /**
    * Returns the group that a write goes into, which takes `memtableBytes`; marked, so that `takeBack`
-   * can take out what was added of the write.
+   * can take out what was added of the write. `alone`: nothing else may be in it.
    */
-  open(memtableBytes: number, signal: AbortSignal | undefined): PendingGroup {
+  open(memtableBytes: number, signal: AbortSignal | undefined, alone = false): PendingGroup {
     const last = this.#groups.at(-1);
     if (
+      !alone &&
       signal === undefined &&
       last !== undefined &&
       !last.closed &&
@@ -69,6 +70,7 @@ export class GroupQueue {
     pending.group.begin();
     pending.group.mark();
     this.#groups.push(pending);
+    if (alone) pending.closed = true;
     if (signal !== undefined) {
       // A group of its own, so that it can be taken out.
       pending.closed = true;

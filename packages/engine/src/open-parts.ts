@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { leveledPolicy } from "@aura/compaction-rl";
+import { flexiblePolicy } from "@aura/compaction-rl";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
@@ -15,6 +15,7 @@ import { DatabaseEmitter } from "./events.ts";
 import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
@@ -26,10 +27,12 @@ import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
+import { Resumer } from "./resume.ts";
 import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
@@ -64,16 +67,20 @@ export interface DatabaseParts {
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
+  readonly io: IoBudget;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
+  readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
+  feedsGone: number;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
+  readonly resumer: Resumer;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
@@ -89,6 +96,9 @@ const UNFLUSHED_VALUE_SHARE = 0.03;
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
+/** Bounds of the interval at which the age of tables is looked at, ms. */
+const AGE_CHECK_MS_MIN = 50;
+const AGE_CHECK_MS_MAX = 3_600_000;
 
 /** Opens or creates the database in `path`. */
 export async function openParts(
@@ -186,6 +196,7 @@ function assemble(
     identity,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
     cacheBytes: settings.cache.capacity,
+    sharedCache: settings.cache.shared,
   });
   const values = new ValueStore({
     fs,
@@ -208,6 +219,7 @@ function assemble(
           settings.valueLog.maxSegmentSize,
           Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
         ),
+      writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
@@ -241,6 +253,7 @@ function assemble(
       fs,
       directory,
       random: runtime.random,
+      clock: runtime.clock,
       identity,
       queue,
       versions,
@@ -269,17 +282,26 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
-    numbers.take(count),
+  const planner = new OutputPlanner(
+    directory,
+    identity,
+    settings,
+    runtime.random,
+    (count) => numbers.take(count),
+    () => versions.current,
   );
-  const debt = new WriteDebt({
+  const io = new IoBudget(settings.io.bytesPerSecond);
+  const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
     memtableBytes: settings.memtable.maxSize,
     memtableCountMax: settings.memtable.maxCount,
-    l0Trigger: settings.compaction.l0Trigger,
+    get l0Trigger() {
+      return compactor.shape.l0Trigger;
+    },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -289,7 +311,10 @@ function assemble(
     planner,
     policy:
       world.policy ??
-      leveledPolicy({
+      flexiblePolicy({
+        mode: settings.compaction.mode,
+        ttlMs: settings.compaction.ttlMs,
+        periodicMs: settings.compaction.periodicMs,
         fanout: settings.compaction.fanout,
         l0Trigger: settings.compaction.l0Trigger,
         baseLevelBytes: settings.compaction.baseLevelSize,
@@ -299,14 +324,17 @@ function assemble(
       }),
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
     health,
     events,
     reserve,
     flushBytes: settings.memtable.maxSize,
-    l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
+    l0Urgent: L0_URGENT,
+    ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     debt,
+    io,
     onEnded: () => committer.admission.noteProgress(),
   });
   const flusher = new Flusher({
@@ -319,6 +347,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    io,
     health,
     events,
     reserve,
@@ -359,7 +388,14 @@ function assemble(
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
-  health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  health.onFailure(() => {
+    resumer.noteFailure(health.failure!);
+    runtime.scheduler.afterThis(() => committer.drain());
+  });
+  const inline = world.executor.kind === "inline";
+  const { scheduler } = runtime;
+  const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
+  const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
@@ -386,6 +422,7 @@ function assemble(
     compactor,
     reserve,
     debt,
+    io,
     writes: new PriorityWrites({
       committer,
       debt,
@@ -395,15 +432,29 @@ function assemble(
     }),
     oldLogs,
     catalog,
+    streamed: {
+      journal,
+      removeFile: (file) => tree.removeFiles([file]),
+      syncBytes: settings.wal.backgroundSyncBytes,
+    },
     feeds: new Set(),
+    feedsGone: 0,
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
-    inline: world.executor.kind === "inline",
+    inline,
+    resumer,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };
+}
+
+/** Returns how often the age of tables is looked at, ms; 0: never. */
+function ageCheckMs({ compaction }: ResolvedSettings): number {
+  const limits = [compaction.ttlMs, compaction.periodicMs].filter((ms) => ms > 0);
+  if (limits.length === 0) return 0;
+  return Math.min(AGE_CHECK_MS_MAX, Math.max(AGE_CHECK_MS_MIN, Math.min(...limits) / 4));
 }
 
 /** The one counter that all file numbers come from. */

@@ -6,6 +6,8 @@ import type { MergeOutput } from "./jobs/merge.ts";
 import type { TableOutputSettings } from "./jobs/table-output.ts";
 import type { Identity } from "./manifest.ts";
 import type { ResolvedSettings } from "./settings.ts";
+import { type OutputTarget, planTable } from "./table-plan.ts";
+import type { Version } from "./version.ts";
 
 /** Numbers beyond the expected count, for uneven splits and a segment. */
 const SPARE_NUMBERS = 8;
@@ -21,6 +23,7 @@ export class OutputPlanner {
   readonly #settings: ResolvedSettings;
   readonly #random: Random;
   readonly #takeNumbers: (count: number) => number;
+  readonly #version: () => Version;
 
   constructor(
     directory: string,
@@ -28,12 +31,14 @@ export class OutputPlanner {
     settings: ResolvedSettings,
     random: Random,
     takeNumbers: (count: number) => number,
+    version: () => Version,
   ) {
     this.#directory = directory;
     this.#identity = identity;
     this.#settings = settings;
     this.#random = random;
     this.#takeNumbers = takeNumbers;
+    this.#version = version;
   }
 
   /** Target size of a table where nobody asks for another. */
@@ -65,18 +70,22 @@ export class OutputPlanner {
     return Math.max(this.#settings.memtable.maxSize / PARTS_PER_MEMTABLE, PART_BYTES_MIN);
   }
 
-  /** Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. */
-  plan(inputBytes: number, tableBytesMax: number): TableOutputSettings {
+  /**
+   * Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. Without
+   * a target, filters have the average bits per key.
+   */
+  plan(inputBytes: number, tableBytesMax: number, target?: OutputTarget): TableOutputSettings {
     const { table, learnedIndex, valueLog } = this.#settings;
     const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS;
     return {
+      ...planTable(this.#settings, this.#version(), target),
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
-      blockBytes: table.blockSize,
       codec: Codec[table.compression],
+      dictionaryBytes: table.dictionaryBytes,
+      isParanoid: table.paranoid,
       valueCodec: Codec[valueLog.compression],
-      bloomBitsPerKey: table.bloomBitsPerKey,
       learnedIndex: learnedIndex.modelType !== "none",
       tableBytesMax,
       firstNumber: this.#takeNumbers(numberCount),

@@ -10,7 +10,6 @@ import {
   type Codec,
   Codec as Codecs,
   compareBytes,
-  compress,
   decompress,
   getU32,
   getU56,
@@ -31,13 +30,16 @@ import {
   BlockFlag,
   HEAD_BYTES,
   Head,
+  isEven,
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
+import { BlockPacker } from "./block-packer.ts";
 import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
 import type { ScanPlan } from "./scan-plan.ts";
 import type { LentBytes, TableScan } from "./table-scan.ts";
+import type { TableSettings } from "./table-writer.ts";
 
 /** Compressed bytes are kept when they are at most this share of the raw ones. */
 const COMPRESSED_SHARE_MAX = 0.875;
@@ -55,9 +57,13 @@ export interface BlockTally {
   deleteCount: number;
   keyBytes: number;
   valueBytes: number;
-  /** Hashes of the user keys, with room for those of one more block; undefined: none are wanted. */
+  /**
+   * Hashes of the user keys, and of their first `prefixBytes` bytes where that is not 0, with room
+   * for those of one more block; undefined: none are wanted.
+   */
   hashes: Uint32Array | undefined;
   hashCount: number;
+  readonly prefixBytes: number;
   readonly hashSeed: number;
 }
 
@@ -95,20 +101,32 @@ export class BlockBuilder {
     | undefined;
   readonly #cut: BlockCut;
   readonly #codec: Codec;
+  readonly #packer: BlockPacker;
   readonly #uid: Uid;
   readonly #lent: LentBytes | undefined;
   /** Where the buffer ends in `bytes`. */
   #bytesEnd: number;
 
   /** `lent` is the builder's alone while it lives; a block that does not fit gets other memory. */
-  constructor(cut: BlockCut, codec: Codec, uid: Uid, lent?: LentBytes) {
+  constructor(
+    cut: BlockCut,
+    { codec, dictionaryBytes }: Pick<TableSettings, "codec" | "dictionaryBytes">,
+    uid: Uid,
+    lent: LentBytes | undefined,
+  ) {
     this.#cut = cut;
     this.#codec = codec;
+    this.#packer = new BlockPacker(codec, dictionaryBytes);
     this.#uid = uid;
     this.#lent = lent;
     this.bytes = lent?.bytes ?? new Uint8Array(OWN_BYTES);
     this.sealedStart = this.sealedEnd = lent?.start ?? 0;
     this.#bytesEnd = lent?.end ?? OWN_BYTES;
+  }
+
+  /** What sealed blocks were compressed with; empty without a dictionary. */
+  get dictionary(): Uint8Array {
+    return this.#packer.dictionary;
   }
 
   /** Bytes of the sealed blocks. */
@@ -290,13 +308,13 @@ export class BlockBuilder {
     let end = raw;
     let codec: number = Codecs.none;
     if (this.#codec !== Codecs.none) {
-      const packed = compress(this.#codec, this.bytes.subarray(start, raw));
+      const packed = this.#packer.pack(this.bytes.subarray(start, raw));
       const limit = (raw - start) * COMPRESSED_SHARE_MAX - RAW_LENGTH_BYTES;
       if (packed !== undefined && packed.length <= limit) {
         putU32(this.bytes, start, raw - start);
         this.bytes.set(packed, start + RAW_LENGTH_BYTES);
         end = start + RAW_LENGTH_BYTES + packed.length;
-        codec = this.#codec;
+        codec = this.#packer.codec;
       }
     }
     this.sealedEnd = putBlockTrailer(this.bytes, start, end, codec, this.#uid, offset);
@@ -393,7 +411,7 @@ export class BlockBuilder {
     const { keys, count } = this;
     const keyEnds = this.#keyEnds;
     const rowEnds = this.#rowEnds;
-    const { hashes, hashSeed } = tally;
+    const { hashes, hashSeed, prefixBytes } = tally;
     const from = this.#prefixBytes;
     let { hashCount, smallestSeq, largestSeq, deleteCount } = tally;
     let previousSeq = 0;
@@ -408,6 +426,7 @@ export class BlockBuilder {
       if (bytes[row + 7] === Kind.delete) deleteCount++;
       row = rowBase + rowEnds[i]!;
       let isNewKey = i > 0 || !this.#continued;
+      let common = 0;
       if (i > 0) {
         // In front of `from` all are the same.
         const length = keyEnd - keyStart;
@@ -415,6 +434,7 @@ export class BlockBuilder {
         const limit = length < previousLength ? length : previousLength;
         let at = from;
         while (at < limit && keys[previousStart + at] === keys[keyStart + at]) at++;
+        common = at;
         if (at === limit) {
           isNewKey = length > previousLength;
           assert(isNewKey || (length === previousLength && seq < previousSeq), IN_ORDER);
@@ -422,6 +442,10 @@ export class BlockBuilder {
       }
       if (isNewKey && hashes !== undefined) {
         hashes[hashCount++] = hashKey(keys, keyStart, keyEnd, hashSeed);
+        // `common` is what a key shares with the one before, which has put their prefix in.
+        if (prefixBytes > common && keyEnd - keyStart >= prefixBytes) {
+          hashes[hashCount++] = hashKey(keys, keyStart, keyStart + prefixBytes, hashSeed);
+        }
       }
       previousSeq = seq;
       previousStart = keyStart;
@@ -573,15 +597,4 @@ export class BlockBuilder {
     rowEnds.set(this.#rowEnds);
     this.#rowEnds = rowEnds;
   }
-}
-
-/** Returns whether the distances between the ends, from 0 on, are all the same. */
-function isEven(ends: Uint16Array | Uint32Array, count: number): boolean {
-  const width = ends[0]!;
-  let end = width;
-  for (let i = 1; i < count; i++) {
-    end += width;
-    if (ends[i] !== end) return false;
-  }
-  return true;
 }

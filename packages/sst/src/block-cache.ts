@@ -7,15 +7,25 @@
  * blocks that were asked for since they came are copied on to the main queue, the rest go. A scan
  * passes through the small queue and leaves the main one alone.
  *
- * Everything counts against the capacity: slabs with their headers and gaps, the location table and
- * the ghost table. Space ids are never reused: a hit on a table that is gone cannot happen.
+ * Everything counts against the capacity: slabs with their headers and gaps, the location table, the
+ * ghost table, and what others pin (`pin`: filters and indexes of open tables): pinned bytes take the
+ * place of slabs. When more is pinned than the capacity, no block is cached; who pins keeps that from
+ * happening. Space ids are never reused: a hit on a table that is gone cannot happen.
  */
 import { assert } from "@aura/base";
 import { HeldBlocks } from "./held-blocks.ts";
 import { LocationTable } from "./location-table.ts";
 
+/** How often a block was asked for with `find`, and was here or not. */
+export interface CacheCounts {
+  hits: number;
+  misses: number;
+}
+
 /** A table's part of the cache. Made by `BlockCache.openSpace`. */
 export interface CacheSpace {
+  /** Counted on by the cache. */
+  readonly counts: CacheCounts;
   /** Never reused; 0 once the space is closed, which no block has. */
   id: number;
   /** Bytes of this space in slabs. Kept by the cache. */
@@ -29,8 +39,10 @@ export interface BlockCacheStats {
   readonly insertions: number;
   /** Blocks dropped to make room. */
   readonly evictions: number;
-  /** Memory in use, at most `capacityBytes`. */
+  /** Memory in use, at most `capacityBytes` if not more is pinned. */
   readonly usedBytes: number;
+  /** Of it, what is pinned. */
+  readonly pinnedBytes: number;
 }
 
 /** Words of the header in front of each block: space id, block number, length, uses. */
@@ -49,6 +61,8 @@ const CAPACITY_BYTES_MIN = 128 * 1024;
 const SLAB_BYTES_MIN = 8 * 1024;
 const SLAB_BYTES_MAX = 512 * 1024;
 const SLABS_WANTED = 32;
+/** Fewer are none: two queues, a reserve, and one to fill. */
+const SLABS_MIN = 4;
 /** One slot of the location table per this many bytes of capacity: 0.8 % of it. */
 const BYTES_PER_SLOT = 1024;
 const BYTES_PER_GHOST = 4096;
@@ -64,6 +78,8 @@ interface Slab {
   /** Where the next block goes. */
   end: number;
 }
+
+const NO_SLAB: Slab = { bytes: new Uint8Array(0), words: new Int32Array(0), end: 0 };
 
 /** Bytes-bounded, scan-resistant cache of blocks. */
 export class BlockCache {
@@ -82,8 +98,12 @@ export class BlockCache {
   readonly #slabBytes: number;
   /** Location >>> this is the slab's number. */
   readonly #slabShift: number;
-  readonly #slabsMax: number;
+  /** Slabs that the capacity has room for beside what is pinned. */
+  #slabsMax = 0;
+  /** By number; a number whose slab was given back is among `#gaps`, and is nowhere else. */
   readonly #slabs: Slab[] = [];
+  readonly #gaps: number[] = [];
+  #pinnedBytes = 0;
   readonly #free: number[] = [];
   /** An empty slab for the survivors of an emptied one; -1 while memory is not used up. */
   #reserve = -1;
@@ -111,13 +131,53 @@ export class BlockCache {
       enabled ? powerBelow(this.capacityBytes / BYTES_PER_SLOT) : 1,
     );
     this.#ghosts = new Int32Array(enabled ? powerBelow(this.capacityBytes / BYTES_PER_GHOST) : 1);
-    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
-    this.#slabsMax = enabled ? Math.floor((this.capacityBytes - books) / slabBytes) : 0;
+    this.#fitSlabs();
+  }
+
+  /** Bytes that are pinned, of all who pin. */
+  get pinnedBytes(): number {
+    return this.#pinnedBytes;
+  }
+
+  /**
+   * Counts memory that others hold against the capacity, or, below 0, no longer. Blocks make room
+   * for it at once.
+   */
+  pin(bytes: number): void {
+    this.#pinnedBytes += bytes;
+    this.#fitSlabs();
+  }
+
+  /** Makes room for what is pinned: slabs beyond their number are emptied and given back. */
+  #fitSlabs(): void {
+    if (this.capacityBytes < CAPACITY_BYTES_MIN) return;
+    const room = this.capacityBytes - this.#bookBytes - this.#pinnedBytes;
+    const count = Math.max(Math.floor(room / this.#slabBytes), 0);
+    this.#slabsMax = count >= SLABS_MIN ? count : 0;
+    while (this.#slabs.length - this.#gaps.length > this.#slabsMax) {
+      let index = this.#free.pop();
+      if (index === undefined && this.#small.length + this.#main.length > 0) {
+        this.#emptyOldest(false);
+        index = this.#free.pop();
+      }
+      if (index === undefined) {
+        index = this.#reserve;
+        this.#reserve = -1;
+      }
+      assert(index >= 0, "a slab to give back");
+      this.#slabs[index] = NO_SLAB;
+      this.#gaps.push(index);
+    }
+  }
+
+  /** Location table and ghosts. */
+  get #bookBytes(): number {
+    return this.#locations.pairs.byteLength + this.#ghosts.byteLength;
   }
 
   /** Opens a part of the cache for one table. Close it with `evictTable`. */
-  openSpace(): CacheSpace {
-    const space = { id: ++this.#lastSpaceId, cachedBytes: 0 };
+  openSpace(counts: CacheCounts = { hits: 0, misses: 0 }): CacheSpace {
+    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0 };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -154,20 +214,23 @@ export class BlockCache {
           this.start = at + HEAD_BYTES;
           this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
           this.#hits++;
+          space.counts.hits++;
           return true;
         }
       }
       slot = (slot + 1) & mask;
     }
-    return this.#findHeld(id, block);
+    return this.#findHeld(space, block);
   }
 
-  #findHeld(id: number, block: number): boolean {
-    const held = this.#held.count === 0 ? undefined : this.#held.take(id, block);
+  #findHeld(space: CacheSpace, block: number): boolean {
+    const held = this.#held.count === 0 ? undefined : this.#held.take(space.id, block);
     if (held === undefined) {
       this.#misses++;
+      space.counts.misses++;
       return false;
     }
+    space.counts.hits++;
     this.bytes = held;
     this.start = 0;
     this.end = held.length;
@@ -189,7 +252,7 @@ export class BlockCache {
 
   /** Returns whether `insert` can take a block of this length. */
   fits(length: number): boolean {
-    return this.#slabsMax > 3 && SLAB_START + HEAD_BYTES + length + 7 <= this.#slabBytes;
+    return this.#slabsMax > 0 && SLAB_START + HEAD_BYTES + length + 7 <= this.#slabBytes;
   }
 
   /** Copies the block source[start, end) into the cache, unless it is there or does not fit. */
@@ -221,14 +284,15 @@ export class BlockCache {
   }
 
   stats(): BlockCacheStats {
-    const enabled = this.#slabsMax > 0;
-    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
+    const enabled = this.capacityBytes >= CAPACITY_BYTES_MIN;
+    const slabCount = this.#slabs.length - this.#gaps.length;
     return {
       hits: this.#hits,
       misses: this.#misses,
       insertions: this.#insertions,
       evictions: this.#evictions,
-      usedBytes: enabled ? this.#slabs.length * this.#slabBytes + books : 0,
+      usedBytes: this.#pinnedBytes + (enabled ? slabCount * this.#slabBytes + this.#bookBytes : 0),
+      pinnedBytes: this.#pinnedBytes,
     };
   }
 
@@ -268,8 +332,15 @@ export class BlockCache {
   /** Returns an empty slab that is in no queue. */
   #takeSlab(): number {
     for (let step = 0; this.#free.length === 0; step++) {
-      if (this.#slabs.length < this.#slabsMax - 1) return this.#newSlab();
-      if (this.#reserve === -1) this.#reserve = this.#newSlab();
+      const slabCount = this.#slabs.length - this.#gaps.length;
+      if (slabCount < this.#slabsMax - 1) return this.#newSlab();
+      if (this.#reserve === -1) {
+        if (slabCount < this.#slabsMax) this.#reserve = this.#newSlab();
+        else {
+          this.#emptyOldest(false);
+          this.#reserve = this.#free.pop()!;
+        }
+      }
       this.#emptyOldest(step < EMPTYING_STEPS_MAX);
     }
     return this.#free.pop()!;
@@ -278,12 +349,16 @@ export class BlockCache {
   #newSlab(): number {
     const buffer = new ArrayBuffer(this.#slabBytes);
     const slab = { bytes: new Uint8Array(buffer), words: new Int32Array(buffer), end: SLAB_START };
-    return this.#slabs.push(slab) - 1;
+    const gap = this.#gaps.pop();
+    if (gap === undefined) return this.#slabs.push(slab) - 1;
+    this.#slabs[gap] = slab;
+    return gap;
   }
 
   /** Empties the oldest slab of one queue. `survival`: blocks in use move on to the main queue. */
   #emptyOldest(survival: boolean): void {
-    const smallMax = Math.max(1, Math.floor(this.#slabs.length * SMALL_SHARE));
+    const slabCount = this.#slabs.length - this.#gaps.length;
+    const smallMax = Math.max(1, Math.floor(slabCount * SMALL_SHARE));
     const fromSmall =
       this.#main.length === 0 ||
       (this.#small.length > smallMax && this.#deadBytes < this.#slabBytes);
