@@ -85,6 +85,11 @@ export class TableStore implements CacheOwner {
     return this.#counts.get(number);
   }
 
+  /** Returns a table if it is open, without counting that as a use. */
+  opened(number: number): Table | undefined {
+    return this.#open.get(number)?.table;
+  }
+
   /** Blocks of this database that were found in the cache and that were not. */
   get blockCounts(): { readonly hits: number; readonly misses: number } {
     let hits = this.#pastHits;

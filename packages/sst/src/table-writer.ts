@@ -318,7 +318,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
-    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
+    this.#cut.skip(rawBytes);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
