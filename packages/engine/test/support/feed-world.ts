@@ -347,8 +347,6 @@ export class FeedWorld {
       pinBytesMax: undefined,
       pinnedFiles: 0,
       pinnedBytes: 0,
-      pinBytesMax: undefined,
-      gone: 0,
     });
     const paths = this.#fs.list(directory);
     // A log whose creation failed is left to the next open.
