@@ -342,11 +342,11 @@ export class FeedWorld {
     const { levels, values, changeFeeds } = this.db.stats();
     expect(changeFeeds).toEqual({
       open: 0,
+      gone: 0,
       oldestSeq: undefined,
+      pinBytesMax: undefined,
       pinnedFiles: 0,
       pinnedBytes: 0,
-      pinBytesMax: undefined,
-      gone: 0,
     });
     const paths = this.#fs.list(directory);
     // A log whose creation failed is left to the next open.
