@@ -54,11 +54,11 @@ import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
-import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
-import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
+import { ValueReadStream, type ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
+import { openWriteStream } from "./write-stream.ts";
 
 /** Polling step while waiting for background work, ms. */
 const WAIT_STEP_MS = 1;
@@ -312,17 +312,8 @@ export class AuraDB {
     if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
     const level = this.#levelOf(write);
     const own = new Uint8Array(keyBytes(key));
-    const { committer, cursors, streamed } = this.#parts;
-    const sink: ValueSink = {
-      put: (value) => this.put(own, value, write),
-      spool: (bytes) => new StreamedValue(streamed, own, bytes),
-      putSpooled: (value) => {
-        this.#tracing.recorder?.put(own, value.stored, level, false);
-        return committer.writeFar(own, value, level, write.signal);
-      },
-      open: cursors,
-    };
-    return new ValueWriteStream(sink, size);
+    const put = (value: Buffer): Promise<void> => this.put(own, value, write);
+    return openWriteStream(this.#parts, { key: own, level, write, size, put });
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */

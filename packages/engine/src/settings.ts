@@ -111,7 +111,13 @@ export interface ResolvedSettings {
     readonly maxSize: number;
   };
   readonly learnedIndex: {
-    readonly modelType: "piecewise-linear" | "none";
+    /** What tables below level 0 have in place of separators in memory, where it pays. */
+    readonly modelType: "piecewise-linear" | "radix-spline" | "none";
+    /**
+     * Chooses model, error and size of blocks of the next tables from what look-ups were seen to cost,
+     * level by level; decisions are in `stats().indexTuning`.
+     */
+    readonly onlineTuning: boolean;
   };
   readonly compaction: {
     /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
@@ -223,7 +229,10 @@ const RULES: Rules = {
     paranoid: { kind: "boolean", initial: false },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
-  learnedIndex: { modelType: choice("piecewise-linear", "none") },
+  learnedIndex: {
+    modelType: choice("piecewise-linear", "radix-spline", "none"),
+    onlineTuning: { kind: "boolean", initial: false },
+  },
   compaction: {
     mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
