@@ -156,6 +156,7 @@ export class Committer {
       separation.addOne(group, key, value, false);
       return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addOne(pending.group, key, value, true);
@@ -164,6 +165,14 @@ export class Committer {
       throw error;
     }
     return this.#promiseOf(pending, level, prompt);
+  }
+
+  /**
+   * Writes that nobody awaits wait for room with their bytes: what is queued takes at most the memory
+   * of one memtable beside theirs, or 4 MiB. Beyond that the call blocks. Throws as a synchronous write.
+   */
+  #boundQueue(): void {
+    if (this.#queue.isFull) this.settleSync();
   }
 
   /** Carries one operation to its level on this thread. */
@@ -207,6 +216,7 @@ export class Committer {
       separation.addBatch(group, batch, false);
       return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addBatch(pending.group, batch, true);
@@ -356,8 +366,12 @@ export class Committer {
       try {
         hasRoom = this.#room.make(pending.group.memtableBytes);
       } catch (error) {
-        // What is buffered could not be written: the queue is rejected above.
-        this.#parts.health.fail(error as Error);
+        // What is buffered could not be written.
+        if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+          this.#queue.shift();
+          pending.unwatch();
+          pending.appended.reject(error);
+        } else this.#parts.health.fail(error as Error); // the queue is rejected above
         continue;
       }
       if (!hasRoom) {
@@ -559,8 +573,8 @@ export class Committer {
   }
 
   #noteFailure(error: unknown): void {
-    // Numbers that no log names are given again.
-    this.#nextSeq = this.#parts.journal.appendedSeq + 1;
+    // Numbers that no log names are given again, but for those of what stays buffered.
+    this.#nextSeq = this.#parts.journal.appendedSeq + this.#buffered.group.count + 1;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) this.#parts.health.fail(error as Error);
   }
 

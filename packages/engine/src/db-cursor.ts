@@ -12,6 +12,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
+import type { TableCursorOptions } from "@aura/sst";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
 import { copyOut } from "./copy-view.ts";
@@ -79,8 +80,11 @@ export class DbCursor {
     for (const entry of this.#memtables) entry.hold();
     this.#version = parts.versions.pin();
     const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
-    if (!range.empty) addRuns(children, parts, this.#version, range, seq);
-    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, this.#fields.values);
+    const lendersFrom = children.length;
+    const lendsValues = this.#fields.values;
+    if (!range.empty) addRuns(children, parts, this.#version, range, seq, { lendsValues });
+    const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
+    this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values);
     parts.cursors.add(this);
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
@@ -447,6 +451,7 @@ function addRuns(
   version: Version,
   range: ParsedRange,
   seq: number,
+  options: TableCursorOptions,
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
@@ -458,7 +463,7 @@ function addRuns(
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
-      if (likely.length > 0) children.push(new RunCursor(likely, open, false, release));
+      if (likely.length > 0) children.push(new RunCursor(likely, open, options, release));
     }
   }
 }

@@ -144,7 +144,7 @@ export class Journal {
 
   /**
    * Appends a group that is visible already (`buffered` writes): when its file fails, the group is
-   * written to the next one under the same sequence numbers.
+   * written to the next one under the same sequence numbers. May be called again after a failure.
    */
   appendVisibleSync(group: Group): void {
     let log: LogFile | undefined;

@@ -305,14 +305,10 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
         throw invalid(path, `one of ${rule.values.join(", ")}`, value);
       }
       return value;
+    case "rate":
+      return value === "auto" ? value : resolveNumber(rule, value, path, '"auto" or ');
     case "per-level":
       return resolvePerLevel(rule, value, path);
-    case "rate":
-      if (value === "auto") return value;
-      if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
-        throw invalid(path, `"auto" or a number from ${rule.min} to ${rule.max}`, value);
-      }
-      return value;
     case "number":
       return resolveNumber(rule, value, path);
     default:
@@ -322,9 +318,9 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
 
 type NumberRule = Extract<Rule, { readonly min: number }>;
 
-function resolveNumber(rule: NumberRule, value: unknown, path: string): number {
+function resolveNumber(rule: NumberRule, value: unknown, path: string, other = ""): number {
   if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
-    throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
+    throw invalid(path, `${other}a number from ${rule.min} to ${rule.max}`, value);
   }
   if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
     throw invalid(path, "a whole number", value);

@@ -38,13 +38,15 @@ export class BlockStore {
     this.#locator = locator;
     this.#otherBytes = otherBytes;
     this.cache = cache;
-    this.space = cache.openSpace(counts);
+    this.space = cache.openSpace(counts, file.blockCount);
     this.#pin(this.residentBytes);
   }
 
-  /** Memory that the table holds beside its blocks: filter, dictionary, block index, block offsets. */
+  /** Memory that the table holds beside its blocks: filter, dictionary, block index, offsets, places. */
   get residentBytes(): number {
-    return this.#locator.residentBytes + this.file.offsets.byteLength + this.#otherBytes;
+    const { places } = this.space;
+    const maps = this.file.offsets.byteLength + places.byteLength;
+    return this.#locator.residentBytes + maps + this.#otherBytes;
   }
 
   /**

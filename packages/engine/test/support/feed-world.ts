@@ -342,7 +342,9 @@ export class FeedWorld {
     const { levels, values, changeFeeds } = this.db.stats();
     expect(changeFeeds).toEqual({
       open: 0,
+      gone: 0,
       oldestSeq: undefined,
+      pinBytesMax: undefined,
       pinnedFiles: 0,
       pinnedBytes: 0,
     });
