@@ -65,6 +65,8 @@ export interface TreeView {
   readonly draining: ReadonlySet<number>;
   /** Wall clock, ms, for the age of tables; undefined: age does not matter. */
   readonly nowMs?: number;
+  /** Somebody waits until nothing is left to do: what can be freed may be. */
+  readonly isAwaited?: boolean;
   /** Sequence number of the oldest open snapshot; undefined: none is open. */
   readonly oldestSnapshotSeq?: number;
 }
@@ -127,6 +129,8 @@ export interface CompactionOutcome {
   /** Table bytes read and written; both 0 for a move. */
   readonly inputBytes: number;
   readonly outputBytes: number;
+  /** Of the bytes read, those of levels above the output's. */
+  readonly inputBytesAbove: number;
   /** Value bytes copied out of draining segments. */
   readonly relocatedBytes: number;
   readonly durationMs: number;

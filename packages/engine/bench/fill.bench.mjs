@@ -96,8 +96,10 @@ function scattered(n, count) {
 
 async function fill(directory) {
   const db = await AuraDB.open(directory, {
-    table: { compression: "none" },
+    table: { compression: "none", maxSize: Math.min(64 * MIB, BASE_BYTES / 16) },
     memtable: { maxSize: MEMTABLE_BYTES, maxCount: 3 },
+    // As long as the memtable: a log that is longer counts against the space of a small database.
+    wal: { maxFileSize: MEMTABLE_BYTES },
     compaction: { mode: options.mode, baseLevelSize: BASE_BYTES },
   });
   const reasons = new Map();
@@ -195,7 +197,7 @@ function rocksdb(directory) {
     max_bytes_for_level_base: BASE_BYTES,
     max_bytes_for_level_multiplier: 10,
     level_compaction_dynamic_level_bytes: true,
-    target_file_size_base: Math.max(8 * MIB, Math.floor(BASE_BYTES / 32)),
+    target_file_size_base: Math.min(64 * MIB, BASE_BYTES / 16),
     max_background_jobs: 2,
     subcompactions: 2,
     bloom_bits: 10,

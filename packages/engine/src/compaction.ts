@@ -137,7 +137,7 @@ export class Compactor {
       if (choice.kind === "idle") return;
       if (choice.kind === "move") {
         if (!this.#move(choice)) return;
-      } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined });
+      } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined, choice });
     }
   }
 
@@ -277,6 +277,7 @@ export class Compactor {
       busy: this.#busyTables(),
       draining: this.#draining,
       nowMs: clock.wallMs(),
+      isAwaited: this.#awaited > 0,
       ...(oldestSnapshotSeq === undefined ? {} : { oldestSnapshotSeq }),
     };
   }
@@ -301,7 +302,7 @@ export class Compactor {
 
   /** Returns whether the move is done. */
   #move(choice: MoveChoice): boolean {
-    const { tree } = this.#parts;
+    const { tree, policy } = this.#parts;
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
@@ -311,6 +312,14 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      policy.observe({
+        choice,
+        inputBytes: 0,
+        outputBytes: 0,
+        inputBytesAbove: 0,
+        relocatedBytes: 0,
+        durationMs: 0,
+      });
       this.#parts.debt.noteVersion();
       return true;
     } catch {
@@ -348,14 +357,15 @@ export class Compactor {
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     const task = new MergeTask(plan, slices, inputs, end);
+    task.startedMs = this.#parts.clock.monotonicMs();
     this.#tasks.push(task);
     this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
     return task;
   }
 
-  #install({ plan, slices, outputs, end }: MergeTask): void {
-    const { tree, events, onEnded } = this.#parts;
+  #install({ plan, slices, outputs, end, startedMs }: MergeTask): void {
+    const { tree, events, onEnded, policy, clock } = this.#parts;
     const tables = outputs.flatMap((output) => output.tables);
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
@@ -383,6 +393,17 @@ export class Compactor {
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
+    if (end.choice !== undefined) {
+      const above = slices.filter(({ level }) => level < plan.outputLevel);
+      policy.observe({
+        choice: end.choice,
+        inputBytes: bytesRead,
+        outputBytes: bytesWritten,
+        inputBytesAbove: above.reduce((total, slice) => total + bytesOf(slice.tables), 0),
+        relocatedBytes: bytesRelocated,
+        durationMs: clock.monotonicMs() - startedMs,
+      });
+    }
     for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,

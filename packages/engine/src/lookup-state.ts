@@ -1,6 +1,6 @@
 /** What a look-up keeps while it waits for the disk, and what it found. */
 import type { Buffer } from "node:buffer";
-import { type Table, TableHit } from "@aura/sst";
+import { TableHit } from "@aura/sst";
 import type { TableMeta, Version } from "./version.ts";
 
 /** Where a search through the tables of a version stands. */
@@ -9,7 +9,6 @@ export class Search {
   run = 0;
   hit: TableHit = new TableHit();
   /** Set when the search waits: for `hit.block` of this table. */
-  table: Table | undefined;
   meta: TableMeta | undefined;
   /** Hash of the key; -1 until a filter asks for it. */
   hash = -1;

@@ -20,7 +20,7 @@ import {
 import { Lookup as Found } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
-import { readMisses } from "./grouped-misses.ts";
+import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
 import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
@@ -397,17 +397,12 @@ export class Lookup {
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
-        const startMs = reads.startMs();
-        try {
-          search.table!.loadBlockSync(search.hit.block);
-        } finally {
-          reads.note(startMs);
-        }
+        loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
       if (state === Found.absent) return state;
     }
-    this.#search.table = undefined;
+    this.#search.meta = undefined;
     return this.#isValue() ? Found.found : Found.absent;
   }
 
@@ -467,7 +462,14 @@ export class Lookup {
       if (index < 0) continue;
       const meta = fences.tables[index]!;
       if (meta.smallestSeq > seq) continue;
-      const table = this.#parts.tables.get(meta);
+      const { tables } = this.#parts;
+      const table = mayRead ? tables.get(meta) : tables.peek(meta);
+      if (table === undefined) {
+        search.run = run;
+        search.meta = meta;
+        hit.block = UNOPENED;
+        return Found.pending;
+      }
       if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state !== Found.pending && meta.rangeDeleteCount > 0) {
@@ -480,7 +482,6 @@ export class Lookup {
       if (state === Found.absent) continue;
       if (state === Found.pending) {
         search.run = run;
-        search.table = table;
         search.meta = meta;
         return state;
       }
@@ -525,7 +526,7 @@ export class Lookup {
     this.#search = new Search();
     // Without a table it waits for a separated value.
     const pointer =
-      search.table === undefined
+      search.meta === undefined
         ? copyOut(this.#bytes, this.#valueStart, this.#valueEnd)
         : undefined;
     return { key: new Uint8Array(key), seq, search, pointer };
@@ -554,19 +555,17 @@ export class Lookup {
   async #finish(read: WaitingRead, version: Version): Promise<FoundEntry | undefined> {
     const { key, seq, search, pointer } = read;
     if (pointer !== undefined) return { bytes: pointer, isApart: true };
-    const { tables } = this.#parts;
-    let state: number = Found.pending;
-    while (state === Found.pending) {
-      const meta = search.meta!;
-      const table = tables.hold(meta);
-      try {
-        await table.loadBlock(search.hit.block);
-        state = this.#searchTables(search, version, key, seq, false);
-      } finally {
-        tables.release(meta);
-      }
+    // At once when a block is there: other calls use this class in between.
+    const goOn = (): FoundEntry | undefined | typeof PENDING => {
+      const state = this.#searchTables(search, version, key, seq, false);
+      if (state === Found.pending) return PENDING;
+      return state === Found.found && this.#isValue() ? this.#entry() : undefined;
+    };
+    let found: FoundEntry | undefined | typeof PENDING = PENDING;
+    while (found === PENDING) {
+      found = await load(this.#parts.tables, search.meta!, search.hit.block, goOn);
     }
-    return state === Found.absent || !this.#isValue() ? undefined : this.#entry();
+    return found;
   }
 
   /** Returns what was found last: a copy. */
