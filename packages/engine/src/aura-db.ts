@@ -53,11 +53,11 @@ import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Stats } from "./stats.ts";
 import { collectStats } from "./stats.ts";
-import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
-import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
+import { ValueReadStream, type ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
+import { openWriteStream } from "./write-stream.ts";
 
 /** Polling step while waiting for background work, ms. */
 const WAIT_STEP_MS = 1;
@@ -311,17 +311,8 @@ export class AuraDB {
     if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
     const level = this.#levelOf(write);
     const own = new Uint8Array(keyBytes(key));
-    const { committer, cursors, streamed } = this.#parts;
-    const sink: ValueSink = {
-      put: (value) => this.put(own, value, write),
-      spool: (bytes) => new StreamedValue(streamed, own, bytes),
-      putSpooled: (value) => {
-        this.#tracing.recorder?.put(own, value.stored, level, false);
-        return committer.writeFar(own, value, level, write.signal);
-      },
-      open: cursors,
-    };
-    return new ValueWriteStream(sink, size);
+    const put = (value: Buffer): Promise<void> => this.put(own, value, write);
+    return openWriteStream(this.#parts, { key: own, level, write, size, put });
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -403,16 +394,14 @@ export class AuraDB {
   async sync(): Promise<void> {
     this.#assertOpen();
     this.#parts.health.assertWritable();
-    this.#parts.writes.settleSync();
-    await this.#parts.committer.sync();
+    await this.#parts.writes.sync();
   }
 
   /** As `sync`, on this thread. */
   syncSync(): void {
     this.#assertOpen();
     this.#parts.health.assertWritable();
-    this.#parts.writes.settleSync();
-    this.#parts.committer.syncSync();
+    this.#parts.writes.syncSync();
   }
 
   /** Brings everything that was written so far from memory into tables. */
@@ -459,12 +448,12 @@ export class AuraDB {
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
   async idle(): Promise<void> {
     this.#assertOpen();
-    const { committer, memtables, flusher, compactor, queue, health, tree } = this.#parts;
+    const { writes, memtables, flusher, compactor, queue, health, tree } = this.#parts;
     await compactor.awaited(() =>
       this.#until(
         () =>
           health.failure !== undefined ||
-          (!committer.unsettled &&
+          (!writes.unsettled &&
             memtables.sealed.length === 0 &&
             !flusher.busy &&
             compactor.settled &&
@@ -474,12 +463,7 @@ export class AuraDB {
     );
   }
 
-  /**
-   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
-   * manifest is written anew and everything in memory is brought to tables, so that no log with a
-   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
-   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
-   */
+  /** Leaves read-only if that is provably safe (resume.ts). Throws AURA_READ_ONLY (why not), AURA_CLOSED. */
   async resume(): Promise<void> {
     this.#assertOpen();
     await this.#parts.resumer.resume();

@@ -516,7 +516,9 @@ export class Committer {
       health.fail(error);
       throw error;
     }
-    if (memtables.active.valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
+    const { valueBytes } = memtables.active;
+    // The bound looks at every segment: it is not asked for after each small put.
+    if (valueBytes === 0 || valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
     try {
       this.sealMemtable();
     } catch {

@@ -17,10 +17,10 @@ import {
   type Runtime,
   type Scheduler,
 } from "@aura/base";
-import { Lookup as Found, type Table, TableHit } from "@aura/sst";
+import { Lookup as Found, TableHit } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
-import { readMisses } from "./grouped-misses.ts";
+import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
@@ -154,7 +154,6 @@ class Search {
   run = 0;
   hit: TableHit = new TableHit();
   /** Set when the search waits: for `hit.block` of this table. */
-  table: Table | undefined;
   meta: TableMeta | undefined;
   /** Hash of the key; -1 until a filter asks for it. */
   hash = -1;
@@ -413,17 +412,12 @@ export class Lookup {
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
-        const startMs = reads.startMs();
-        try {
-          search.table!.loadBlockSync(search.hit.block);
-        } finally {
-          reads.note(startMs);
-        }
+        loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
       if (state === Found.absent) return state;
     }
-    this.#search.table = undefined;
+    this.#search.meta = undefined;
     return this.#isValue() ? Found.found : Found.absent;
   }
 
@@ -472,13 +466,19 @@ export class Lookup {
       if (index < 0) continue;
       const meta = fences.tables[index]!;
       if (meta.smallestSeq > seq) continue;
-      const table = this.#parts.tables.get(meta);
+      const { tables } = this.#parts;
+      const table = mayRead ? tables.get(meta) : tables.peek(meta);
+      if (table === undefined) {
+        search.run = run;
+        search.meta = meta;
+        hit.block = UNOPENED;
+        return Found.pending;
+      }
       if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state === Found.absent) continue;
       if (state === Found.pending) {
         search.run = run;
-        search.table = table;
         search.meta = meta;
         return state;
       }
@@ -523,7 +523,7 @@ export class Lookup {
     this.#search = new Search();
     // Without a table it waits for a separated value.
     const pointer =
-      search.table === undefined
+      search.meta === undefined
         ? copyOut(this.#bytes, this.#valueStart, this.#valueEnd)
         : undefined;
     return { key: new Uint8Array(key), seq, search, pointer };
@@ -552,19 +552,17 @@ export class Lookup {
   async #finish(read: WaitingRead, version: Version): Promise<FoundEntry | undefined> {
     const { key, seq, search, pointer } = read;
     if (pointer !== undefined) return { bytes: pointer, isApart: true };
-    const { tables } = this.#parts;
-    let state: number = Found.pending;
-    while (state === Found.pending) {
-      const meta = search.meta!;
-      const table = tables.hold(meta);
-      try {
-        await table.loadBlock(search.hit.block);
-        state = this.#searchTables(search, version, key, seq, false);
-      } finally {
-        tables.release(meta);
-      }
+    // At once when a block is there: other calls use this class in between.
+    const goOn = (): FoundEntry | undefined | typeof PENDING => {
+      const state = this.#searchTables(search, version, key, seq, false);
+      if (state === Found.pending) return PENDING;
+      return state === Found.found && this.#isValue() ? this.#entry() : undefined;
+    };
+    let found: FoundEntry | undefined | typeof PENDING = PENDING;
+    while (found === PENDING) {
+      found = await load(this.#parts.tables, search.meta!, search.hit.block, goOn);
     }
-    return state === Found.absent || !this.#isValue() ? undefined : this.#entry();
+    return found;
   }
 
   /** Returns what was found last: a copy. */

@@ -15,6 +15,8 @@ import { DatabaseEmitter } from "./events.ts";
 import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IndexObserver } from "./index-observer.ts";
+import { initialIndexPlan } from "./index-tuner.ts";
 import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
@@ -60,6 +62,7 @@ export interface DatabaseParts {
   readonly versions: VersionSet;
   readonly tree: Tree;
   readonly tables: TableStore;
+  readonly indexObserver: IndexObserver;
   readonly values: ValueStore;
   readonly snapshots: SnapshotList;
   readonly flusher: Flusher;
@@ -282,6 +285,10 @@ function assemble(
     },
     recovered.manifest,
   );
+  const indexObserver = new IndexObserver(
+    { tables, version: () => versions.current, clock: runtime.clock },
+    initialIndexPlan(settings),
+  );
   const planner = new OutputPlanner(
     directory,
     identity,
@@ -289,6 +296,7 @@ function assemble(
     runtime.random,
     (count) => numbers.take(count),
     () => versions.current,
+    settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
   const debt: WriteDebt = new WriteDebt({
@@ -416,6 +424,7 @@ function assemble(
     versions,
     tree,
     tables,
+    indexObserver,
     values,
     snapshots,
     flusher,

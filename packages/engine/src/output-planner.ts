@@ -2,6 +2,7 @@
 import type { Random } from "@aura/base";
 import { Codec } from "@aura/base";
 import { filePath } from "./file-names.ts";
+import { type IndexPlan, initialIndexPlan, modelSettings } from "./index-tuner.ts";
 import type { MergeOutput } from "./jobs/merge.ts";
 import type { TableOutputSettings } from "./jobs/table-output.ts";
 import type { Identity } from "./manifest.ts";
@@ -16,6 +17,10 @@ const SPARE_NUMBERS = 8;
 const PARTS_PER_MEMTABLE = 4;
 const PART_BYTES_MIN = 64 * 1024;
 
+/** Bounds of `table.blockSize`. */
+const BLOCK_BYTES_MIN = 512;
+const BLOCK_BYTES_MAX = 1024 * 1024;
+
 /** Makes output settings for jobs. */
 export class OutputPlanner {
   readonly #directory: string;
@@ -24,6 +29,7 @@ export class OutputPlanner {
   readonly #random: Random;
   readonly #takeNumbers: (count: number) => number;
   readonly #version: () => Version;
+  readonly #indexPlan: (level: number) => IndexPlan;
 
   constructor(
     directory: string,
@@ -32,6 +38,7 @@ export class OutputPlanner {
     random: Random,
     takeNumbers: (count: number) => number,
     version: () => Version,
+    indexPlan: (level: number) => IndexPlan = () => initialIndexPlan(settings),
   ) {
     this.#directory = directory;
     this.#identity = identity;
@@ -39,6 +46,7 @@ export class OutputPlanner {
     this.#random = random;
     this.#takeNumbers = takeNumbers;
     this.#version = version;
+    this.#indexPlan = indexPlan;
   }
 
   /** Target size of a table where nobody asks for another. */
@@ -75,10 +83,17 @@ export class OutputPlanner {
    * a target, filters have the average bits per key.
    */
   plan(inputBytes: number, tableBytesMax: number, target?: OutputTarget): TableOutputSettings {
-    const { table, learnedIndex, valueLog } = this.#settings;
+    const { table, valueLog } = this.#settings;
+    const index = this.#indexPlan(target?.level ?? 0);
+    const tablePlan = planTable(this.#settings, this.#version(), target);
+    const indexSettings = modelSettings(index);
     const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS;
     return {
-      ...planTable(this.#settings, this.#version(), target),
+      ...tablePlan,
+      blockBytes: Math.min(
+        Math.max(tablePlan.blockBytes * index.blockFactor, BLOCK_BYTES_MIN),
+        BLOCK_BYTES_MAX,
+      ),
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
@@ -86,7 +101,9 @@ export class OutputPlanner {
       dictionaryBytes: table.dictionaryBytes,
       isParanoid: table.paranoid,
       valueCodec: Codec[valueLog.compression],
-      learnedIndex: learnedIndex.modelType !== "none",
+      // Tables of level 0 are small and soon merged: a model would not pay.
+      learnedIndex: indexSettings !== undefined && target?.level !== 0,
+      ...(indexSettings === undefined ? {} : { indexSettings }),
       tableBytesMax,
       firstNumber: this.#takeNumbers(numberCount),
       numberCount,

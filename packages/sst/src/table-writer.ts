@@ -20,11 +20,12 @@ import {
   SEQ_MAX,
   type Uid,
 } from "@aura/base";
-import { BlockBuilder, type BlockTally } from "./block-builder.ts";
+import { BlockBuilder } from "./block-builder.ts";
 import { BlockCut } from "./block-cut.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
 import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
+import type { BlockTally } from "./block-tally.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
 import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 import {
@@ -317,7 +318,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
-    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
+    this.#cut.skip(rawBytes);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;

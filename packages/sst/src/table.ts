@@ -141,6 +141,17 @@ export class Table {
     return this.#locator.indexName;
   }
 
+  /** Memory of the block index and the block offsets, bytes. */
+  get indexBytes(): number {
+    return this.#locator.residentBytes + this.#file.offsets.byteLength;
+  }
+
+  /** Returns the block in which a look-up of the key would look first. */
+  locate(key: Uint8Array): number {
+    this.#locator.start(key, 0, key.length);
+    return this.#locator.block;
+  }
+
   /** Memory held beside blocks, bytes: filter, block index, block offsets. Pinned in the cache. */
   get residentBytes(): number {
     return this.#store.residentBytes;

@@ -5,7 +5,7 @@
  */
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
-import { learnedIndex } from "@aura/learned-index";
+import { type LearnedIndexSettings, learnedIndex } from "@aura/learned-index";
 import { FilterKind, type LentBytes, type ScanPlan, Table, TableWriter } from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
@@ -30,6 +30,8 @@ export interface TableOutputSettings {
   /** Default 0. */
   readonly prefixBytes?: number;
   readonly learnedIndex: boolean;
+  /** How models are built. Default: that of `learnedIndex()`. */
+  readonly indexSettings?: LearnedIndexSettings;
   readonly tableBytesMax: number;
   /** Numbers this job may use: firstNumber, firstNumber + 1, ... */
   readonly firstNumber: number;
@@ -206,7 +208,7 @@ export class TableOutput {
         bloomBitsPerKey: settings.bloomBitsPerKey,
         prefixBytes: settings.prefixBytes ?? 0,
         hashSeed: settings.hashSeed,
-        index: settings.learnedIndex ? [learnedIndex()] : [],
+        index: settings.learnedIndex ? [learnedIndex(settings.indexSettings)] : [],
       },
     });
     this.#lastKeyBytes = -1;
@@ -217,7 +219,7 @@ export class TableOutput {
   /** Throws AURA_CORRUPTION unless what the file system gives back is the table that was written. */
   #verify(path: string, number: number, uid: Uid): void {
     const { databaseUuid, hashSeed } = this.#settings;
-    const indexFormats = [learnedIndex({ errorBlocks: 1 })];
+    const indexFormats = [learnedIndex()];
     const identity = { path, number, uid, databaseUuid };
     const table = Table.openSync(this.#fs, { ...identity, hashSeed, indexFormats });
     try {
