@@ -32,7 +32,7 @@ import type { TableStore } from "./table-store.ts";
 import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
-import type { TableMeta, Version } from "./version.ts";
+import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
