@@ -552,6 +552,12 @@ export class Committer {
     try {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
+    } catch (error) {
+      // It has no numbers yet. Those of what was buffered stay taken: the memtable holds them.
+      pending.appended.reject(error);
+      return;
+    }
+    try {
       this.#number(pending.group);
       this.#flight.begin(pending, this.#parts.journal.beginAppend(pending.group));
     } catch (error) {

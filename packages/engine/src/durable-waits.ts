@@ -85,7 +85,9 @@ export class DurableWaits {
       try {
         this.#parts.flushBuffered();
       } catch {
-        return; // health remembers it
+        // A full volume may have room the next time; anything else health remembers.
+        this.noteWritten();
+        return;
       }
       this.until(this.#parts.journal.appendedSeq).catch((error: Error) => {
         health.failUntold(error);

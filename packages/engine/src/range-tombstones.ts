@@ -15,7 +15,7 @@ import { fragmentRanges, type RangeTombstone } from "./range-fragmenter.ts";
  */
 const TOMBSTONE_BYTES = 1024;
 /** Views of the past that are kept. */
-const VIEWS_MAX = 8;
+const VIEWS_MAX = 16;
 
 /** Returns what a range delete takes of a memtable, bytes. */
 export function rangeBytesMax(beginBytes: number, endBytes: number): number {
@@ -80,15 +80,17 @@ export class MemtableRanges {
   #past(count: number): RangeFragments {
     const views = this.#views;
     let view = views.get(count);
-    if (view === undefined) {
+    if (view !== undefined) {
+      if (views.size > 1) views.delete(count);
+    } else {
       view = fragmentRanges(this.#list.slice(0, count), []);
-      // The oldest gives way.
+      // The one that was used longest ago gives way.
       for (const key of views.keys()) {
         if (views.size < VIEWS_MAX) break;
         views.delete(key);
       }
-      views.set(count, view);
     }
+    views.set(count, view);
     return view;
   }
 }

@@ -152,6 +152,8 @@ export class ValueWriteStream extends Writable {
     super({ decodeStrings: true });
     this.#sink = sink;
     this.#size = size;
+    // The close of the database ends it: what it writes later would be in somebody else's directory.
+    sink.open.add(this.#listed);
   }
 
   /** Bytes that came so far. */
@@ -187,6 +189,7 @@ export class ValueWriteStream extends Writable {
     }
     const value = Buffer.concat(this.#pieces, this.#bytes);
     this.#pieces = [];
+    this.#putting = true;
     settle(this.#sink.put(value), callback);
   }
 
@@ -206,7 +209,6 @@ export class ValueWriteStream extends Writable {
   async #spool(piece: Buffer): Promise<void> {
     if (this.#spooled === undefined) {
       this.#spooled = this.#sink.spool(this.#size);
-      this.#sink.open.add(this.#listed);
       for (const each of this.#pieces.splice(0)) await this.#spooled.add(each);
     }
     if (this.#bytes > (this.#size ?? this.#bytesMax())) throw this.#wrongLength();
@@ -228,7 +230,8 @@ export class ValueWriteStream extends Writable {
   }
 
   #close(): void {
-    this.destroy(new AuraError("AURA_CLOSED", "the database is closed"));
+    // A put on its way is carried out or refused by the close, and says so itself.
+    if (!this.#putting) this.destroy(new AuraError("AURA_CLOSED", "the database is closed"));
   }
 
   #bytesMax(): number {

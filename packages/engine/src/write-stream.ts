@@ -1,4 +1,5 @@
 /** Opens the stream that takes one value in pieces: what its value is handed to. */
+import { AuraError } from "@aura/base";
 import type { WriteOptions } from "./call-options.ts";
 import type { Committer } from "./commit.ts";
 import type { Durability } from "./settings.ts";
@@ -35,6 +36,11 @@ export function openWriteStream(
     put,
     spool: (bytes: number | undefined): StreamedValue => new StreamedValue(streamed, key, bytes),
     putSpooled: (value: StreamedValue): Promise<void> => {
+      const { signal } = write;
+      if (signal?.aborted) {
+        const { reason: cause } = signal as { reason: unknown };
+        return Promise.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
+      }
       tracing.recorder?.put(key, value.stored, level, false);
       return committer.writeFar(key, value, level, write.signal);
     },
