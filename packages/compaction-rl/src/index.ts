@@ -15,4 +15,5 @@ export type {
   TreeView,
 } from "./policy.ts";
 export { type LeveledSettings, type LeveledShape, leveledShape } from "./settings.ts";
+export { chooseForSpace, type SpaceNeed } from "./space.ts";
 export { type LevelTargets, levelBytes, levelTargets } from "./targets.ts";

@@ -28,6 +28,8 @@ export interface TableView {
   readonly largestSeq: number;
   readonly entryCount: number;
   readonly deleteCount: number;
+  /** Versions that only snapshots saw when the table was written; undefined: not known. */
+  readonly shadowedCount?: number;
   readonly references: readonly SegmentReference[];
   /** Bytes of values in segments that this table refers to, over all segments. */
   readonly referencedBytes: number;

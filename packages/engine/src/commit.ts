@@ -51,6 +51,8 @@ export interface CommitParts {
   readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
+  /** Whether the value log may grow now. */
+  readonly mayGrow: () => boolean;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
@@ -103,8 +105,9 @@ export class Committer {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
     const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
+    const { mayGrow } = parts;
     const seal = (): void => this.sealMemtable();
-    this.#room = new Room({ memtables, health, work, seal, onStall });
+    this.#room = new Room({ memtables, health, work, seal, mayGrow, onStall });
     const delayMs = parts.bufferedDelayMs;
     const buffered = { journal, health, scheduler, clock, delayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());

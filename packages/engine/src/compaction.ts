@@ -12,7 +12,14 @@
  */
 import type { JobQueue, Lane, Scheduler } from "@aura/base";
 import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
-import type { CompactionChoice, CompactionPolicy, MoveChoice, TreeView } from "@aura/compaction-rl";
+import {
+  type CompactionChoice,
+  type CompactionPolicy,
+  chooseForSpace,
+  type LeveledSettings,
+  type MoveChoice,
+  type TreeView,
+} from "@aura/compaction-rl";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
@@ -22,7 +29,7 @@ import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
-import { chooseDraining } from "./value-gc.ts";
+import type { ValueGc } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
 
@@ -44,7 +51,9 @@ export interface CompactionParts {
   /** Runs in level 0 from which on merges get the second lane while nobody waits for them. */
   readonly l0RunsMax: number;
   readonly automatic: boolean;
-  readonly spaceAmplificationMax: number;
+  readonly valueGc: ValueGc;
+  /** The shape that merges for the sake of space keep to. */
+  readonly shape: LeveledSettings;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -54,7 +63,8 @@ export class Compactor {
   readonly #parts: CompactionParts;
   #tasks: MergeTask[] = [];
   readonly #lanes = new Set<Lane>();
-  #draining = new Set<number>();
+  /** Bytes of values that a merge moves, as far as is known when it begins. */
+  readonly #copyBytes = new WeakMap<MergeTask, number>();
   #waiting = false;
   #held = 0;
   #awaited = 0;
@@ -81,15 +91,17 @@ export class Compactor {
     return this.#tasks.length;
   }
 
-  /** Segments that are being drained. */
-  get draining(): ReadonlySet<number> {
-    return this.#draining;
-  }
-
   /** Whether the policy has nothing to do for the current version. */
   get settled(): boolean {
     if (!this.#parts.automatic || this.#held > 0) return !this.busy;
     return !this.busy && this.#choose().kind === "idle";
+  }
+
+  /** Whether a merge is under way that will end without a pause; begins one if there is a reason. */
+  get isWorking(): boolean {
+    if (!this.#parts.automatic || this.#held > 0) return false;
+    this.start();
+    return this.#tasks.length > 0;
   }
 
   /** Begins what the policy chooses next, as long as a lane is free. */
@@ -184,6 +196,7 @@ export class Compactor {
   #settle(task: MergeTask): void {
     if (!task.hasEnded) return;
     this.#tasks = this.#tasks.filter((other) => other !== task);
+    this.#parts.valueGc.noteEnded(this.#copyBytes.get(task) ?? 0);
     const error = task.error ?? task.miscount();
     if (error === undefined) {
       this.#install(task);
@@ -196,16 +209,21 @@ export class Compactor {
   }
 
   #choose(): CompactionChoice {
-    const { tree, policy, flushBytes, spaceAmplificationMax } = this.#parts;
-    const { version } = tree;
-    this.#draining = chooseDraining(version, this.#draining, spaceAmplificationMax);
-    const view: TreeView = {
-      levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
+    const { policy, valueGc, shape } = this.#parts;
+    const demand = valueGc.demand();
+    const view = this.view(demand.draining);
+    return chooseForSpace(view, demand, shape) ?? policy.choose(view);
+  }
+
+  /** What a policy is shown when `draining` are to be emptied. */
+  view(draining: ReadonlySet<number>): TreeView {
+    const { tree, flushBytes } = this.#parts;
+    return {
+      levels: tree.version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
-      draining: this.#draining,
+      draining,
     };
-    return policy.choose(view);
   }
 
   #busyTables(): ReadonlySet<number> {
@@ -236,7 +254,7 @@ export class Compactor {
   }
 
   #begin(plan: MergePlan, end: MergeEnd): void {
-    const { tree, planner, snapshots } = this.#parts;
+    const { tree, planner, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
     const tables = slices.flatMap((slice) => slice.tables);
@@ -256,16 +274,20 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
+    const copyBytes = valueGc.noteBegun(tables, plan.drain);
     const inputs = ranges.map((range) => {
-      const output = planner.plan(shareBytes, plan.tableBytesMax);
+      const output = planner.plan(shareBytes, plan.tableBytesMax, copyBytes);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
-    this.#tasks.push(new MergeTask(plan, slices, inputs, end));
+    const task = new MergeTask(plan, slices, inputs, end);
+    this.#copyBytes.set(task, copyBytes);
+    this.#tasks.push(task);
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
   }
 
   #install({ plan, slices, outputs, end }: MergeTask): void {
-    const { tree, events, onEnded } = this.#parts;
+    const { tree, events, valueGc, onEnded } = this.#parts;
+    const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
     const active = tree.version.levels[plan.outputLevel]!.runs[0]?.id;
     const run = plan.outputRunId ?? active ?? tables[0]?.number ?? 0;
@@ -278,13 +300,15 @@ export class Compactor {
         ),
         added: tables.map((table) => ({ level: plan.outputLevel, run, table })),
         segmentChanges: outputs.flatMap((output) => output.segmentChanges),
-        segmentSeals: outputs.flatMap(({ segmentSeal }) => segmentSeal ?? []),
+        segmentSeals: outputs.flatMap(({ segmentSeals }) => segmentSeals),
       });
     } catch (error) {
       end.onFailed?.(error as Error);
       onEnded();
       return;
     }
+    const inputTables = slices.flatMap((slice) => slice.tables);
+    valueGc.noteMerged(before, inputTables, tables);
     const bytesRead = slices.reduce((total, slice) => total + bytesOf(slice.tables), 0);
     const bytesWritten = sum((output) => output.bytesWritten);
     const bytesRelocated = sum((output) => output.bytesRelocated);

@@ -65,6 +65,11 @@ export class Flusher {
     return this.#running || this.#waiting !== undefined;
   }
 
+  /** Whether a flush runs: not one that waits after a failure. */
+  get isWorking(): boolean {
+    return this.#running;
+  }
+
   /** As `start`, without the pause after a failure: somebody is blocked until there is room. */
   startAgain(): void {
     this.#waiting?.cancel();
@@ -83,7 +88,7 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
-      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax),
+      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, memtable.valueBytes),
       snapshots: snapshots.seqs(),
       syncTokens: logs.map((log) => log.writer.token),
     };
@@ -117,10 +122,7 @@ export class Flusher {
         flushedSeq: memtable.lastSeq,
         added: output.tables.map((table) => ({ level: 0, run, table })),
         segmentChanges: output.segmentChanges,
-        segmentSeals: [
-          ...this.sealsUpTo(memtable.lastSeq),
-          ...(output.segmentSeal === undefined ? [] : [output.segmentSeal]),
-        ],
+        segmentSeals: [...this.sealsUpTo(memtable.lastSeq), ...output.segmentSeals],
       });
     } catch {
       // The tree could not be described: health knows, and the memtable stays readable.

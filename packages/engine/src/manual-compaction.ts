@@ -42,7 +42,7 @@ export async function compactRange(
       outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
       tableBytesMax,
       reason: "manual",
-      drain: [...compactor.draining],
+      drain: [],
     });
   let bytesDone = 0;
   for (;;) {
@@ -68,14 +68,15 @@ interface Step {
 
 /**
  * Tables of the deepest level that hold deletes, or versions that only snapshots saw, are rewritten
- * once: those snapshots may be gone.
+ * once: those snapshots may be gone. With them go the tables in between: what is written has no gap
+ * where those stand.
  */
 function lastStep(version: Version, range: CompactionRange): Step | undefined {
   const level = version.levels.findLastIndex(({ runs }) => runs.length > 0);
   if (level < 1 || version.levels[level]!.runs.length > 1) return undefined;
-  const tables = tablesIn(version, level, range).filter(
-    (table) => table.deleteCount + table.shadowedCount > 0,
-  );
+  const isDue = (table: TableMeta): boolean => table.deleteCount + table.shadowedCount > 0;
+  const all = tablesIn(version, level, range);
+  const tables = all.slice(all.findIndex(isDue), all.findLastIndex(isDue) + 1);
   if (tables.length === 0) return undefined;
   return {
     inputs: [{ level, tables: tables.map((table) => table.number) }],

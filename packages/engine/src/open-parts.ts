@@ -33,7 +33,7 @@ import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
-import { valueSpace } from "./value-gc.ts";
+import { ValueGc } from "./value-gc.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
@@ -59,6 +59,7 @@ export interface DatabaseParts {
   readonly snapshots: SnapshotList;
   readonly flusher: Flusher;
   readonly compactor: Compactor;
+  readonly valueGc: ValueGc;
   readonly reserve: Reserve;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
@@ -75,12 +76,6 @@ export interface DatabaseParts {
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
 }
 
-/** Least size of a value segment, and the least number of segments that the live values fill. */
-const SEGMENT_BYTES_MIN = 8 * 1024 * 1024;
-const LIVE_SEGMENTS_MIN = 64;
-/** Unflushed bytes of separated values from which on the memtable is sealed. */
-const UNFLUSHED_VALUE_BYTES_MIN = 64 * 1024 * 1024;
-const UNFLUSHED_VALUE_SHARE = 0.03;
 /** Orphans up to this many are removed at once; more go to a worker. */
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
@@ -190,7 +185,6 @@ function assemble(
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
     cache: tables.cache,
   });
-  const liveValueBytes = (): number => valueSpace(versions.current).liveBytes;
   const journal = new Journal(
     {
       fs,
@@ -199,11 +193,7 @@ function assemble(
       queue,
       databaseUuid: identity.databaseUuid,
       walBytesMax: settings.wal.maxFileSize,
-      segmentBytesMax: () =>
-        Math.min(
-          settings.valueLog.maxSegmentSize,
-          Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
-        ),
+      segmentBytesMax: () => valueGc.segmentBytesMax,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
@@ -220,6 +210,16 @@ function assemble(
     oldLogs,
     flushedSeq,
     removeFiles: (paths) => tree.removeFiles(paths),
+  });
+  const valueGc: ValueGc = new ValueGc({
+    versions,
+    memtables,
+    journal,
+    oldLogs,
+    catalog,
+    snapshots,
+    spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
+    maxSegmentSize: settings.valueLog.maxSegmentSize,
   });
   const removeObsoleteLogs = (): void => {
     tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
@@ -255,6 +255,11 @@ function assemble(
         else values.forget(number);
       },
       isKept: (segment) => catalog.keepsSegment(segment),
+      onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
+      onSegmentGone: (number) => {
+        valueGc.noteGone(number);
+        if (!health.closed) committer.drain();
+      },
       onDurable: (durable) => {
         catalog.keepVoids();
         journal.noteFlushed(durable.flushedSeq);
@@ -264,23 +269,23 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, (count) =>
-    numbers.take(count),
-  );
+  const planner = new OutputPlanner(directory, identity, settings, runtime.random, {
+    take: (count) => numbers.take(count),
+    segmentBytesMax: () => valueGc.segmentBytesMax,
+  });
+  const shape = {
+    fanout: settings.compaction.fanout,
+    l0Trigger: settings.compaction.l0Trigger,
+    baseLevelBytes: settings.compaction.baseLevelSize,
+    tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
+    tableBytesMax: settings.table.maxSize,
+    levelCount: LEVEL_COUNT_MAX,
+  };
   const compactor = new Compactor({
     queue,
     tree,
     planner,
-    policy:
-      world.policy ??
-      leveledPolicy({
-        fanout: settings.compaction.fanout,
-        l0Trigger: settings.compaction.l0Trigger,
-        baseLevelBytes: settings.compaction.baseLevelSize,
-        tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
-        tableBytesMax: settings.table.maxSize,
-        levelCount: LEVEL_COUNT_MAX,
-      }),
+    policy: world.policy ?? leveledPolicy(shape),
     snapshots,
     scheduler: runtime.scheduler,
     health,
@@ -289,8 +294,9 @@ function assemble(
     flushBytes: settings.memtable.maxSize,
     l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
     automatic: settings.compaction.automatic,
-    spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
-    onEnded: () => undefined,
+    valueGc,
+    shape,
+    onEnded: () => committer.drain(),
   });
   const flusher = new Flusher({
     queue,
@@ -310,6 +316,16 @@ function assemble(
       compactor.start();
     },
   });
+  /** Whether something is under way that makes room in the value log; begins it if need be. */
+  const makingRoom = (): boolean => {
+    if (health.closed || health.failure !== undefined) return false;
+    if (compactor.isWorking || valueGc.isLeaving) return true;
+    if (flusher.isWorking) return true;
+    if (!valueGc.isHiddenInMemory || !memtables.maySeal || !settings.compaction.automatic)
+      return false;
+    committer.sealMemtable();
+    return flusher.isWorking;
+  };
   const committer: Committer = new Committer(
     {
       journal,
@@ -330,8 +346,8 @@ function assemble(
       }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
-      valueBytesMax: () =>
-        Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
+      valueBytesMax: () => valueGc.unflushedBytesMax,
+      mayGrow: () => valueGc.mayWrite(makingRoom),
       onSyncFailed: () => tree.noteSyncFailed(),
       onStall: () => events.announce("stall", { reason: "memtables" }),
     },
@@ -362,6 +378,7 @@ function assemble(
     snapshots,
     flusher,
     compactor,
+    valueGc,
     reserve,
     oldLogs,
     catalog,

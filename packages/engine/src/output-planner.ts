@@ -21,19 +21,21 @@ export class OutputPlanner {
   readonly #settings: ResolvedSettings;
   readonly #random: Random;
   readonly #takeNumbers: (count: number) => number;
+  readonly #segmentBytesMax: () => number;
 
   constructor(
     directory: string,
     identity: Identity,
     settings: ResolvedSettings,
     random: Random,
-    takeNumbers: (count: number) => number,
+    numbers: { take: (count: number) => number; segmentBytesMax: () => number },
   ) {
     this.#directory = directory;
     this.#identity = identity;
     this.#settings = settings;
     this.#random = random;
-    this.#takeNumbers = takeNumbers;
+    this.#takeNumbers = numbers.take;
+    this.#segmentBytesMax = numbers.segmentBytesMax;
   }
 
   /** Target size of a table where nobody asks for another. */
@@ -56,19 +58,25 @@ export class OutputPlanner {
 
   /** Returns the paths of all files that a merge wrote. */
   pathsOf(output: MergeOutput): string[] {
-    const paths = output.tables.map(({ number }) => filePath(this.#directory, number, "sst"));
-    if (output.segmentSeal === undefined) return paths;
-    return [...paths, filePath(this.#directory, output.segmentSeal.number, "seg")];
+    return [
+      ...output.tables.map(({ number }) => filePath(this.#directory, number, "sst")),
+      ...output.segmentSeals.map(({ number }) => filePath(this.#directory, number, "seg")),
+    ];
   }
 
   get #partBytesMin(): number {
     return Math.max(this.#settings.memtable.maxSize / PARTS_PER_MEMTABLE, PART_BYTES_MIN);
   }
 
-  /** Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. */
-  plan(inputBytes: number, tableBytesMax: number): TableOutputSettings {
+  /**
+   * Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`, and may
+   * move `valueBytes` of values.
+   */
+  plan(inputBytes: number, tableBytesMax: number, valueBytes: number): TableOutputSettings {
     const { table, learnedIndex, valueLog } = this.#settings;
-    const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS;
+    const segmentBytesMax = this.#segmentBytesMax();
+    const segmentCount = Math.ceil(valueBytes / segmentBytesMax);
+    const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS + segmentCount;
     return {
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
@@ -79,6 +87,7 @@ export class OutputPlanner {
       bloomBitsPerKey: table.bloomBitsPerKey,
       learnedIndex: learnedIndex.modelType !== "none",
       tableBytesMax,
+      segmentBytesMax,
       firstNumber: this.#takeNumbers(numberCount),
       numberCount,
       uidSeed: this.#random.uint32() * 0x200000 + (this.#random.uint32() >>> 11),

@@ -30,6 +30,8 @@ export interface RoomParts {
   readonly work: BackgroundWork;
   /** Seals the active memtable. */
   readonly seal: () => void;
+  /** Whether the value log may grow now (value-gc.ts). */
+  readonly mayGrow: () => boolean;
   /** A write waits. */
   readonly onStall: () => void;
 }
@@ -46,7 +48,8 @@ export class Room {
 
   /** Makes room for a group that needs `bytes` of memtable. Returns false when it has to wait. */
   make(bytes: number): boolean {
-    const { memtables, seal } = this.#parts;
+    const { memtables, seal, mayGrow } = this.#parts;
+    if (!mayGrow()) return false;
     if (memtables.hasRoom(bytes)) return true;
     if (!memtables.maySeal) return false;
     seal();
@@ -62,8 +65,8 @@ export class Room {
       health.assertWritable();
       const before = memtables.sealed.length;
       work.flushSealed(true);
-      work.waitSync(STALL_SLICE_MS);
-      if (memtables.sealed.length < before) tries = 0;
+      // Anything that ended may have made room: values wait for merges and removals as well.
+      if (work.waitSync(STALL_SLICE_MS) || memtables.sealed.length < before) tries = 0;
       else if (++tries * STALL_SLICE_MS >= STALL_MS_MAX) {
         throw new AuraError("AURA_BUSY", "no room: flushes make no progress");
       }

@@ -2,7 +2,8 @@
 
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import { valueSpace } from "./value-gc.ts";
+import type { ValueLogSpace } from "./value-gc.ts";
+import { valueSpace } from "./value-space.ts";
 
 /** Figures of one level. */
 export interface LevelStats {
@@ -33,6 +34,17 @@ export interface Stats {
     readonly draining: number;
     /** Values that flushes and relocations compressed, and their bytes before and after. */
     readonly packed: PackedValues;
+  };
+  /** The value log against its bound (`valueLog.spaceAmplificationMax`). */
+  readonly valueLog: ValueLogSpace & {
+    readonly segments: number;
+    /** Segments that are being emptied, and those that were since the database was opened. */
+    readonly draining: number;
+    readonly drained: number;
+    /** Bytes of values that merges have copied. */
+    readonly relocatedBytes: number;
+    /** Times that a write had to wait for room in the value log. */
+    readonly waits: number;
   };
   readonly log: {
     readonly files: number;
@@ -78,7 +90,7 @@ export interface Stats {
 
 /** Collects the statistics of an open database. */
 export function collectStats(parts: DatabaseParts): Stats {
-  const { committer, journal, versions, memtables, flusher, compactor, tables } = parts;
+  const { committer, journal, versions, memtables, flusher, compactor, tables, valueGc } = parts;
   const { current } = versions;
   const space = valueSpace(current);
   const cache = tables.cache.stats();
@@ -105,10 +117,18 @@ export function collectStats(parts: DatabaseParts): Stats {
     values: {
       segments: current.segments.size,
       fileBytes: space.fileBytes,
-      liveBytes: space.liveBytes,
-      spaceAmplification: space.liveBytes === 0 ? 1 : space.fileBytes / space.liveBytes,
-      draining: compactor.draining.size,
+      liveBytes: space.referencedBytes,
+      spaceAmplification: space.referencedBytes === 0 ? 1 : space.fileBytes / space.referencedBytes,
+      draining: valueGc.draining.size,
       packed: addPacked(flusher.packed, compactor.packed),
+    },
+    valueLog: {
+      ...valueGc.space(),
+      segments: current.segments.size,
+      draining: valueGc.draining.size,
+      drained: valueGc.drained,
+      relocatedBytes: compactor.bytesRelocated,
+      waits: valueGc.waits,
     },
     log: {
       files: journal.files.length,

@@ -23,6 +23,8 @@ export interface TableOutputSettings {
   readonly bloomBitsPerKey: number;
   readonly learnedIndex: boolean;
   readonly tableBytesMax: number;
+  /** Segments of moved values are cut at this size. */
+  readonly segmentBytesMax: number;
   /** Numbers this job may use: firstNumber, firstNumber + 1, ... */
   readonly firstNumber: number;
   readonly numberCount: number;
