@@ -19,6 +19,7 @@ const jobs = {
   /** Installs only. */
   install: () => 0,
   test: (rest) => node(["node_modules/vitest/vitest.mjs", "run", ...rest]),
+  "test:nodes": (rest) => node(["tools/nodes/test-nodes.mjs", ...rest]),
   build: () => build("new-only"),
   "check:pack": () => pnpm(["exec", "turbo", "run", "check:pack", "--output-logs=new-only"]),
   start: (rest) => build("errors-only") || tour() || bench(rest),

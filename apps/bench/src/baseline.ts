@@ -54,17 +54,61 @@ export interface Change {
 
 /** Reads a result. Throws UsageError when it is none. */
 export function readBaseline(file: string): BenchResult {
-  let result: Partial<BenchResult>;
+  let result: unknown;
   try {
-    result = JSON.parse(readFileSync(file, "utf8")) as Partial<BenchResult>;
+    result = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(`cannot read the baseline ${file}: ${message}\n`, { cause: error });
   }
-  if (result.format !== RESULT_FORMAT || !Array.isArray(result.runs)) {
+  if (!isResult(result)) {
     throw new UsageError(`${file} is no result of format ${RESULT_FORMAT}\n`);
   }
-  return result as BenchResult;
+  return result;
+}
+
+/** Whether all that a comparison reads is there. */
+function isResult(value: unknown): value is BenchResult {
+  return (
+    isObject(value) &&
+    value["format"] === RESULT_FORMAT &&
+    typeof value["startedAt"] === "string" &&
+    isListOf(value["stores"], (store) => typeof store["store"] === "string") &&
+    isListOf(value["runs"], isRun)
+  );
+}
+
+function isRun(run: Readonly<Record<string, unknown>>): boolean {
+  const { workload, store, repeat, phases } = run;
+  return (
+    typeof workload === "string" &&
+    typeof store === "string" &&
+    typeof repeat === "number" &&
+    isListOf(phases, isPhase)
+  );
+}
+
+function isPhase(phase: Readonly<Record<string, unknown>>): boolean {
+  const numbers = ["ops", "ms", "diskBytes", "peakRssBytes"];
+  const { name, latency, cpuMs } = phase;
+  return (
+    typeof name === "string" &&
+    numbers.every((field) => typeof phase[field] === "number") &&
+    isObject(latency) &&
+    isListOf(Object.values(latency), ({ p50Us }) => typeof p50Us === "number") &&
+    isObject(cpuMs)
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isListOf(
+  value: unknown,
+  is: (one: Readonly<Record<string, unknown>>) => boolean,
+): boolean {
+  return Array.isArray(value) && value.every((one) => isObject(one) && is(one));
 }
 
 /** Figures by workload, store, phase and title, and by repeat. */

@@ -93,6 +93,10 @@ const NOT_FOR_NAMES = [
 ] as const;
 
 const SECOND_MS = 1000;
+/** A day. */
+const SECONDS_MAX = 86_400;
+/** Beyond what any store does in a second. */
+const RATE_MAX = 100_000_000;
 
 /** Returns the options of `argv`, without node and script. Throws UsageError. */
 export function parseOptions(argv: readonly string[]): BenchOptions {
@@ -169,7 +173,7 @@ function allOptions(): Option[] {
     option("--count <n>", "records, or names; with --data, at most").argParser(parseCount),
     option("--ops <n>", "operations of each measured phase").argParser(parseCount),
     option("--duration <s>", "seconds of each measured phase, instead of --ops").argParser(
-      parsePositive,
+      parseSeconds,
     ),
     option("--repeat <n>", "repeats of all, interleaved").argParser(parseRepeat).default(1),
     option("--keys <kind>", "what keys look like")
@@ -188,7 +192,7 @@ function allOptions(): Option[] {
       .choices(["async", "sync"])
       .default("async"),
     option("--rate <n>", "operations per second; latencies count from when each was due").argParser(
-      parsePositive,
+      parseRate,
     ),
     option("--durability <level>", "what an acknowledged write survives")
       .choices([...DURABILITIES])
@@ -210,7 +214,7 @@ function allOptions(): Option[] {
       "keys",
       "data",
     ]),
-    option("--trace-speed <kind>", "recorded: each operation when it was made")
+    option("--trace-speed <kind>", "with --trace-file; recorded: each operation when it was made")
       .choices(["recorded", "full"])
       .default("full"),
     option("--json <file>", `file for the result (default run: ${DEFAULT_JSON})`),
@@ -234,6 +238,9 @@ function optionsOf(given: Given, isGiven: (name: string) => boolean): BenchOptio
   }
   if (given.duration !== undefined && given.ops !== undefined) {
     throw new UsageError("error: --duration and --ops exclude each other\n");
+  }
+  if (traceFile === undefined && isGiven("traceSpeed")) {
+    throw new UsageError("error: --trace-speed needs --trace-file\n");
   }
   return {
     workloads: workload,
@@ -288,10 +295,18 @@ function parseWhole(text: string, min: number, max: number): number {
   throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
 }
 
-function parsePositive(text: string): number {
+function parseSeconds(text: string): number {
+  return parsePositive(text, SECONDS_MAX);
+}
+
+function parseRate(text: string): number {
+  return parsePositive(text, RATE_MAX);
+}
+
+function parsePositive(text: string, max: number): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError("Expected a number above 0.");
+  if (value > 0 && value <= max) return value;
+  throw new InvalidArgumentError(`Expected a number above 0, at most ${max}.`);
 }
 
 function parseShare(text: string): number {

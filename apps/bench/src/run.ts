@@ -1,7 +1,6 @@
 /** One run of the command, from folders to exit code: also what ends early leaves table and files. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { rmSync } from "node:fs";
+import { resolve } from "node:path";
 import { compareWithBaseline, readBaseline } from "./baseline.ts";
 import { forkHost, type StartHost } from "./bench-host.ts";
 import { formatBytes, formatCount, formatMs } from "./format.ts";
@@ -12,6 +11,7 @@ import { runOps } from "./ops-run.ts";
 import { type BenchOptions, NAMES, UsageError } from "./options.ts";
 import { type Output, ProgressView } from "./progress.ts";
 import { type BenchResult, RESULT_FORMAT, type RunResult, type StoreInfo } from "./result.ts";
+import { checkFiles, makeFolder, saveFile } from "./run-files.ts";
 import type { StoreBench } from "./store-bench.ts";
 import { renderTables } from "./table.ts";
 
@@ -56,6 +56,7 @@ export async function runBench(
   const startedMs = performance.now();
   const print = (text: string): void => void output.write(`${text}\n`);
   const baseline = options.baseline === undefined ? undefined : readBaseline(options.baseline);
+  checkFiles(options);
   const folder = makeFolder(options.dir);
   const stores = new Map<string, StoreInfo>();
   const runs: RunResult[] = [];
@@ -92,18 +93,23 @@ export async function runBench(
     print(notesFor(result));
     const wrong = wrongOf(runs);
     print(`values read back that were wrong: ${formatCount(wrong)}`);
+    const unsaved: string[] = [];
+    const save = (what: string, file: string, text: string): void => {
+      const trouble = saveFile(file, text);
+      if (trouble === undefined) print(`${what}: ${resolve(file)}`);
+      else unsaved.push(trouble);
+    };
     if (options.json !== undefined) {
-      writeFileSync(options.json, `${JSON.stringify(result, undefined, 1)}\n`);
-      print(`result: ${options.json}`);
+      save("result", options.json, `${JSON.stringify(result, undefined, 1)}\n`);
     }
     if (options.report !== undefined) {
       const { renderPage } = await import("./page/page.ts");
-      writeFileSync(options.report, renderPage(result));
-      print(`report: ${resolve(options.report)}`);
+      save("report", options.report, renderPage(result));
     }
     const changes = baseline === undefined ? undefined : compareWithBaseline(baseline, result);
     if (changes !== undefined) print(changes.text);
     print(`whole run: ${formatMs(performance.now() - startedMs)}`);
+    for (const trouble of unsaved) print(`failed: ${trouble}`);
     if (signal.aborted) {
       print("interrupted: tables and files hold what ran");
       return INTERRUPTED;
@@ -111,7 +117,7 @@ export async function runBench(
     const failures = runs.filter((run) => run.failure !== undefined);
     for (const run of failures) print(`failed: ${run.store}, ${run.workload}: ${run.failure}`);
     if (failure !== undefined) print(`failed: ${failure.message}`);
-    const isBad = failure !== undefined || failures.length > 0 || wrong > 0;
+    const isBad = failure !== undefined || failures.length > 0 || wrong > 0 || unsaved.length > 0;
     return isBad || changes?.countsGrew === true ? FAILED : 0;
   } finally {
     if (options.dir === undefined) rmSync(folder, { recursive: true, force: true });
@@ -138,14 +144,6 @@ async function runAll(
     if (error instanceof UsageError || !(error instanceof Error)) throw error;
     return error;
   }
-}
-
-function makeFolder(given: string | undefined): string {
-  if (given === undefined) return mkdtempSync(join(tmpdir(), "aura-bench-"));
-  const folder = resolve(given);
-  mkdirSync(folder, { recursive: true });
-  if (readdirSync(folder).length > 0) throw new UsageError(`${folder} is not empty\n`);
-  return folder;
 }
 
 function commandOf(argv: readonly string[]): string {

@@ -175,6 +175,24 @@ test("a file that is no result is refused", () => {
   expect(() => readBaseline(file)).toThrow("cannot read the baseline");
   writeFileSync(file, JSON.stringify({ ...synthetic(1), format: 99 }));
   expect(() => readBaseline(file)).toThrow("no result of format 1");
+  const whole = synthetic(1);
+  const [run] = whole.runs;
+  const broken: unknown[] = [
+    null,
+    [],
+    { format: 1, runs: [{}] },
+    { ...whole, startedAt: undefined },
+    { ...whole, stores: [{}] },
+    { ...whole, runs: [{ ...run, repeat: "0" }] },
+    { ...whole, runs: [{ ...run, phases: [null] }] },
+    ...["ops", "ms", "latency", "cpuMs"].map((field) => {
+      return { ...whole, runs: [{ ...run, phases: [{ ...run!.phases[0], [field]: null }] }] };
+    }),
+  ];
+  for (const value of broken) {
+    writeFileSync(file, JSON.stringify(value));
+    expect(() => readBaseline(file), JSON.stringify(value)).toThrow("no result of format 1");
+  }
   writeFileSync(file, JSON.stringify(synthetic(1)));
   expect(readBaseline(file)).toEqual(synthetic(1));
 });

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type BenchOptions, parseOptions } from "../src/options.ts";
+import { type BenchOptions, parseOptions, UsageError } from "../src/options.ts";
 import type { BenchResult } from "../src/result.ts";
 import { runBench } from "../src/run.ts";
 import { temporaryFolder } from "./support/folder.ts";
@@ -84,6 +84,28 @@ describe("runBench with the names job", () => {
     await expect(run({ dir: folder })).rejects.toThrow("not empty");
     await expect(run({ data })).rejects.toThrow("none found");
     await expect(run({ data: join(folder, "missing") })).rejects.toThrow("cannot read");
+    for (const dir of [data, join(data, "below"), "/proc/not/there"]) {
+      await expect(run({ dir }), dir).rejects.toThrow(UsageError);
+    }
+    const file = join(folder, "missing", "x");
+    await expect(run({ json: folder })).rejects.toThrow("--json");
+    await expect(run({ report: file })).rejects.toThrow("--report");
+    await expect(run({ json: "x", report: "./x" })).rejects.toThrow("the same file");
+  });
+
+  test("a file that cannot be written at the end fails the run, and costs nothing else", async () => {
+    const folder = temporaryFolder();
+    const parent = join(folder, "reports");
+    mkdirSync(parent);
+    const fail = (method: string) => {
+      if (method === "drain") rmSync(parent, { recursive: true, force: true });
+      return undefined;
+    };
+    const report = join(parent, "page.html");
+    const { code, text, result } = await run({ report }, { faults: { fail } });
+    expect(code).toBe(1);
+    expect(text).toContain(`failed: ${report} could not be written`);
+    expect(result.runs).toHaveLength(2);
   });
 });
 

@@ -8,7 +8,7 @@
  */
 import fs from "node:fs";
 import os from "node:os";
-import { AuraError, assert } from "./errors.ts";
+import { AuraError, assert, hasCode } from "./errors.ts";
 import type { FileHandle, FileLock, FileSystem } from "./fs.ts";
 import { lockFile } from "./node-lock.ts";
 import { systemRuntime } from "./runtime.ts";
@@ -325,8 +325,15 @@ export const nodeFileSystem: FileSystem = {
     );
   },
   existsSync(path: string): boolean {
-    // Not fs.existsSync, which calls a file absent when it may only not look.
-    return call(path, "stat", () => fs.statSync(path, { throwIfNoEntry: false }) !== undefined);
+    // Not fs.existsSync, which calls a file absent when it may only not look; and not throwIfNoEntry,
+    // which from Node 22 on does so below a plain file.
+    try {
+      call(path, "stat", () => fs.statSync(path));
+      return true;
+    } catch (error) {
+      if (hasCode(error, "AURA_NOT_FOUND")) return false;
+      throw error;
+    }
   },
   fileBytesSync(path: string): number {
     return call(path, "stat", () => fs.statSync(path).size);

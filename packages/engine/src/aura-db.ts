@@ -11,6 +11,7 @@ import {
   assertBatch,
   checkedLevel,
   checkOptions,
+  checkPriority,
   compactionRange,
   isOfSnapshot,
   type KeyRangeOptions,
@@ -49,10 +50,11 @@ import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Stats } from "./stats.ts";
-import { collectStats } from "./stats.ts";
+import type { Stats, StatsOptions } from "./stats.ts";
+import { collectStats, STATS_OPTIONS } from "./stats.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
+import { reclaimValues } from "./value-reclaim.ts";
 import { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
 
@@ -141,7 +143,7 @@ export class AuraDB {
       const k = keyBytes(key);
       const v = valueBytes(value);
       this.#tracing.recorder?.put(k, v.length, level, false);
-      return this.#parts.committer.writeOne(k, v, level, options?.signal);
+      return this.#parts.writes.one(k, v, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -153,7 +155,7 @@ export class AuraDB {
     const k = keyBytes(key);
     const v = valueBytes(value);
     this.#tracing.recorder?.put(k, v.length, level, true);
-    this.#parts.committer.writeOneSync(k, v, level);
+    this.#parts.writes.oneSync(k, v, level, options);
   }
 
   /** Deletes one key, whether it is there or not. */
@@ -162,7 +164,7 @@ export class AuraDB {
       const level = this.#levelOf(options);
       const k = keyBytes(key);
       this.#tracing.recorder?.delete(k, level, false);
-      return this.#parts.committer.writeOne(k, undefined, level, options?.signal);
+      return this.#parts.writes.one(k, undefined, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -173,7 +175,7 @@ export class AuraDB {
     const level = this.#levelOf(options);
     const k = keyBytes(key);
     this.#tracing.recorder?.delete(k, level, true);
-    this.#parts.committer.writeOneSync(k, undefined, level);
+    this.#parts.writes.oneSync(k, undefined, level, options);
   }
 
   /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
@@ -182,7 +184,7 @@ export class AuraDB {
       const level = this.#levelOf(options);
       assertBatch(batch);
       this.#tracing.recorder?.batch(batch.encoded, level, false);
-      return this.#parts.committer.writeBatch(batch, level, options?.signal);
+      return this.#parts.writes.batch(batch, level, options);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -193,7 +195,7 @@ export class AuraDB {
     const level = this.#levelOf(options);
     assertBatch(batch);
     this.#tracing.recorder?.batch(batch.encoded, level, true);
-    this.#parts.committer.writeBatchSync(batch, level);
+    this.#parts.writes.batchSync(batch, level, options);
   }
 
   /**
@@ -390,6 +392,7 @@ export class AuraDB {
   async sync(): Promise<void> {
     this.#assertOpen();
     this.#parts.health.assertWritable();
+    this.#parts.writes.settleSync();
     await this.#parts.committer.sync();
   }
 
@@ -397,15 +400,16 @@ export class AuraDB {
   syncSync(): void {
     this.#assertOpen();
     this.#parts.health.assertWritable();
+    this.#parts.writes.settleSync();
     this.#parts.committer.syncSync();
   }
 
   /** Brings everything that was written so far from memory into tables. */
   async flush(): Promise<void> {
     this.#assertOpen();
-    const { committer, memtables, journal, health } = this.#parts;
+    const { committer, memtables, journal, health, writes } = this.#parts;
     health.assertWritable();
-    committer.settleSync();
+    writes.settleSync();
     journal.seal("vlog");
     await this.#until(() => memtables.maySeal || memtables.active.table.entryCount === 0);
     committer.sealMemtable();
@@ -422,15 +426,17 @@ export class AuraDB {
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
-    const { tree, compactor, settings } = this.#parts;
+    const { tree, compactor, settings, valueGc } = this.#parts;
     const bounds = compactionRange(range);
     await this.flush();
     compactor.hold();
     try {
       await this.#until(() => !compactor.busy);
-      await compactor.awaited(() =>
-        compactRange(tree, compactor, bounds, options, settings.table.maxSize),
-      );
+      await compactor.awaited(async () => {
+        await compactRange(tree, compactor, bounds, options, settings.table.maxSize);
+        if (bounds.smallest !== undefined || bounds.largest !== undefined) return;
+        await reclaimValues(valueGc, compactor, compactor.shape, options.signal);
+      });
     } finally {
       compactor.release();
     }
@@ -466,10 +472,11 @@ export class AuraDB {
     return this.#tracing.start(file, options);
   }
 
-  /** Statistics, as of now. */
-  stats(): Stats {
+  /** Statistics, as of now. With `{ segments: true }` those of each value segment, too. */
+  stats(options: StatsOptions = {}): Stats {
     this.#assertOpen();
-    return collectStats(this.#parts);
+    checkOptions(options, STATS_OPTIONS);
+    return collectStats(this.#parts, options);
   }
 
   /**
@@ -496,6 +503,7 @@ export class AuraDB {
     if (this.#tracing.on) await this.#tracing.end();
     let failure: unknown;
     try {
+      parts.writes.settleSync();
       await committer.quiesce();
     } catch (error) {
       failure = error;
@@ -544,7 +552,8 @@ export class AuraDB {
     this.#assertOpen();
     if (options === undefined) return this.#defaultLevel;
     checkOptions(options, WRITE_OPTIONS);
-    const { signal, sync, durability } = options;
+    const { signal, sync, durability, priority } = options;
+    if (priority !== undefined) checkPriority(priority);
     if (signal?.aborted) {
       throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
     }

@@ -62,6 +62,14 @@ export class WriteBatch {
     });
   }
 
+  /** @internal A batch of the same operations. */
+  copy(): WriteBatch {
+    const copy = new WriteBatch();
+    copy.#operations.range(this.#operations.bytes, 0, this.#operations.length);
+    copy.#count = this.#count;
+    return copy;
+  }
+
   /** @internal The encoded operations: borrowed until the batch changes. */
   get encoded(): Uint8Array {
     return this.#operations.bytes.subarray(0, this.#operations.length);

@@ -10,8 +10,18 @@ import type { CompactionRange } from "./manual-compaction.ts";
 import type { Durability } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 
+/** Whose turn it is when not everything can be done at once. */
+export type Priority = "high" | "normal" | "low";
+
 /** Options of a write. */
 export interface WriteOptions {
+  /**
+   * `high`: is not slowed down by debt. `low`: is slowed down first, and stands back behind other
+   * calls; it is visible when its promise resolves, not before. Writes of one priority are appended
+   * in call order, those of different ones in any. Reads have none: they never wait for writes.
+   * Default: `normal`.
+   */
+  readonly priority?: Priority;
   /** True: as `durability: "sync"`. False: as `"os"`. */
   readonly sync?: boolean;
   /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
@@ -60,7 +70,7 @@ export function isOfSnapshot(options: ReadOptions | undefined): boolean {
 }
 
 /** Names of the options of each kind of call. */
-export const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal"];
+export const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal", "priority"];
 export const SUBMIT_OPTIONS: readonly string[] = ["signal"];
 export const READ_OPTIONS: readonly string[] = ["snapshot"];
 export const WRITE_STREAM_OPTIONS: readonly string[] = [...WRITE_OPTIONS, "size"];
@@ -86,6 +96,15 @@ export function checkedLevel(durability: Durability): Durability {
     );
   }
   return durability;
+}
+
+/** Throws for what is not a priority. */
+export function checkPriority(priority: Priority): void {
+  if (priority === "high" || priority === "normal" || priority === "low") return;
+  throw new AuraError(
+    "AURA_INVALID_ARGUMENT",
+    `priority: expected high, normal or low, got ${String(priority)}`,
+  );
 }
 
 /** Throws for what is not a batch. */

@@ -10,32 +10,33 @@
  * - A synchronous write, a read or a snapshot first settles what was admitted before it: it writes
  *   the append in flight again at its place, then the open groups.
  * - A failed group is void: nothing of it is visible, its callers get the error.
- * - Memory is bounded (room.ts).
+ * - Memory is bounded, and an acknowledgement waits for debt (admission.ts).
  */
 import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
+import { Admission, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
+import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
+import type { StallEvent } from "./events.ts";
 import { Group } from "./group.ts";
+import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
 import type { GroupPlace, Journal } from "./journal.ts";
 import type { LogFile } from "./log-file.ts";
 import type { Memtables } from "./memtables.ts";
-import { PendingGroup } from "./pending-group.ts";
+import type { PendingGroup } from "./pending-group.ts";
 import type { Reserve } from "./reserve.ts";
-import type { BackgroundWork } from "./room.ts";
-import { Room } from "./room.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
-/** An open group is closed at this size. */
-const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
 
 /** What commit works with. */
 export interface CommitParts {
@@ -56,8 +57,9 @@ export interface CommitParts {
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
-  /** A write waits for room. */
-  readonly onStall: () => void;
+  readonly debt: WriteDebt;
+  /** Writes begin or cease to wait. */
+  readonly onStall: (event: StallEvent) => void;
 }
 
 /** Two promises of one write. */
@@ -80,18 +82,21 @@ const RESOLVED: Promise<void> = Promise.resolve();
 /** Admits writes and carries them to the log and the memtable. */
 export class Committer {
   readonly #parts: CommitParts;
-  readonly #room: Room;
+  readonly #room: Admission;
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
   readonly #scratch: Group = newGroup();
-  #queue: PendingGroup[] = [];
-  /** A group to use again. Never one that the thread pool may still be reading. */
-  #spare: Group | undefined;
+  readonly #queue: GroupQueue;
   #flight: Flight | undefined;
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #nextSeq: number;
+  /** The group for whose room a read has waited in vain; null: none. */
+  #stuckBefore: PendingGroup | null = null;
+  readonly #drain = (): void => this.drain();
+  /** Reads and writes that came. */
+  calls = 0;
   /** Asynchronous writes of the code that is running; whether there was one in the last run. */
   #runWrites = 0;
   #lastRunLone = true;
@@ -104,10 +109,9 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, work, onStall, journal, scheduler, clock, onSyncFailed } = parts;
-    const { mayGrow } = parts;
-    const seal = (): void => this.sealMemtable();
-    this.#room = new Room({ memtables, health, work, seal, mayGrow, onStall });
+    const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
+    this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
+    this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
     const delayMs = parts.bufferedDelayMs;
     const buffered = { journal, health, scheduler, clock, delayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
@@ -127,23 +131,27 @@ export class Committer {
     return this.#nextSeq - 1;
   }
 
-  /** Times a write had to wait for room. */
-  get stallCount(): number {
-    return this.#room.stallCount;
+  /** What makes writes wait. */
+  get admission(): Admission {
+    return this.#room;
   }
 
-  /** Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. */
+  /**
+   * Admits one operation (a put, or a delete when `value` is undefined). Bytes are copied. `prompt`:
+   * its acknowledgement does not wait for debt.
+   */
   writeOne(
     key: Uint8Array,
     value: Uint8Array | undefined,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const { separation } = this.#parts;
     if (level === "buffered" && separation.isInline(value)) {
       this.#writeBuffered(key, value);
-      return this.#answered();
+      return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
     const bytes = key.length + (value === undefined ? 0 : value.length);
@@ -151,29 +159,45 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
-    const pending = this.#openGroup(memtableBytes, signal);
-    separation.addOne(pending.group, key, value, true);
-    return this.#promiseOf(pending, level);
+    const pending = this.#queue.open(memtableBytes, signal);
+    try {
+      separation.addOne(pending.group, key, value, true);
+    } catch (error) {
+      this.#queue.takeBack(pending);
+      throw error;
+    }
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries one operation to its level on this thread. */
-  writeOneSync(key: Uint8Array, value: Uint8Array | undefined, level: Durability): void {
+  writeOneSync(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    priority: Priority = "normal",
+  ): void {
     this.#admit();
     if (level === "buffered" && this.#parts.separation.isInline(value)) {
       this.#writeBuffered(key, value);
+      this.#room.delaySync(this.#parts.separation.memtableBytes(key.length, value), priority);
       return;
     }
     if (this.unsettled) this.settleSync();
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addOne(group, key, value, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch: all of it in one group. Bytes are copied. */
-  writeBatch(batch: WriteBatch, level: Durability, signal?: AbortSignal): Promise<void> {
+  /** Admits a batch: all of it in one group. Bytes are copied. `prompt`: as in `writeOne`. */
+  writeBatch(
+    batch: WriteBatch,
+    level: Durability,
+    signal?: AbortSignal,
+    prompt = false,
+  ): Promise<void> {
     this.#admit();
     if (batch.length === 0) return RESOLVED;
     const { separation } = this.#parts;
@@ -186,15 +210,20 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       separation.addBatch(group, batch, false);
-      return this.#appendLone(group, level);
+      return this.#appendLone(group, level, prompt);
     }
-    const pending = this.#openGroup(memtableBytes, signal);
-    separation.addBatch(pending.group, batch, true);
-    return this.#promiseOf(pending, level);
+    const pending = this.#queue.open(memtableBytes, signal);
+    try {
+      separation.addBatch(pending.group, batch, true);
+    } catch (error) {
+      this.#queue.takeBack(pending);
+      throw error;
+    }
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries a batch to its level on this thread. */
-  writeBatchSync(batch: WriteBatch, level: Durability): void {
+  writeBatchSync(batch: WriteBatch, level: Durability, priority: Priority = "normal"): void {
     this.#admit();
     if (batch.length === 0) return;
     this.#parts.separation.batchMemtableBytes(batch);
@@ -202,7 +231,7 @@ export class Committer {
     const group = this.#scratch;
     group.begin();
     this.#parts.separation.addBatch(group, batch, false);
-    this.#commitSync(group, level);
+    this.#commitSync(group, level, priority);
   }
 
   /** Admits a batch and returns when it is committed and when it is durable, apart. */
@@ -216,13 +245,32 @@ export class Committer {
   }
 
   /**
-   * Makes admitted writes visible and returns the highest sequence number given. Background results
-   * that are ready are installed on the way.
+   * Makes admitted writes visible, as far as they can be, and returns the highest sequence number
+   * that is. Background results that are ready are installed on the way. What keeps a write from
+   * being made visible is that write's to tell, not the reader's: this does not throw.
    */
   visibleSeq(): number {
+    this.calls++;
     this.#parts.work.poll();
-    if (this.unsettled) this.settleSync();
+    if (this.unsettled) this.#settleForRead();
     return this.#nextSeq - 1;
+  }
+
+  #settleForRead(): void {
+    if (this.#stuckBefore === this.#queue.first) {
+      // It was waited for once, in vain.
+      this.#landSync();
+      this.drain();
+      if (this.#stuckBefore === this.#queue.first) return;
+    }
+    try {
+      this.settleSync();
+      this.#stuckBefore = null;
+    } catch {
+      this.#stuckBefore = this.#queue.first ?? null;
+      // If it was no lack of room, the next try finds out, and rejects what is queued.
+      this.#parts.scheduler.afterThis(this.#drain);
+    }
   }
 
   /** True when an admitted write is not visible yet. */
@@ -242,10 +290,10 @@ export class Committer {
           this.#rejectQueue(failure);
           return;
         }
-        const pending = this.#queue[0]!;
+        const pending = this.#queue.first!;
         this.#room.makeSync(pending.group.memtableBytes);
         // Completions that ran meanwhile may have aborted it.
-        if (this.#queue[0] !== pending) continue;
+        if (this.#queue.first !== pending) continue;
         this.#queue.shift();
         this.#appendPending(pending);
       }
@@ -284,7 +332,7 @@ export class Committer {
   drain(): void {
     if (this.#settling) return;
     while (this.#queue.length > 0 && this.#flight === undefined) {
-      const pending = this.#queue[0]!;
+      const pending = this.#queue.first!;
       if (this.#parts.health.failure !== undefined) {
         this.#rejectQueue(this.#parts.health.failure);
         return;
@@ -302,7 +350,6 @@ export class Committer {
         return;
       }
       this.#queue.shift();
-      pending.closed = true;
       const large = pending.group.bytes >= POOL_GROUP_BYTES_MIN;
       if (large && !this.#parts.journal.isPoolBusy(pending.group)) this.#appendOnPool(pending);
       else this.#appendPending(pending);
@@ -314,6 +361,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
+    this.#room.release();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -332,15 +380,8 @@ export class Committer {
   }
 
   #admit(): void {
-    const { health, reserve, work } = this.#parts;
-    health.assertWritable();
-    work.poll();
-    if (reserve.full && !reserve.hasRoom()) {
-      throw new AuraError(
-        "AURA_OUT_OF_SPACE",
-        "the volume is full; writing goes on once it is not",
-      );
-    }
+    this.calls++;
+    this.#room.admit();
   }
 
   /**
@@ -353,58 +394,34 @@ export class Committer {
     return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
   }
 
-  #appendLone(group: Group, level: Durability): Promise<void> {
+  #appendLone(group: Group, level: Durability, prompt: boolean): Promise<void> {
     try {
       this.#append(group);
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") return this.#waits.until(group.lastSeq);
+    if (level === "sync") {
+      const durable = this.#waits.until(group.lastSeq);
+      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
+      return delay === undefined ? durable : durable.then(() => delay);
+    }
     this.#waits.noteWritten();
-    return this.#answered();
+    return this.#answered(prompt ? 0 : group.memtableBytes);
   }
 
-  #openGroup(memtableBytes: number, signal: AbortSignal | undefined): PendingGroup {
-    const last = this.#queue.at(-1);
-    const limit = this.#parts.memtables.groupBytesMax;
-    if (
-      signal === undefined &&
-      last !== undefined &&
-      !last.closed &&
-      last.group.bytes < OPEN_GROUP_BYTES_MAX &&
-      last.group.memtableBytes + memtableBytes <= limit
-    ) {
-      return last;
+  #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
+    if (level === "sync") {
+      pending.durable ??= pending.appended.promise.then(() =>
+        this.#waits.until(pending.group.lastSeq),
+      );
     }
-    const pending = new PendingGroup(this.#spare ?? newGroup());
-    this.#spare = undefined;
-    pending.group.begin();
-    this.#queue.push(pending);
-    if (signal !== undefined) {
-      // A group of its own, so that it can be taken out.
-      pending.closed = true;
-      pending.watch(signal, () => this.#abort(pending, signal));
-    }
-    return pending;
+    const reached = level === "sync" ? pending.durable! : pending.appended.promise;
+    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
   }
 
-  #abort(pending: PendingGroup, signal: AbortSignal): void {
-    const at = this.#queue.indexOf(pending);
-    if (at < 0) return;
-    this.#queue.splice(at, 1);
-    const cause: unknown = signal.reason;
-    pending.appended.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
-  }
-
-  #promiseOf(pending: PendingGroup, level: Durability): Promise<void> {
-    if (level !== "sync") return pending.appended.promise;
-    pending.durable ??= pending.appended.promise.then(() =>
-      this.#waits.until(pending.group.lastSeq),
-    );
-    return pending.durable;
-  }
-
-  #answered(): Promise<void> {
+  #answered(chargedBytes: number): Promise<void> {
+    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
 
@@ -415,19 +432,26 @@ export class Committer {
     const { group } = this.#buffered;
     if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
-    this.#parts.separation.addOne(group, key, value, false);
-    const { bytes, length } = group.covered;
-    this.#parts.memtables.apply(bytes, start, length, this.#nextSeq, 0, 0);
+    group.mark();
+    try {
+      this.#parts.separation.addOne(group, key, value, false);
+      const { bytes, length } = group.covered;
+      this.#parts.memtables.apply(bytes, start, length, this.#nextSeq, 0, 0);
+    } catch (error) {
+      group.rollback();
+      throw error;
+    }
     this.#nextSeq++;
     this.#waits.noteWritten();
     this.#buffered.noteAdded();
   }
 
-  #commitSync(group: Group, level: Durability): void {
+  #commitSync(group: Group, level: Durability, priority: Priority): void {
     this.#room.makeSync(group.memtableBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();
+    this.#room.delaySync(group.memtableBytes, priority);
   }
 
   /** Numbers and appends a group and makes it visible. On failure it is void, and the error thrown. */
@@ -452,25 +476,29 @@ export class Committer {
     this.#nextSeq += group.count;
   }
 
+  /** Makes an appended group visible. Throws AURA_UNKNOWN_OUTCOME when it could not: that ends writing. */
   #apply(group: Group, place: GroupPlace): void {
-    const { memtables } = this.#parts;
+    const { memtables, health } = this.#parts;
     const { bytes, length } = group.covered;
-    const count = memtables.apply(
-      bytes,
-      0,
-      length,
-      group.firstSeq,
-      place.file,
-      place.attachedOffset,
-    );
-    assert(count === group.count, "a group holds what was counted");
-    if (memtables.active.valueBytes > this.#parts.valueBytesMax() && memtables.maySeal) {
+    const { firstSeq } = group;
+    try {
+      const count = memtables.apply(bytes, 0, length, firstSeq, place.file, place.attachedOffset);
+      assert(count === group.count, "a group holds what was counted");
+    } catch (cause) {
+      const what = `a write is in the log, but could not be made visible: ${String(cause)}`;
+      const error = new AuraError("AURA_UNKNOWN_OUTCOME", what, { cause });
+      health.fail(error);
+      throw error;
+    }
+    if (memtables.active.valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
+    try {
       this.sealMemtable();
+    } catch {
+      // The group is written. What kept the memtable from being sealed is met by the next one again.
     }
   }
 
   #appendPending(pending: PendingGroup): void {
-    pending.closed = true;
     pending.unwatch();
     try {
       this.#append(pending.group);
@@ -480,11 +508,12 @@ export class Committer {
     }
     this.#settled(pending);
     // Written on this thread: nobody reads its buffers any more. Its number is still asked for.
-    if (pending.durable === undefined) this.#spare = pending.group;
+    if (pending.durable === undefined) this.#queue.reuse(pending.group);
   }
 
   #settled(pending: PendingGroup): void {
     this.#waits.noteWritten();
+    if (pending.isDelayed) pending.delay = this.#room.delay(pending.group.memtableBytes);
     if (this.#parts.turns.mustTurn()) {
       this.#parts.scheduler.nextTurn(() => pending.appended.resolve());
     } else pending.appended.resolve();
@@ -540,8 +569,13 @@ export class Committer {
   #finish(flight: Flight): void {
     flight.done = true;
     this.#flight = undefined;
-    this.#parts.journal.finishAppend(flight.log, flight.pending.group);
-    this.#apply(flight.pending.group, flight.place);
+    try {
+      this.#parts.journal.finishAppend(flight.log, flight.pending.group);
+      this.#apply(flight.pending.group, flight.place);
+    } catch (error) {
+      flight.pending.appended.reject(error);
+      return;
+    }
     this.#settled(flight.pending);
   }
 
@@ -554,18 +588,13 @@ export class Committer {
   }
 
   #noteFailure(error: unknown): void {
+    // Numbers that no log names are given again.
+    this.#nextSeq = this.#parts.journal.appendedSeq + 1;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) this.#parts.health.fail(error as Error);
   }
 
   #rejectQueue(cause: Error): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    if (queue.length > 0) this.#parts.health.noteTold();
-    const error = new AuraError("AURA_READ_ONLY", `not written: ${cause.message}`, { cause });
-    for (const pending of queue) {
-      pending.unwatch();
-      pending.appended.reject(error);
-    }
+    if (this.#queue.rejectAll(cause)) this.#parts.health.noteTold();
   }
 }
 

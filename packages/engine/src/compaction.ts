@@ -32,6 +32,7 @@ import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
 const COMPACTION_RETRY_MS = 1000;
@@ -54,6 +55,7 @@ export interface CompactionParts {
   readonly valueGc: ValueGc;
   /** The shape that merges for the sake of space keep to. */
   readonly shape: LeveledSettings;
+  readonly debt: WriteDebt;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -89,6 +91,11 @@ export class Compactor {
   /** Merges that run now. */
   get running(): number {
     return this.#tasks.length;
+  }
+
+  /** Segments that are being emptied. */
+  get draining(): ReadonlySet<number> {
+    return this.#parts.valueGc.draining;
   }
 
   /** Whether the policy has nothing to do for the current version. */
@@ -148,6 +155,11 @@ export class Compactor {
     this.start();
   }
 
+  /** The shape that merges for the sake of space keep to. */
+  get shape(): LeveledSettings {
+    return this.#parts.shape;
+  }
+
   /** Runs one merge by hand. Resolves when its result is published. */
   merge(plan: MergePlan): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -202,10 +214,16 @@ export class Compactor {
       this.#install(task);
       return;
     }
-    const { tree, planner } = this.#parts;
+    const { tree, planner, debt } = this.#parts;
+    debt.noteMergeEnded();
     tree.removeFiles(task.outputs.flatMap((output) => planner.pathsOf(output)));
     this.#failed(error, task.end.onFailed);
     this.#dispatch();
+  }
+
+  /** The policy's estimate of the bytes that merges have to read and write. */
+  debtBytes(): number {
+    return this.#parts.policy.debtBytes(this.view(this.#parts.valueGc.draining));
   }
 
   #choose(): CompactionChoice {
@@ -246,6 +264,7 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      this.#parts.debt.noteVersion();
       return true;
     } catch {
       // Health refuses further work.
@@ -282,6 +301,7 @@ export class Compactor {
     const task = new MergeTask(plan, slices, inputs, end);
     this.#copyBytes.set(task, copyBytes);
     this.#tasks.push(task);
+    this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
   }
 
@@ -303,6 +323,7 @@ export class Compactor {
         segmentSeals: outputs.flatMap(({ segmentSeals }) => segmentSeals),
       });
     } catch (error) {
+      this.#parts.debt.noteMergeEnded();
       end.onFailed?.(error as Error);
       onEnded();
       return;
@@ -316,6 +337,7 @@ export class Compactor {
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
+    this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,

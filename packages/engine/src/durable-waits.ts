@@ -34,6 +34,7 @@ export class DurableWaits {
   #syncing: Promise<void> | undefined;
   #watermarkTimer: Timer | undefined;
   #intervalTimer: Timer | undefined;
+  #ended = false;
 
   constructor(parts: DurableParts) {
     this.#parts = parts;
@@ -77,7 +78,7 @@ export class DurableWaits {
   /** Notes that something was written that nobody waits for. */
   noteWritten(): void {
     const { intervalMs, scheduler, health } = this.#parts;
-    if (intervalMs === 0 || this.#intervalTimer !== undefined) return;
+    if (intervalMs === 0 || this.#intervalTimer !== undefined || this.#ended) return;
     this.#intervalTimer = scheduler.after(intervalMs, () => {
       this.#intervalTimer = undefined;
       if (health.closed || health.failure !== undefined) return;
@@ -92,8 +93,9 @@ export class DurableWaits {
     });
   }
 
-  /** Ends the timers. */
+  /** Ends the timers. Whoever waits, or comes later, is answered all the same. */
   end(): void {
+    this.#ended = true;
     this.#watermarkTimer?.cancel();
     this.#intervalTimer?.cancel();
   }
@@ -110,6 +112,7 @@ export class DurableWaits {
   }
 
   #expectWatermark(): void {
+    if (this.#ended) return;
     this.#watermarkTimer ??= this.#parts.scheduler.after(WATERMARK_IDLE_MS, () => {
       this.#watermarkTimer = undefined;
       const { journal, health, mayAppend } = this.#parts;

@@ -1,6 +1,7 @@
 /** Events of a database: what happened in the background. Listeners run on the owner's thread. */
 import { EventEmitter } from "node:events";
 import type { Scheduler } from "@aura/base";
+import type { SegmentsDraining } from "./value-gc.ts";
 
 /** A failure of background work. */
 export interface BackgroundErrorEvent {
@@ -11,6 +12,19 @@ export interface BackgroundErrorEvent {
   readonly severity: "soft" | "hard";
   readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log";
   readonly error: Error;
+}
+
+/** A time in which writes are slowed down (`delay`), or one of them waits for room (`stop`). */
+export interface StallEvent {
+  readonly kind: "delay" | "stop";
+  readonly phase: "start" | "end";
+  /** The debt that was the largest at the start (write-debt.ts). */
+  readonly cause: "memtables" | "level-0" | "compaction" | "low-priority" | "values";
+  /** As `cause`. */
+  readonly reason: StallEvent["cause"];
+  /** Times of the monotonic clock, ms. */
+  readonly startMs: number;
+  readonly endMs: number | undefined;
 }
 
 /** Names of events and what they carry. */
@@ -31,10 +45,13 @@ export interface DatabaseEvents {
       readonly bytesRelocated: number;
     },
   ];
+  /** Segments were chosen to be emptied; `segmentRemoved` follows for each. */
+  segmentsDraining: [SegmentsDraining];
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
   /** The history was cut at open: groups that were never durable were torn or lost. */
   recoveryCut: [{ readonly reason: string; readonly lostSeqs: number }];
-  stall: [{ readonly reason: "memtables" }];
+  /** Writes begin (`start`) or cease (`end`) to wait. */
+  stall: [StallEvent];
   /** The worker entry could not be loaded: background work runs inline, in slices. */
   workersUnavailable: [{ readonly error: Error }];
   cursorLeft: [{ readonly count: number }];

@@ -6,7 +6,7 @@
  * flush read is released when its edit is published: the entries are in tables and
  * in the logs, which go only when the edit is durable.
  */
-import type { JobQueue, Scheduler, Timer } from "@aura/base";
+import type { Clock, JobQueue, Scheduler, Timer } from "@aura/base";
 import { hasCode } from "@aura/base";
 import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
@@ -21,6 +21,7 @@ import type { OldLog } from "./replay.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed flush is tried again, ms. */
 const FLUSH_RETRY_MS = 1000;
@@ -34,6 +35,8 @@ export interface FlushParts {
   readonly planner: OutputPlanner;
   readonly snapshots: SnapshotList;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly debt: WriteDebt;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
@@ -49,6 +52,7 @@ export interface FlushParts {
 export class Flusher {
   readonly #parts: FlushParts;
   #running = false;
+  #startedMs = 0;
   #waiting: Timer | undefined;
   /** Counters for stats. */
   flushes = 0;
@@ -93,6 +97,7 @@ export class Flusher {
       syncTokens: logs.map((log) => log.writer.token),
     };
     this.#running = true;
+    this.#startedMs = this.#parts.clock.monotonicMs();
     memtable.flushing = true;
     events.announce("flushStarted");
     queue.submit(
@@ -105,7 +110,7 @@ export class Flusher {
   }
 
   #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
-    const { tree, memtables, events, reserve, onFlushed } = this.#parts;
+    const { tree, memtables, events, reserve, clock, debt, onFlushed } = this.#parts;
     this.#running = false;
     if (logs.some((log) => log.syncFailed)) {
       // Another sync of it failed meanwhile: that this one did not says nothing.
@@ -131,7 +136,10 @@ export class Flusher {
     this.flushes++;
     this.bytesWritten += output.bytesWritten + output.valuesPacked.storedBytes;
     this.packed = addPacked(this.packed, output.valuesPacked);
+    const ms = clock.monotonicMs() - this.#startedMs;
+    const memtableBytes = memtable.table.usedBytes;
     memtables.dropOldest(memtable);
+    debt.noteFlush(memtableBytes, output.bytesWritten, ms);
     reserve.fill();
     events.announce("flush", {
       tables: output.tables.length,

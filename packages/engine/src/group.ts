@@ -33,6 +33,11 @@ export class Group {
   memtableBytes = 0;
   /** For each record: how many operations of the group come before its own. */
   readonly #recordOperations: number[] = [];
+  /** What `rollback` goes back to. */
+  #markCovered = 0;
+  #markAttachedBytes = 0;
+  #markCount = 0;
+  #markMemtableBytes = 0;
   readonly #entryBytesMax: (keyBytes: number, valueBytes: number) => number;
   readonly #pointerBytes: number;
 
@@ -55,6 +60,25 @@ export class Group {
     this.firstSeq = 0;
     this.count = 0;
     this.memtableBytes = 0;
+  }
+
+  /** Remembers what the group holds, for `rollback`. */
+  mark(): void {
+    this.#markCovered = this.covered.length;
+    this.#markAttachedBytes = this.attachedBytes;
+    this.#markCount = this.count;
+    this.#markMemtableBytes = this.memtableBytes;
+  }
+
+  /** Takes out what was added since `mark`, also an operation that was not added whole. */
+  rollback(): void {
+    const records = this.#recordOperations;
+    while (records.length > 0 && records.at(-1)! >= this.#markCount) records.pop();
+    if (this.attached.length > 2 * records.length) this.attached.length = 2 * records.length;
+    this.covered.length = this.#markCovered;
+    this.attachedBytes = this.#markAttachedBytes;
+    this.count = this.#markCount;
+    this.memtableBytes = this.#markMemtableBytes;
   }
 
   /** Sequence number of the last operation. */

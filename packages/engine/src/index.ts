@@ -6,6 +6,7 @@ export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
 export type {
   KeyRangeOptions,
+  Priority,
   ReadOptions,
   WriteOptions,
   WriteStreamOptions,
@@ -16,14 +17,14 @@ export type { Receipt } from "./commit.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
-export type { BackgroundErrorEvent, DatabaseEvents } from "./events.ts";
+export type { BackgroundErrorEvent, DatabaseEvents, StallEvent } from "./events.ts";
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
 export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export type { Snapshot } from "./snapshot.ts";
-export type { LevelStats, Stats } from "./stats.ts";
+export type { LevelStats, SegmentStats, Stats, StatsOptions } from "./stats.ts";
 export type { Trace, TraceOptions, TraceSummary } from "./tracing.ts";
 export type { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 export type { VerifyReport } from "./verify.ts";

@@ -176,33 +176,42 @@ export class Journal {
   }
 
   /**
-   * Gives up a file (undefined: none could be made) and the group whose write failed. A group
-   * without a file leaves a gap in the numbers just the same. Returns the error to report: `cause`
-   * when a new log that voids the group is durable (the group will never reappear), else
-   * AURA_UNKNOWN_OUTCOME.
+   * Gives up a file (undefined: none could be made) and the group whose write failed. Returns the
+   * error to report: `cause` when the group can never reappear, else AURA_UNKNOWN_OUTCOME. That is
+   * so when a new log that voids its numbers is durable, or when what was written of it is cut off;
+   * then `appendedSeq` is what it was, and the numbers may be given again: nobody has seen them.
    */
   fail(log: LogFile | undefined, group: Group, cause: unknown): Error {
     const path = log?.writer.path ?? this.#place.directory;
-    if (log !== undefined) this.#giveUp(log);
+    const known = cause instanceof Error ? cause : ioError(cause, path, "append");
+    if (hasCode(cause, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
+    // Without a file nothing was written.
+    if (log === undefined) return known;
+    this.#giveUp(log);
     const before = this.appendedSeq;
     this.#voids.push({ first: group.firstSeq, last: group.lastSeq });
     this.appendedSeq = group.lastSeq;
     try {
-      if (hasCode(cause, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
-      const next = this.#create(kindOf(group));
+      const next = this.#create(log.kind);
       next.writer.syncSync();
       this.#place.fs.syncDirSync(this.#place.directory);
       next.nameDurable = true;
+      return known;
     } catch (second) {
       // No edit may say that these numbers were reached: recovery would miss what is not there.
       this.appendedSeq = before;
-      return new AuraError(
-        "AURA_UNKNOWN_OUTCOME",
-        `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,
-        { cause, file: path },
-      );
+      this.#voids.pop();
+      try {
+        log.writer.cutOffSync();
+        return known;
+      } catch {
+        return new AuraError(
+          "AURA_UNKNOWN_OUTCOME",
+          `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,
+          { cause, file: path },
+        );
+      }
     }
-    return cause instanceof Error ? cause : ioError(cause, path, "append");
   }
 
   /** Files whose values a flush up to `seq` may name and that no sync has covered yet. */

@@ -8,7 +8,7 @@
  *   that a later sync finds little left to do.
  * - While small groups are synced one after the other, zeros are written ahead of the log's end:
  *   overwriting syncs faster than extending (docs/rfcs/0001-log-layout.md). They are cut off when
- *   the log ends.
+ *   the log ends, or the volume is full: nobody who writes something goes without for them.
  * - A sync that failed is never tried again on the same file: it would succeed without writing what
  *   is lost.
  */
@@ -23,6 +23,8 @@ const FILL_STEP_BYTES = 1024 * 1024;
 const FILL_MEAN_BYTES_MAX = 32 * 1024;
 /** Syncs that a log has seen before zeros are written ahead of it. */
 const FILL_SYNCS_MIN = 16;
+/** On a volume with less free space than this, no zeros are written. */
+const FILL_FREE_BYTES_MIN = 16 * 1024 * 1024;
 /** How long a call waits for the "sync" lane before it looks again, ms. */
 const WAIT_SLICE_MS = 100;
 
@@ -134,6 +136,11 @@ export class LogSync {
     } catch {
       this.#place.giveUp(log);
     }
+  }
+
+  /** Cuts off what was written ahead of all logs: somebody else needs the space. */
+  giveWay(): void {
+    for (const log of this.#place.files()) this.trim(log);
   }
 
   /** Resolves when no zeros are being written. */
@@ -260,11 +267,11 @@ export class LogSync {
     if (log.sealed || log.filling || writer.failure !== undefined) return;
     const end = Math.min(writer.bytes + FILL_STEP_BYTES, this.#place.bytesMax(log));
     if (end - writer.filledTo < FILL_STEP_BYTES / 2 && writer.filledTo > writer.bytes) return;
-    if (end <= writer.bytes) return;
+    if (end <= writer.bytes || !this.#hasSpare()) return;
     log.filling = true;
     const fill = writer
       .zeroFillAhead(end - writer.bytes)
-      .catch(() => this.#place.giveUp(log))
+      .catch((error: Error) => this.#fillFailed(log, error))
       .then(() => {
         log.filling = false;
         this.#fills.delete(fill);
@@ -272,6 +279,23 @@ export class LogSync {
         this.#place.onIdle();
       });
     this.#fills.add(fill);
+  }
+
+  #fillFailed(log: LogFile, error: Error): void {
+    this.#place.giveUp(log);
+    if (!log.writer.syncFailed) return;
+    log.syncFailed = true;
+    this.#place.onFailed(error);
+  }
+
+  /** Whether the volume has space that nobody else will want soon. */
+  #hasSpare(): boolean {
+    const { fs, directory } = this.#place;
+    try {
+      return fs.freeBytesSync(directory) >= FILL_FREE_BYTES_MIN;
+    } catch {
+      return false;
+    }
   }
 }
 

@@ -42,7 +42,7 @@ export async function compactRange(
       outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
       tableBytesMax,
       reason: "manual",
-      drain: [],
+      drain: [...compactor.draining],
     });
   let bytesDone = 0;
   for (;;) {

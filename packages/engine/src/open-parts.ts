@@ -12,7 +12,7 @@ import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DatabaseEmitter } from "./events.ts";
-import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
+import { fileName, filePath, LOCK_NAME, type NumberedKind } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
@@ -21,6 +21,7 @@ import { LogCatalog } from "./log-catalog.ts";
 import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
 import { OutputPlanner } from "./output-planner.ts";
+import { PriorityWrites } from "./priority-writes.ts";
 import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
@@ -37,6 +38,7 @@ import { ValueGc } from "./value-gc.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
+import { WriteDebt } from "./write-debt.ts";
 
 /** The parts of an open database. */
 export interface DatabaseParts {
@@ -61,6 +63,8 @@ export interface DatabaseParts {
   readonly compactor: Compactor;
   readonly valueGc: ValueGc;
   readonly reserve: Reserve;
+  readonly debt: WriteDebt;
+  readonly writes: PriorityWrites;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
@@ -202,6 +206,7 @@ function assemble(
     },
     { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
   );
+  reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
   let flushedSeq = version.flushedSeq;
   const catalog = new LogCatalog({
@@ -220,6 +225,7 @@ function assemble(
     snapshots,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     maxSegmentSize: settings.valueLog.maxSegmentSize,
+    onDraining: (event) => events.announce("segmentsDraining", event),
   });
   const removeObsoleteLogs = (): void => {
     tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
@@ -281,7 +287,18 @@ function assemble(
     tableBytesMax: settings.table.maxSize,
     levelCount: LEVEL_COUNT_MAX,
   };
-  const compactor = new Compactor({
+  const debt = new WriteDebt({
+    clock: runtime.clock,
+    memtables,
+    memtableBytes: settings.memtable.maxSize,
+    memtableCountMax: settings.memtable.maxCount,
+    l0Trigger: settings.compaction.l0Trigger,
+    version: () => versions.current,
+    debtBytes: () => compactor.debtBytes(),
+    // Without merges, waiting for them would be for ever.
+    enabled: settings.admission.delay && settings.compaction.automatic,
+  });
+  const compactor: Compactor = new Compactor({
     queue,
     tree,
     planner,
@@ -296,7 +313,11 @@ function assemble(
     automatic: settings.compaction.automatic,
     valueGc,
     shape,
-    onEnded: () => committer.drain(),
+    debt,
+    onEnded: () => {
+      committer.admission.noteProgress();
+      committer.drain();
+    },
   });
   const flusher = new Flusher({
     queue,
@@ -306,12 +327,15 @@ function assemble(
     planner,
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
+    debt,
     health,
     events,
     reserve,
     oldLogs,
     onSyncFailed,
     onFlushed: () => {
+      committer.admission.noteProgress();
       committer.drain();
       compactor.start();
     },
@@ -349,12 +373,14 @@ function assemble(
       valueBytesMax: () => valueGc.unflushedBytesMax,
       mayGrow: () => valueGc.mayWrite(makingRoom),
       onSyncFailed: () => tree.noteSyncFailed(),
-      onStall: () => events.announce("stall", { reason: "memtables" }),
+      debt,
+      onStall: (event) => events.announce("stall", event),
     },
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
   health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
   compactor.start();
@@ -380,6 +406,14 @@ function assemble(
     compactor,
     valueGc,
     reserve,
+    debt,
+    writes: new PriorityWrites({
+      committer,
+      debt,
+      clock: runtime.clock,
+      scheduler: runtime.scheduler,
+      heldBytesMax: settings.memtable.maxSize,
+    }),
     oldLogs,
     catalog,
     feeds: new Set(),
@@ -450,15 +484,18 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
   await journal.settle();
   journal.syncs.syncRestSync();
   const seals = flusher.sealsUpTo(versions.current.flushedSeq);
+  // A log that became a segment, and was emptied and removed, may still be the journal's.
+  const isThere = (log: { number: number; kind: NumberedKind }): boolean =>
+    fs.existsSync(filePath(directory, log.number, log.kind));
   const logs = [
     // Behind a failed write a file may hold anything: its length is not vouched for.
     ...journal.files
       .filter(({ writer }) => writer.failure === undefined)
       .map(({ number, kind }) => ({ number, kind })),
     ...oldLogs.map(({ number, kind }) => ({ number, kind })),
-  ];
+  ].filter(isThere);
   // What stands behind these lengths never counts: a failed write may have left something there.
-  const validities = journal.files.map(({ number, kind, writer, lastSeq }) => ({
+  const validities = journal.files.filter(isThere).map(({ number, kind, writer, lastSeq }) => ({
     number,
     kind,
     validBytes: writer.bytes,

@@ -21,14 +21,31 @@ export class PendingGroup {
   readonly appended: Deferred = new Deferred();
   /** Settles when it is durable too; made at the first `sync` write of the group. */
   durable: Promise<void> | undefined;
+  /** Set when it was appended: what its writes wait for beside; undefined: nothing. */
+  delay: Promise<void> | undefined;
+  /** Some of its writes wait for `delay`. */
+  isDelayed = false;
   /** Takes no more operations. */
   closed = false;
+  /** What `delayed` was asked for last, and its answer. */
+  #reached: Promise<void> | undefined;
+  #answer: Promise<void> | undefined;
   /** Whoever waits for an abort of its only write; undefined for a group of many. */
   #signal: AbortSignal | undefined;
   #onAbort: (() => void) | undefined;
 
   constructor(group: Group) {
     this.group = group;
+  }
+
+  /** Returns a promise of `reached` and then the delay that the group is given. */
+  delayed(reached: Promise<void>): Promise<void> {
+    this.isDelayed = true;
+    if (this.#reached !== reached) {
+      this.#reached = reached;
+      this.#answer = reached.then(() => this.delay);
+    }
+    return this.#answer!;
   }
 
   /** Runs `onAbort` if `signal` fires before `settle`. */

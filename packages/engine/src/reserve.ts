@@ -23,6 +23,8 @@ export class Reserve {
   #nextLookMs = 0;
   /** The volume was full, and has not been seen with room since. */
   full = false;
+  /** Gives up what else can be done without. */
+  onFree: () => void = () => undefined;
 
   constructor(fs: FileSystem, clock: Clock, directory: string) {
     this.#fs = fs;
@@ -53,6 +55,7 @@ export class Reserve {
   free(): void {
     this.full = true;
     this.#remove();
+    this.onFree();
   }
 
   /** Whether writing may go on after the volume was full; looks at most every 100 ms. */

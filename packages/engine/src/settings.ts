@@ -86,6 +86,10 @@ export interface ResolvedSettings {
     /** False: only `compact()` compacts. */
     readonly automatic: boolean;
   };
+  readonly admission: {
+    /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
+    readonly delay: boolean;
+  };
   readonly cache: {
     /** Bytes of blocks held in memory, 0 to 64 GiB. */
     readonly capacity: number;
@@ -156,6 +160,7 @@ const RULES: Rules = {
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
   },
+  admission: { delay: { kind: "boolean", initial: true } },
   cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
 };
 

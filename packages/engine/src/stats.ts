@@ -1,9 +1,12 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { DelayStats } from "./admission.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import type { ValueLogSpace } from "./value-gc.ts";
 import { valueSpace } from "./value-space.ts";
+import type { SegmentKind } from "./version.ts";
+import type { WriteDebt } from "./write-debt.ts";
 
 /** Figures of one level. */
 export interface LevelStats {
@@ -45,6 +48,8 @@ export interface Stats {
     readonly relocatedBytes: number;
     /** Times that a write had to wait for room in the value log. */
     readonly waits: number;
+    /** With `{ segments: true }`. */
+    readonly bySegment: readonly SegmentStats[] | undefined;
   };
   readonly log: {
     readonly files: number;
@@ -63,7 +68,15 @@ export interface Stats {
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
   };
+  /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  readonly admission: DelayStats & {
+    /** Writes of low priority that stood back so far, and bytes of those that do now. */
+    readonly heldWrites: number;
+    readonly heldBytes: number;
+    readonly debt: ReturnType<WriteDebt["stats"]>;
+  };
   readonly cache: {
     readonly capacity: number;
     readonly usedBytes: number;
@@ -88,8 +101,45 @@ export interface Stats {
   readonly failure: string | undefined;
 }
 
+/** What is asked of `db.stats()`. */
+export interface StatsOptions {
+  /** The figures of each value segment. Default false. */
+  readonly segments?: boolean;
+}
+
+export const STATS_OPTIONS: readonly string[] = ["segments"];
+
+/** Figures of one segment. Bytes are those of records, but for `fileBytes`. */
+export interface SegmentStats {
+  readonly number: number;
+  readonly kind: SegmentKind;
+  /** Size of the file; 0 while it is still written to. */
+  readonly fileBytes: number;
+  readonly totalCount: number;
+  readonly totalBytes: number;
+  /** Records that no table refers to any more. */
+  readonly garbageCount: number;
+  readonly garbageBytes: number;
+  readonly draining: boolean;
+}
+
+function segmentStats({ versions, valueGc }: DatabaseParts): SegmentStats[] {
+  return [...versions.current.segments.values()].map(
+    ({ number, kind, fileBytes, totalCount, totalBytes, deadCount, deadBytes }) => ({
+      number,
+      kind,
+      fileBytes,
+      totalCount,
+      totalBytes,
+      garbageCount: deadCount,
+      garbageBytes: deadBytes,
+      draining: valueGc.draining.has(number),
+    }),
+  );
+}
+
 /** Collects the statistics of an open database. */
-export function collectStats(parts: DatabaseParts): Stats {
+export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = {}): Stats {
   const { committer, journal, versions, memtables, flusher, compactor, tables, valueGc } = parts;
   const { current } = versions;
   const space = valueSpace(current);
@@ -129,6 +179,7 @@ export function collectStats(parts: DatabaseParts): Stats {
       drained: valueGc.drained,
       relocatedBytes: compactor.bytesRelocated,
       waits: valueGc.waits,
+      bySegment: segments === true ? segmentStats(parts) : undefined,
     },
     log: {
       files: journal.files.length,
@@ -145,7 +196,13 @@ export function collectStats(parts: DatabaseParts): Stats {
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
     },
-    stalls: committer.stallCount,
+    stalls: committer.admission.stallCount,
+    admission: {
+      ...committer.admission.stats(),
+      heldWrites: parts.writes.heldCount,
+      heldBytes: parts.writes.heldBytes,
+      debt: parts.debt.stats(),
+    },
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,

@@ -43,8 +43,6 @@ const COPY_SEGMENTS = 1.25;
 const MARGIN_SEGMENTS = 1.5;
 /** Tables up to this share of L leave the bound as it is. */
 const LEAN_TABLE_SHARE = 0.1;
-/** A write may use so much room before it is looked at again. */
-const GRANT_BYTES_MIN = MIB;
 
 /** What a garbage collector looks at. */
 export interface ValueGcParts {
@@ -56,6 +54,15 @@ export interface ValueGcParts {
   readonly snapshots: Pick<SnapshotList, "oldest">;
   readonly spaceAmplificationMax: number;
   readonly maxSegmentSize: number;
+  readonly onDraining: (event: SegmentsDraining) => void;
+}
+
+/** Segments that were chosen to be emptied. */
+export interface SegmentsDraining {
+  readonly segments: readonly number[];
+  /** Bytes to copy, and bytes that are gained. */
+  readonly liveBytes: number;
+  readonly garbageBytes: number;
 }
 
 /** What garbage collection asks of the tree. */
@@ -167,10 +174,8 @@ export class ValueGc {
       const copyBytesMax = limit - disk - copies - step;
       const isForced = this.#draining.size === 0 && disk + step > limit;
       const chosen = chooseDrain(version, this.#draining, { wantedBytes, copyBytesMax, isForced });
-      for (const number of chosen) {
-        this.#draining.add(number);
-        copies += liveBytesOf(version.segments.get(number)!);
-      }
+      for (const number of chosen) copies += liveBytesOf(version.segments.get(number)!);
+      this.#mark(chosen);
       isBlocked = chosen.length === 0;
     }
     const hidden = this.#hiddenInTables();
@@ -183,16 +188,17 @@ export class ValueGc {
     };
   }
 
-  /** Returns all segments with garbage that can be drained with copies of at most so many bytes. */
-  everything(copyBytesMax: number): Set<number> {
+  /**
+   * Marks all that is worth it, whatever the bound, as far as the copies fit: what is marked already
+   * comes first. Returns what is marked.
+   */
+  markAll(): ReadonlySet<number> {
     const version = this.#parts.versions.current;
-    this.#draining = new Set(
-      chooseDrain(version, new Set(), {
-        wantedBytes: Number.POSITIVE_INFINITY,
-        copyBytesMax,
-        isForced: true,
-      }),
-    );
+    this.#draining = stillDraining(version, this.#draining);
+    if (this.#draining.size > 0) return this.#draining;
+    const copyBytesMax = Math.max(this.#roomForWrites().room, this.#live() / 16);
+    const wantedBytes = Number.POSITIVE_INFINITY;
+    this.#mark(chooseDrain(version, this.#draining, { wantedBytes, copyBytesMax, isForced: true }));
     return this.#draining;
   }
 
@@ -205,7 +211,7 @@ export class ValueGc {
     if (active.valueBytes < this.#granted && active.afterSeq === this.#grantedSeq) return true;
     this.#refresh();
     const { live, room } = this.#roomForWrites();
-    const step = Math.max(GRANT_BYTES_MIN, live / 512);
+    const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
     if (room <= 0 && isWorking()) {
       this.waits++;
       return false;
@@ -219,13 +225,6 @@ export class ValueGc {
   get isHiddenInMemory(): boolean {
     const { valueBytes } = this.#parts.memtables.active;
     return valueBytes * this.#overwriteShare >= this.#segmentBytes / 4;
-  }
-
-  /** How near writes are to waiting for room: 0 far, 1 at the limit. For whoever slows them down. */
-  get pressure(): number {
-    const { live, room } = this.#roomForWrites();
-    const slope = Math.max(GRANT_BYTES_MIN, this.#segmentBytes);
-    return Math.min(1, Math.max(0, 1 - room / slope));
   }
 
   /** A merge begins that copies what `tables` refer to in `drain`. Returns how many bytes. */
@@ -287,6 +286,20 @@ export class ValueGc {
     return false;
   }
 
+  #mark(numbers: readonly number[]): void {
+    if (numbers.length === 0) return;
+    const { versions, onDraining } = this.#parts;
+    let garbageBytes = 0;
+    let liveBytes = 0;
+    for (const number of numbers) {
+      this.#draining.add(number);
+      const segment = versions.current.segments.get(number)!;
+      liveBytes += liveBytesOf(segment);
+      garbageBytes += segment.fileBytes - liveBytesOf(segment);
+    }
+    onDraining({ segments: numbers, liveBytes, garbageBytes });
+  }
+
   #refresh(): void {
     const live = this.#live();
     this.#segmentBytes = Math.min(
@@ -295,7 +308,7 @@ export class ValueGc {
     );
     this.#sealAt = Math.min(
       Math.max(UNFLUSHED_BYTES_MAX, live * UNFLUSHED_SHARE_MAX),
-      Math.max(SEGMENT_BYTES_MIN, this.#hiddenMax() / 2),
+      Math.max(this.#segmentBytes, this.#hiddenMax() / 2),
     );
   }
 

@@ -96,6 +96,78 @@ describe("zeros ahead of a log's end", () => {
   });
 });
 
+describe("zeros on a volume that is nearly full", () => {
+  const CAPACITY = 24 * KIB * KIB;
+
+  test("are not written", async () => {
+    const fs = new SimFs({ capacity: 12 * KIB * KIB });
+    const db = await open(fs);
+    for (let i = 0; i < 60; i++) await db.put(`key ${i}`, "small", { sync: true });
+    await fewTurns();
+    expect(fs.readFile(logsOf(fs, ".wal")[0]!).length).toBeLessThan(20 * KIB);
+    await bounded("close", db.close(), runtime);
+  });
+
+  test("give way to a write that needs the space", async () => {
+    const fs = new SimFs({ capacity: CAPACITY });
+    const db = await open(fs);
+    for (let i = 0; i < 60; i++) await db.put(`key ${i}`, "small", { sync: true });
+    await fewTurns();
+    const [path] = logsOf(fs, ".wal");
+    expect(fs.readFile(path!).length).toBeGreaterThan(900 * KIB);
+    // Somebody else takes what is left; a value that needs more than nothing meets a full volume.
+    const other = fs.openSync("/other", "create");
+    other.writeSync(new Uint8Array(fs.freeBytesSync("/") - 64 * KIB), 0);
+    expect(() => db.putSync("large", Buffer.alloc(256 * KIB, 1))).toThrow(
+      expect.objectContaining({ code: "AURA_OUT_OF_SPACE" }),
+    );
+    expect(fs.readFile(path!).length).toBeLessThan(20 * KIB);
+    expect(await readAll(fs.processKill())).toBe(60);
+    other.closeSync();
+    fs.unlinkSync("/other");
+    runtime.advance(200);
+    await db.put("large", Buffer.alloc(256 * KIB, 1), { sync: true });
+    await bounded("close", db.close(), runtime);
+    expect(await readAll(fs)).toBe(61);
+  });
+});
+
+test("an append that fails while its log is synced takes nothing from that sync", async () => {
+  const tasks: (() => void)[] = [];
+  let isHeld = false;
+  const fs = new SimFs({ schedule: (task) => (isHeld ? tasks.push(task) : queueMicrotask(task)) });
+  const db = await open(fs);
+  isHeld = true;
+  const first = db.put("first", "1", { sync: true });
+  fs.failAt({ at: (kind, path) => kind === "write" && path.endsWith(".wal"), error: "EIO" });
+  expect(() => db.putSync("second", "2")).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+  isHeld = false;
+  for (const task of tasks.splice(0)) task();
+  await bounded("the put", first, runtime);
+  expect(db.stats().failure).toBe(undefined);
+  db.putSync("third", "3", { sync: true });
+  expect(await readAll(fs.crash({ data: "none", names: "none" }))).toBe(2);
+  await bounded("close", db.close(), runtime);
+  expect(await readAll(fs)).toBe(2);
+});
+
+test("a sync of zeros that fails ends writing: it was the log's sync too", async () => {
+  const fs = new SimFs();
+  const db = await open(fs);
+  for (let i = 0; i < 15; i++) await db.put(`key ${i}`, "small", { sync: true });
+  // One sync is the put's, the next one that of the zeros behind it.
+  let syncs = 0;
+  fs.failAt({
+    at: (kind, path) => kind === "sync" && path.endsWith(".wal") && ++syncs === 2,
+    error: "ENOSPC",
+  });
+  await db.put("last", "small", { sync: true });
+  await fewTurns();
+  expect(db.stats().failure).toContain("ENOSPC");
+  await db.close().catch(() => undefined);
+  expect(await readAll(fs.processKill())).toBe(16);
+});
+
 /** A file system whose value logs hold back pool writes, and fail what `failed` is called for. */
 function holdingFs(kind: "fill" | "sync") {
   const inner = new SimFs();

@@ -58,6 +58,8 @@ export class LogWriter {
   #lastStamp = 0;
   #lastChecksum = 0;
   #failure: Error | undefined;
+  /** A sync of the file failed: pages may be lost that a later sync would not miss. */
+  #syncFailed = false;
   #closing = false;
   #closed = false;
   /** Work on the thread pool that still uses the file. */
@@ -73,13 +75,15 @@ export class LogWriter {
 
   /**
    * Creates the file and writes its header and preamble in one write. Neither the content nor the
-   * name is durable yet: the caller syncs the log and its directory before it relies on them.
+   * name is durable yet: the caller syncs the log and its directory before it relies on them. When
+   * that fails, no file is left, if it can be removed.
    */
   static createSync(fs: FileSystem, path: string, settings: LogSettings): LogWriter {
     const head = encodeFileHeader(settings.header);
     const file = fs.openSync(path, "create");
+    let log: LogWriter;
     try {
-      const log = new LogWriter(path, file, settings.header);
+      log = new LogWriter(path, file, settings.header);
       const frame = log.#parts;
       const flags = FrameFlag.preamble;
       frame.assemble(log.uid, head.length, [settings.preamble], [], 0, 0, flags, 0);
@@ -87,11 +91,11 @@ export class LogWriter {
       log.#bytes = head.length + frame.bytes;
       log.#lastChecksum = frame.checksum;
       frame.clear();
-      return log;
     } catch (error) {
-      file.closeSync();
+      removeSync(fs, file);
       throw error;
     }
+    return log;
   }
 
   /** End of the log: offset of the next frame. Counts an append in flight. */
@@ -142,6 +146,11 @@ export class LogWriter {
   /** Why the file was given up, or undefined while it works. */
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** A sync of the file failed: what it holds may be lost, whatever a later sync says. */
+  get syncFailed(): boolean {
+    return this.#syncFailed;
   }
 
   /** An `append` has not settled yet. */
@@ -212,7 +221,10 @@ export class LogWriter {
     flight.rewritten = true;
   }
 
-  /** Makes durable what was appended before this call, on the thread pool. */
+  /**
+   * Makes durable what was appended before this call, on the thread pool. A write that fails
+   * meanwhile takes nothing away from it; another sync of the file that fails does.
+   */
   sync(): Promise<void> {
     return this.#track(this.#syncOnPool());
   }
@@ -226,6 +238,7 @@ export class LogWriter {
     try {
       this.#file.syncSync();
     } catch (error) {
+      this.#syncFailed = true;
       throw this.#fail(error);
     }
     this.#noteSynced(end);
@@ -242,13 +255,14 @@ export class LogWriter {
 
   /** Gives the file up for a failure that was found elsewhere (a sync through `token`). */
   giveUp(cause: unknown): void {
+    this.#syncFailed = true;
     this.#fail(cause);
   }
 
   /**
    * Writes zeros from the log's end up to `bytes` (at most ZERO_FILL_BYTES_MAX) beyond it, on the
-   * thread pool, and syncs them. Appends may go on meanwhile. One at a time. A full disk ends it
-   * without an error; any other failure gives the file up.
+   * thread pool, and syncs them. Appends may go on meanwhile. One at a time. A disk that is full
+   * before the sync ends it without an error; any other failure gives the file up.
    */
   zeroFillAhead(bytes: number): Promise<void> {
     return this.#track(this.#fillOnPool(bytes));
@@ -270,6 +284,24 @@ export class LogWriter {
     }
     this.#fill.filledTo = 0;
     this.#trimmed = true;
+  }
+
+  /**
+   * After a failed write: cuts off whatever it left behind the last whole frame, and makes the file
+   * durable, so that nothing of it can come back. Throws when that fails, or a sync failed before.
+   */
+  cutOffSync(): void {
+    assert(this.#failure !== undefined, "a log that works is trimmed");
+    if (this.#closed || this.#syncFailed || this.#pending.size > 0)
+      throw this.#refusal(this.#failure!);
+    this.#file.truncateSync(this.#bytes);
+    try {
+      this.#file.syncSync();
+    } catch (error) {
+      this.#syncFailed = true;
+      throw error;
+    }
+    this.#noteSynced(this.#bytes);
   }
 
   /** Waits for what is under way, then closes. Does not sync. */
@@ -360,10 +392,12 @@ export class LogWriter {
     try {
       await this.#file.sync();
     } catch (error) {
+      this.#syncFailed = true;
       throw this.#fail(error);
     }
-    if (this.#failure !== undefined) throw this.#refusal(this.#failure);
-    this.#noteSynced(end);
+    if (this.#syncFailed) throw this.#refusal(this.#failure!);
+    // An append in flight may have been given up since.
+    this.#noteSynced(Math.min(end, this.#bytes));
   }
 
   async #fillOnPool(bytes: number): Promise<void> {
@@ -377,6 +411,7 @@ export class LogWriter {
         () => this.#failure === undefined && !this.#closing,
       );
     } catch (error) {
+      if (this.#fill.syncFailed) this.#syncFailed = true;
       throw this.#fail(error);
     }
   }
@@ -416,5 +451,18 @@ export class LogWriter {
     };
     work.then(done, done);
     return work;
+  }
+}
+
+/** Closes and removes a file that could not be begun. What cannot be removed is left. */
+function removeSync(fs: FileSystem, file: FileHandle): void {
+  try {
+    file.closeSync();
+  } finally {
+    try {
+      fs.unlinkSync(file.path);
+    } catch {
+      // The failure to tell is the one before this.
+    }
   }
 }

@@ -20,6 +20,8 @@ export class ZeroFill {
   /** The chunk on its way to the disk: [chunkStart, chunkEnd); empty when none is. */
   chunkStart = 0;
   chunkEnd = 0;
+  /** The sync failed, not a write. */
+  syncFailed = false;
 
   constructor(file: FileHandle) {
     this.#file = file;
@@ -27,7 +29,8 @@ export class ZeroFill {
 
   /**
    * Fills up to `bytes` beyond the end of the log, as `end` gives it, and syncs what it wrote. Ends
-   * early, without an error, when `mayGoOn` says so or the disk is full: the fill is only a hint.
+   * early, without an error, when `mayGoOn` says so or there is no space to write to: the fill is
+   * only a hint. A sync that fails is an error, whatever the reason: it is the log's sync as well.
    */
   async run(bytes: number, end: () => number, mayGoOn: () => boolean): Promise<void> {
     const target = end() + bytes;
@@ -46,16 +49,20 @@ export class ZeroFill {
         this.chunkStart = 0;
         this.chunkEnd = 0;
       }
-      if (written > 0 && mayGoOn()) await this.#file.sync();
     } catch (error) {
       // Part of the chunk may be on the disk: it has to be cut off at close.
       this.filledTo = Math.max(this.filledTo, this.chunkEnd);
       if (!hasCode(error, "AURA_OUT_OF_SPACE")) throw error;
+      return;
     } finally {
       this.chunkStart = 0;
       this.chunkEnd = 0;
       this.#buffer = undefined;
     }
+    if (written === 0 || !mayGoOn()) return;
+    this.syncFailed = true;
+    await this.#file.sync();
+    this.syncFailed = false;
   }
 
   /** Puts what is about to be written at `position` into the chunk under way, where they meet. */

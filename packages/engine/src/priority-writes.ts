@@ -1,0 +1,212 @@
+/**
+ * Writes by priority: which go straight to commit, and which stand back.
+ *
+ * High and normal ones are committed in call order; a high one is acknowledged without regard to debt
+ * (admission.ts). A low one goes straight, too, as long as nothing speaks against it. Otherwise it is
+ * held here, copied, in call order, and appended in small portions:
+ *
+ * - when it would be delayed by debt, which for low priority begins at half of each threshold;
+ * - while other calls (reads, and writes of other priorities) come: then a portion is followed by a
+ *   pause, so that low writes take about a tenth of this thread.
+ *
+ * A held write is not visible and survives nothing: it is acknowledged when it was appended. `sync`,
+ * `flush` and `close` of the database carry out what is held first. What is held takes at most the
+ * memory of one memtable beside theirs: beyond that the oldest are appended without regard to all this.
+ */
+import type { Clock, Scheduler, Timer } from "@aura/base";
+import { AuraError } from "@aura/base";
+import { WriteBatch } from "./batch.ts";
+import type { WriteOptions } from "./call-options.ts";
+import type { Committer } from "./commit.ts";
+import type { Durability } from "./settings.ts";
+import type { WriteDebt } from "./write-debt.ts";
+
+/** Bytes that are appended at once of what is held. */
+const PORTION_BYTES = 16 * 1024;
+/** While other calls come, low writes get so many bytes per ms. */
+const YIELD_BYTES_PER_MS = 8 * 1024;
+/** Other calls count as coming for so long after the last one, ms. */
+const YIELD_MS = 20;
+/** Pause before commit is looked at again when it is busy, ms. */
+const BUSY_MS = 1;
+/** No pause is longer, ms. */
+const PAUSE_MS_MAX = 1000;
+
+/** What priorities are kept with. */
+export interface PriorityParts {
+  readonly committer: Committer;
+  readonly debt: WriteDebt;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  /** Most bytes that are held. */
+  readonly heldBytesMax: number;
+}
+
+interface HeldWrite {
+  readonly batch: WriteBatch;
+  readonly level: Durability;
+  readonly signal: AbortSignal | undefined;
+  readonly onAbort: (() => void) | undefined;
+  readonly resolve: (done: Promise<void>) => void;
+}
+
+/** Takes in all writes of a database. */
+export class PriorityWrites {
+  readonly #parts: PriorityParts;
+  #held: HeldWrite[] = [];
+  #timer: Timer | undefined;
+  /** When the next low write may go. */
+  #nextMs = 0;
+  /** Calls of others, as far as they were seen, and when the last new one was. */
+  #callsSeen = 0;
+  #othersMs = Number.NEGATIVE_INFINITY;
+  /** Bytes that are held, writes that were, for statistics. */
+  heldBytes = 0;
+  heldCount = 0;
+
+  constructor(parts: PriorityParts) {
+    this.#parts = parts;
+  }
+
+  /** Writes a put, or a delete when `value` is undefined. Bytes are copied. */
+  one(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    options: WriteOptions | undefined,
+  ): Promise<void> {
+    const { committer } = this.#parts;
+    if (options?.priority !== "low") {
+      return committer.writeOne(key, value, level, options?.signal, options?.priority === "high");
+    }
+    if (this.#mayGo()) {
+      this.#callsSeen++;
+      const done = committer.writeOne(key, value, level, options.signal, true);
+      this.#noteGone(key.length + (value?.length ?? 0));
+      return done;
+    }
+    const batch = new WriteBatch();
+    if (value === undefined) batch.delete(key);
+    else batch.put(key, value);
+    return this.#hold(batch, level, options.signal);
+  }
+
+  /** As `one`, on this thread. */
+  oneSync(
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    level: Durability,
+    options: WriteOptions | undefined,
+  ): void {
+    const { committer } = this.#parts;
+    if (options?.priority === "low") this.#releaseAll();
+    committer.writeOneSync(key, value, level, options?.priority);
+  }
+
+  /** Writes a batch. Bytes are copied. */
+  batch(batch: WriteBatch, level: Durability, options: WriteOptions | undefined): Promise<void> {
+    const { committer } = this.#parts;
+    if (options?.priority !== "low") {
+      return committer.writeBatch(batch, level, options?.signal, options?.priority === "high");
+    }
+    if (this.#mayGo()) {
+      this.#callsSeen++;
+      const done = committer.writeBatch(batch, level, options.signal, true);
+      this.#noteGone(batch.bytes);
+      return done;
+    }
+    return this.#hold(batch.copy(), level, options.signal);
+  }
+
+  /** As `batch`, on this thread. */
+  batchSync(batch: WriteBatch, level: Durability, options: WriteOptions | undefined): void {
+    const { committer } = this.#parts;
+    if (options?.priority === "low") this.#releaseAll();
+    committer.writeBatchSync(batch, level, options?.priority);
+  }
+
+  /** Appends what is held, without pauses. */
+  settleSync(): void {
+    this.#releaseAll();
+    this.#parts.committer.settleSync();
+  }
+
+  #mayGo(): boolean {
+    return this.#held.length === 0 && this.#parts.clock.monotonicMs() >= this.#nextMs;
+  }
+
+  #hold(batch: WriteBatch, level: Durability, signal: AbortSignal | undefined): Promise<void> {
+    this.heldBytes += batch.bytes;
+    this.heldCount++;
+    const promise = new Promise<void>((resolve) => {
+      const onAbort = signal === undefined ? undefined : (): void => this.#abort(write);
+      const write: HeldWrite = { batch, level, signal, onAbort, resolve };
+      if (onAbort !== undefined) signal!.addEventListener("abort", onAbort, { once: true });
+      this.#held.push(write);
+    });
+    if (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
+    this.#arm();
+    return promise;
+  }
+
+  #abort(write: HeldWrite): void {
+    const at = this.#held.indexOf(write);
+    if (at < 0) return;
+    this.#held.splice(at, 1);
+    this.heldBytes -= write.batch.bytes;
+    const cause: unknown = write.signal!.reason;
+    const error = new AuraError("AURA_ABORTED", "the write was aborted", { cause });
+    write.resolve(Promise.reject(error));
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.#held.length === 0) return;
+    const { clock, scheduler } = this.#parts;
+    const leftMs = Math.max(BUSY_MS, this.#nextMs - clock.monotonicMs());
+    this.#timer = scheduler.after(leftMs, this.#tick, true);
+  }
+
+  readonly #tick = (): void => {
+    this.#timer = undefined;
+    const { committer, clock, debt } = this.#parts;
+    // A debt that is gone ends a pause that was for it.
+    const isDue = clock.monotonicMs() >= this.#nextMs || debt.lowMsPerByte === 0;
+    if (isDue && !committer.unsettled) {
+      let bytes = 0;
+      while (this.#held.length > 0 && bytes < PORTION_BYTES) bytes += this.#releaseOne();
+      this.#noteGone(bytes);
+    }
+    this.#arm();
+  };
+
+  #releaseAll(): void {
+    while (this.#held.length > 0) this.#releaseOne();
+  }
+
+  /** Gives the oldest write to commit; returns its bytes. */
+  #releaseOne(): number {
+    const write = this.#held.shift();
+    if (write === undefined) return 0;
+    const { batch, level, signal, onAbort, resolve } = write;
+    if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
+    this.heldBytes -= batch.bytes;
+    try {
+      resolve(this.#parts.committer.writeBatch(batch, level, signal, true));
+    } catch (error) {
+      resolve(Promise.reject(error as Error));
+    }
+    this.#callsSeen++;
+    return batch.bytes;
+  }
+
+  /** Sets when the next low write may go. */
+  #noteGone(bytes: number): void {
+    const { committer, debt, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    if (committer.calls > this.#callsSeen) this.#othersMs = nowMs;
+    this.#callsSeen = committer.calls;
+    let pauseMs = bytes * debt.lowMsPerByte;
+    if (nowMs - this.#othersMs < YIELD_MS) pauseMs += bytes / YIELD_BYTES_PER_MS;
+    this.#nextMs = Math.max(this.#nextMs, nowMs - BUSY_MS) + Math.min(pauseMs, PAUSE_MS_MAX);
+  }
+}

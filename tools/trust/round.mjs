@@ -1,0 +1,90 @@
+/**
+ * One process of the history, watched from outside: what it said, how it ended. The bounds of what a
+ * crash may leave are kept here, never in the database's directory.
+ */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const WRITER = fileURLToPath(new URL("writer.mjs", import.meta.url));
+/** A process that says nothing for so long hangs. */
+const SILENCE_MS = 120_000;
+
+/** What is known of a history from outside: acknowledged at each level, handed over, its epochs. */
+export class Knowledge {
+  epochs = [{ from: 0, epoch: 0 }];
+  os = 0;
+  sync = 0;
+  intent = 0;
+  nextEpoch = 1;
+
+  /** The order for the next process; `least`: operations that must be there. */
+  order({ directory, seed, operations, survives, ...rest }) {
+    const least = survives === "sync" ? this.sync : Math.max(this.os, this.sync);
+    const { epochs, intent: most, nextEpoch: epoch } = this;
+    return { directory, seed, epochs, least, most, epoch, operations, ...rest };
+  }
+
+  /** Takes in what a process said. */
+  hear(line) {
+    const [word, number] = line.split(" ");
+    const value = Number(number);
+    if (word === "prefix") {
+      this.epochs = [...this.epochs.filter(({ from }) => from < value || from === 0)];
+      this.epochs.push({ from: value, epoch: this.nextEpoch++ });
+      this.intent = value;
+      this.os = Math.min(this.os, value);
+      this.sync = Math.min(this.sync, value);
+    } else if (word === "intent") this.intent = Math.max(this.intent, value);
+    else if (word === "os") this.os = Math.max(this.os, value);
+    else if (word === "sync") this.sync = Math.max(this.sync, value);
+  }
+}
+
+/**
+ * Runs the writer. `started` is called with the process once it runs, `opened` when it has checked
+ * what it found; either may end it. Resolves to `{ failure, done, prefix, lines }`.
+ */
+export function runRound(order, knowledge, { started, opened, command = [], env = {} } = {}) {
+  const [program, ...args] = [...command, process.execPath, WRITER, JSON.stringify(order)];
+  const child = spawn(program, args, {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
+  const result = { failure: undefined, done: false, prefix: undefined, signal: null };
+  let noise = "";
+  child.stderr.on("data", (bytes) => (noise = `${noise}${bytes}`.slice(-4000)));
+  let watch;
+  const silent = () => {
+    result.failure = `it said nothing for ${SILENCE_MS / 1000} s`;
+    child.kill("SIGKILL");
+  };
+  const heard = () => {
+    clearTimeout(watch);
+    watch = setTimeout(silent, SILENCE_MS);
+  };
+  heard();
+  createInterface({ input: child.stdio[3] }).on("line", (line) => {
+    heard();
+    if (line.startsWith("failed ")) result.failure = line.slice(7);
+    else if (line === "done") result.done = true;
+    else {
+      knowledge.hear(line);
+      if (line.startsWith("prefix ")) {
+        result.prefix = Number(line.slice(7));
+        opened?.(child);
+      }
+    }
+  });
+  started?.(child);
+  return new Promise((resolve) => {
+    child.on("close", (code, signal) => {
+      clearTimeout(watch);
+      result.signal = signal;
+      if (code !== 0 && code !== null && code !== 137) {
+        result.failure ??= `ended with code ${code}: ${noise}`;
+      }
+      resolve(result);
+    });
+  });
+}
