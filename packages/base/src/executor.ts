@@ -20,6 +20,10 @@ export interface JobContext {
   readonly fs: FileSystem;
   /** True once the owner cancelled the job or closed the queue: end soon, leaving only new files. */
   isCancelled(): boolean;
+  /** Blocks the thread for about so long, ms; undefined where it is the owner's. */
+  readonly pause?: (ms: number) => void;
+  /** The monotonic clock that all threads of the process share, ms; beside `pause`. */
+  readonly nowMs?: () => number;
 }
 
 /** A job body. Input and output are structured-cloneable; SharedArrayBuffers pass by reference. */

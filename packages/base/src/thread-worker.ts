@@ -90,10 +90,23 @@ function runJob(
   const run = new JobRun(jobs, name, input, {
     fs,
     isCancelled: () => Atomics.load(slots, slot) === stopping,
+    pause,
+    nowMs,
   });
   while (!run.step());
   if (run.error === undefined) report({ ordinal, output: run.output });
   else report({ ordinal, error: encodeError(run.error) });
+}
+
+const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+function pause(ms: number): void {
+  Atomics.wait(never, 0, 0, ms);
+}
+
+function nowMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
 }
 
 function post(port: MessagePort, result: ResultMessage): void {

@@ -1,29 +1,49 @@
 /**
  * Compaction debt: the bytes that merges will have to read and write until no level is over its
  * target, if nothing more is written. What a level gives away is added to the next one, so that a
- * wave on its way down is counted at every level it will overflow.
+ * wave on its way down is counted at every level it will overflow. A level of several runs goes down
+ * whole; a level that begins a new run rewrites nothing of its own.
  */
 import { filledRuns } from "./overlap.ts";
 import type { TreeView } from "./policy.ts";
-import type { LeveledShape } from "./settings.ts";
+import type { TreeGeometry } from "./settings.ts";
+import { receptionOf, type TreeShape } from "./shape.ts";
 import { type LevelTargets, levelBytes } from "./targets.ts";
 
 /** Returns the estimated bytes to bring every level under its target. */
-export function compactionDebt(view: TreeView, shape: LeveledShape, targets: LevelTargets): number {
+export function compactionDebt(
+  view: TreeView,
+  geometry: TreeGeometry,
+  shape: TreeShape,
+  targets: LevelTargets,
+): number {
+  const receivingBytes = (level: number): number => {
+    const levelView = view.levels[level];
+    switch (receptionOf(shape, targets, level, levelView)) {
+      case "new":
+        return 0;
+      case "active":
+        return levelBytes({ runs: [levelView!.runs[0]!] });
+      case "merge-all":
+        return levelBytes(levelView);
+    }
+  };
   let debt = 0;
   let incoming = 0;
   if (filledRuns(view.levels[0]).length >= shape.l0Trigger) {
     incoming = levelBytes(view.levels[0]);
-    debt += incoming + levelBytes(view.levels[targets.base]);
+    debt += incoming + receivingBytes(targets.base);
   }
   for (let level = targets.base; level < targets.last; level++) {
     const size = levelBytes(view.levels[level]) + incoming;
-    const excess = Math.max(0, size - targets.bytes[level]!);
-    if (excess > 0) {
-      const ratio = Math.min(shape.fanout, levelBytes(view.levels[level + 1]) / size);
-      debt += excess * (1 + ratio);
+    const over = Math.max(0, size - targets.bytes[level]!);
+    const goesWhole = over > 0 && filledRuns(view.levels[level]).length > 1;
+    const leaving = goesWhole ? size : over;
+    if (leaving > 0) {
+      const ratio = Math.min(geometry.fanout, receivingBytes(level + 1) / size);
+      debt += leaving * (1 + ratio);
     }
-    incoming = excess;
+    incoming = leaving;
   }
   return Math.ceil(debt);
 }

@@ -1,4 +1,4 @@
-export { leveledPolicy } from "./leveled.ts";
+export { flexiblePolicy } from "./flexible.ts";
 export type {
   CompactionChoice,
   CompactionOutcome,
@@ -11,9 +11,21 @@ export type {
   MoveChoice,
   RunView,
   SegmentReference,
+  SpaceNeed,
   TableView,
   TreeView,
 } from "./policy.ts";
-export { type LeveledSettings, type LeveledShape, leveledShape } from "./settings.ts";
-export { chooseForSpace, type SpaceNeed } from "./space.ts";
+export { type TreeGeometry, type TreeSettings, treeGeometry } from "./settings.ts";
+export {
+  activeCapacity,
+  type CompactionMode,
+  type LevelShape,
+  modeShape,
+  type Reception,
+  receptionOf,
+  reshaped,
+  runsMax,
+  type ShapeChange,
+  type TreeShape,
+} from "./shape.ts";
 export { type LevelTargets, levelBytes, levelTargets } from "./targets.ts";

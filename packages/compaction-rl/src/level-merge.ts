@@ -1,102 +1,88 @@
 /**
- * A level that is over its target gives tables to the next one.
+ * A level of one run that is over its target gives tables to the next one.
  *
- * They come from its oldest run. The table goes that rewrites the fewest bytes below for the bytes
- * it brings down; deletes and references to draining segments count as bytes, since moving them
- * down is what frees space. Neighbours that add nothing to the tables below come along.
+ * The table goes that rewrites the fewest bytes below for what it is worth (weight.ts); tables that
+ * are older than they should be go before all others. Neighbours that add nothing to the tables
+ * below come along.
  */
-import { compareKeys } from "@aura/base";
 import { isClaimed } from "./claim.ts";
-import { drainingBytes } from "./draining.ts";
-import {
-  boundsOf,
-  bytesOf,
-  filledRuns,
-  overlapping,
-  overlapSlice,
-  type Slice,
-  widened,
-} from "./overlap.ts";
-import { activeRun, areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
-import type { MergeChoice, MoveChoice, RunView, TableView, TreeView } from "./policy.ts";
+import { boundsOf, bytesOf, type Slice, widened } from "./overlap.ts";
+import { areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
+import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
+import { metBytes, type Receiver, receivedWith, receiverOf, touchedLevel } from "./reception.ts";
+import { entryBytes, isOlder, weightOf } from "./weight.ts";
 
 interface Candidate {
   readonly index: number;
   readonly ratio: number;
+  readonly isOld: boolean;
 }
 
-/** Returns what `level` gives to the next one; undefined when nothing of it may start now. */
+/** Returns what the only run of `level` gives to the next one; undefined when nothing may start. */
 export function chooseLevelMerge(
   plan: Plan,
   level: number,
+  run: RunView,
   excessBytes: number,
 ): MergeChoice | MoveChoice | undefined {
-  const { view } = plan;
-  const run = filledRuns(view.levels[level]).at(-1);
-  if (run === undefined) return undefined;
-  const output = activeRun(view.levels[level + 1]);
-  for (const { index } of candidates(view, run, output)) {
-    const choice = chooseAround(plan, level, run, output, index, excessBytes);
+  const receiver = receiverOf(plan, level + 1);
+  for (const { index } of candidates(plan, run, receiver)) {
+    const choice = chooseAround(plan, level, run, receiver, index, excessBytes, "level-size");
     if (choice !== undefined) return choice;
   }
   return undefined;
 }
 
-/** Returns the tables of a run, best first. One sweep over both runs: they are in key order. */
-function candidates(view: TreeView, run: RunView, output: RunView | undefined): Candidate[] {
-  const below = output?.tables ?? [];
+/** Returns the tables of a run that may go, best first. */
+function candidates(plan: Plan, run: RunView, receiver: Receiver): Candidate[] {
+  const { view, geometry } = plan;
+  const averageBytes = entryBytes(view);
+  const met = metBytes(receiver, run.tables);
   const found: Candidate[] = [];
-  let from = 0;
   for (const [index, table] of run.tables.entries()) {
-    while (from < below.length && compareKeys(below[from]!.largestKey, table.smallestKey) < 0)
-      from++;
     if (view.busy.has(table.number)) continue;
-    let bytes = 0;
-    for (let i = from; i < below.length; i++) {
-      if (compareKeys(below[i]!.smallestKey, table.largestKey) > 0) break;
-      bytes += below[i]!.bytes;
-    }
-    found.push({ index, ratio: bytes / Math.max(1, weightOf(view, table)) });
+    const ratio = met[index]! / Math.max(1, weightOf(view, table, averageBytes));
+    found.push({ index, ratio, isOld: isOlder(view, table, geometry.ttlMs) });
   }
-  return found.sort((a, b) => a.ratio - b.ratio || a.index - b.index);
+  return found.sort(
+    (a, b) => Number(b.isOld) - Number(a.isOld) || a.ratio - b.ratio || a.index - b.index,
+  );
 }
 
-/** Returns the bytes of a table, with what it would free counted in. */
-function weightOf(view: TreeView, table: TableView): number {
-  const deletes = table.entryCount > 0 ? table.deleteCount / table.entryCount : 0;
-  return table.bytes * (1 + 2 * deletes) + drainingBytes(view, table);
-}
-
-function chooseAround(
+/** Returns the merge or move of the table at `index` of the only run of a level, and neighbours. */
+export function chooseAround(
   plan: Plan,
   level: number,
   run: RunView,
-  output: RunView | undefined,
+  receiver: Receiver,
   index: number,
   excessBytes: number,
+  reason: MergeReason,
 ): MergeChoice | MoveChoice | undefined {
-  const { view, shape } = plan;
+  const { view, geometry } = plan;
   let slice = widened(run.tables, { from: index, to: index + 1 });
   const above = run.tables.slice(slice.from, slice.to);
-  const below = overlapping(output, boundsOf(above));
+  const below = receivedWith(receiver, boundsOf(above));
   const all = [...above, ...below];
-  if (!areFree(view, all) || isClaimed(plan.claim, all, level, level + 1)) return undefined;
-
+  if (!areFree(view, all) || isClaimed(plan.claim, all, level, touchedLevel(receiver))) {
+    return undefined;
+  }
   if (below.length === 0) {
-    slice = grown(plan, level, run, output, slice, 0, excessBytes);
+    slice = grown(plan, level, run, receiver, slice, 0, excessBytes);
     const tables = run.tables.slice(slice.from, slice.to);
     const move =
-      moveOf(plan, level, run, tables, level + 1) ?? moveOf(plan, level, run, above, level + 1);
+      moveOf(plan, level, run, tables, level + 1, receiver.run) ??
+      moveOf(plan, level, run, above, level + 1, receiver.run);
     if (move !== undefined) return move;
   } else {
-    const bytesMax = shape.mergeBytesMax - bytesOf(below);
-    slice = grown(plan, level, run, output, slice, below.length, bytesMax);
+    const bytesMax = geometry.mergeBytesMax - bytesOf(below);
+    slice = grown(plan, level, run, receiver, slice, below.length, bytesMax);
   }
   const inputs = [
     { level, tables: run.tables.slice(slice.from, slice.to) },
     { level: level + 1, tables: below },
   ];
-  return mergeOf(plan, "level-size", inputs, level + 1, output);
+  return mergeOf(plan, reason, inputs, level + 1, receiver.run);
 }
 
 /** Widens a slice over neighbours while the tables below stay the same. */
@@ -104,7 +90,7 @@ function grown(
   plan: Plan,
   level: number,
   run: RunView,
-  output: RunView | undefined,
+  receiver: Receiver,
   start: Slice,
   belowCount: number,
   bytesMax: number,
@@ -116,18 +102,12 @@ function grown(
         step > 0 ? { from: slice.from, to: slice.to + 1 } : { from: slice.from - 1, to: slice.to };
       if (next.from < 0 || next.to > run.tables.length) break;
       const wide = widened(run.tables, next);
-      const tables = run.tables.slice(wide.from, wide.to);
-      const below = overlapSlice(output?.tables ?? [], boundsOf(tables));
-      const isSame = widenedCount(output, below) === belowCount;
+      const tables: readonly TableView[] = run.tables.slice(wide.from, wide.to);
+      const isSame = receivedWith(receiver, boundsOf(tables)).length === belowCount;
       if (!isSame || bytesOf(tables) > bytesMax || !areFree(plan.view, tables)) break;
       if (isClaimed(plan.claim, tables, level, level + 1)) break;
       slice = wide;
     }
   }
   return slice;
-}
-
-function widenedCount(output: RunView | undefined, slice: Slice): number {
-  const wide = widened(output?.tables ?? [], slice);
-  return wide.to - wide.from;
 }

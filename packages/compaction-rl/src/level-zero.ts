@@ -1,36 +1,92 @@
 /**
- * Level 0 to the base level.
+ * Level 0 to the base level, or within itself.
  *
  * The oldest run goes first, since a newer version must not sink below an older one. With it goes
  * every table of the newer runs that meets the growing range (they would have to be merged with the
  * same tables of the base level soon), from old to new and as long as the input is not too large.
  * Leaving out the newest runs is legal; leaving out an older table that meets the range is not.
+ *
+ * Where the base level begins a new run anyway, and the oldest run of level 0 has the size of one,
+ * it becomes that run as it is.
+ *
+ * While the base level is not free, runs collect. Twice the trigger of them that no job has are
+ * merged into one, so that reads meet fewer; the newest of about one size, so that an entry is
+ * rewritten a few times at most.
  */
 import { isClaimed } from "./claim.ts";
-import { boundsOf, bytesOf, filledRuns, overlapping, tableMeets } from "./overlap.ts";
-import { activeRun, areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
-import type { MergeChoice, MoveChoice, RunView, TableView } from "./policy.ts";
+import { boundsOf, bytesOf, filledRuns, tableMeets } from "./overlap.ts";
+import { areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
+import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
+import { type Receiver, receivedWith, receiverOf, touchedLevel } from "./reception.ts";
+import { activeCapacity, runsMax } from "./shape.ts";
+
+/** So many times the trigger of free runs are merged among themselves while the base is busy. */
+const INTRA_FACTOR = 2;
+/** Runs merged within level 0 differ in size by no more than this. */
+const INTRA_SPREAD = 2;
 
 /** Returns the merge or move of the oldest part of level 0; undefined when it may not start now. */
-export function chooseLevelZero(plan: Plan): MergeChoice | MoveChoice | undefined {
+export function chooseLevelZero(
+  plan: Plan,
+  reason: MergeReason = "level-0",
+): MergeChoice | MoveChoice | undefined {
   const { view, targets } = plan;
   const runs = filledRuns(view.levels[0]);
   const oldest = runs.at(-1);
   if (oldest === undefined) return undefined;
-  const above = closure(runs, plan.shape.mergeBytesMax);
-  const output = activeRun(view.levels[targets.base]);
-  const below = overlapping(output, boundsOf(above));
+  const receiver = receiverOf(plan, targets.base);
+  if (isRunOfBase(plan, receiver, oldest)) {
+    const move = chosenMove(plan, receiver, oldest);
+    if (move !== undefined) return move;
+  }
+  const above = closure(runs, plan.geometry.mergeBytesMax);
+  const below = receivedWith(receiver, boundsOf(above));
   const all = [...above, ...below];
-  if (!areFree(view, all) || isClaimed(plan.claim, all, 0, targets.base)) return undefined;
+  if (!areFree(view, all) || isClaimed(plan.claim, all, 0, touchedLevel(receiver))) {
+    return undefined;
+  }
   if (above.length === oldest.tables.length && below.length === 0) {
-    const move = moveOf(plan, 0, oldest, above, targets.base);
+    const move = moveOf(plan, 0, oldest, above, targets.base, receiver.run);
     if (move !== undefined) return move;
   }
   const inputs = [
     { level: 0, tables: above },
     { level: targets.base, tables: below },
   ];
-  return mergeOf(plan, "level-0", inputs, targets.base, output);
+  return mergeOf(plan, reason, inputs, targets.base, receiver.run);
+}
+
+/** Returns a merge of the newest free runs of level 0 into one; undefined when it is not worth it. */
+export function chooseIntraZero(plan: Plan): MergeChoice | undefined {
+  const { view, shape } = plan;
+  const free: RunView[] = [];
+  let smallest = Number.POSITIVE_INFINITY;
+  let largest = 0;
+  for (const run of filledRuns(view.levels[0])) {
+    if (!areFree(view, run.tables)) break;
+    const bytes = bytesOf(run.tables);
+    smallest = Math.min(smallest, bytes);
+    largest = Math.max(largest, bytes);
+    if (largest > smallest * INTRA_SPREAD) break;
+    free.push(run);
+  }
+  if (free.length < Math.max(2, shape.l0Trigger * INTRA_FACTOR)) return undefined;
+  const tables = free.flatMap((run) => run.tables);
+  if (bytesOf(tables) > plan.geometry.mergeBytesMax) return undefined;
+  return mergeOf(plan, "intra-level-0", [{ level: 0, tables }], 0, free.at(-1));
+}
+
+function isRunOfBase(plan: Plan, receiver: Receiver, oldest: RunView): boolean {
+  const { shape, targets } = plan;
+  if (receiver.run !== undefined || runsMax(shape, targets.base) === 1) return false;
+  return bytesOf(oldest.tables) >= activeCapacity(shape, targets, targets.base);
+}
+
+function chosenMove(plan: Plan, receiver: Receiver, oldest: RunView): MoveChoice | undefined {
+  const { tables } = oldest;
+  if (!areFree(plan.view, tables)) return undefined;
+  if (isClaimed(plan.claim, tables, 0, touchedLevel(receiver))) return undefined;
+  return moveOf(plan, 0, oldest, tables, receiver.level, undefined);
 }
 
 /** Returns the oldest run and all that meets it, directly or through others, in the runs taken. */

@@ -1,9 +1,8 @@
 /** What every rule of a policy is given, and how tables become a choice. */
 import type { Claim } from "./claim.ts";
 import { drainedBy, isDraining } from "./draining.ts";
-import { boundsOf, overlapBytes } from "./overlap.ts";
+import { boundsOf, overlapBytes, overlapping } from "./overlap.ts";
 import type {
-  LevelView,
   MergeChoice,
   MergeInput,
   MergeReason,
@@ -12,13 +11,15 @@ import type {
   TableView,
   TreeView,
 } from "./policy.ts";
-import type { LeveledShape } from "./settings.ts";
+import type { TreeGeometry } from "./settings.ts";
+import type { TreeShape } from "./shape.ts";
 import { type LevelTargets, tableBytesFor } from "./targets.ts";
 
 /** One call of `choose`: the view and what follows from it. */
 export interface Plan {
   readonly view: TreeView;
-  readonly shape: LeveledShape;
+  readonly geometry: TreeGeometry;
+  readonly shape: TreeShape;
   readonly targets: LevelTargets;
   readonly claim: Claim | undefined;
 }
@@ -32,11 +33,6 @@ export interface LevelTables {
 /** Returns whether none of the tables is read by a running job. */
 export function areFree(view: TreeView, tables: readonly TableView[]): boolean {
   return tables.every((table) => !view.busy.has(table.number));
-}
-
-/** Returns the run of a level that takes what comes from above. */
-export function activeRun(level: LevelView | undefined): RunView | undefined {
-  return level?.runs[0];
 }
 
 /** Returns a merge of these tables. Levels without tables are left out. */
@@ -56,8 +52,8 @@ export function mergeOf(
     reason,
     tableBytesMax:
       outputLevel === 0
-        ? plan.shape.tableBytesMax
-        : tableBytesFor(plan.targets.bytes[outputLevel]!, plan.shape),
+        ? plan.geometry.tableBytesMax
+        : tableBytesFor(plan.targets.bytes[outputLevel]!, plan.geometry),
     drain: drainedBy(plan.view, tables),
   };
 }
@@ -67,8 +63,8 @@ function numbered(input: LevelTables): MergeInput {
 }
 
 /**
- * Returns the move of these tables of one run, or undefined when they must be rewritten: something
- * at the target overlaps them, they refer to a draining segment, or so much lies one level further
+ * Returns the move of these tables of one run into `toRun` (undefined: a new one before the others),
+ * or undefined when they must be rewritten: something in the run or on the way to it overlaps them, they refer to a draining segment, or so much lies one level further
  * down that their next merge would be too large in one piece.
  */
 export function moveOf(
@@ -77,19 +73,22 @@ export function moveOf(
   run: RunView,
   tables: readonly TableView[],
   toLevel: number,
+  toRun: RunView | undefined,
 ): MoveChoice | undefined {
-  const { view, shape } = plan;
+  const { view, geometry } = plan;
   const bounds = boundsOf(tables);
-  for (let below = level + 1; below <= toLevel; below++) {
+  for (let below = level + 1; below < toLevel; below++) {
     if (overlapBytes(view.levels[below], bounds) > 0) return undefined;
   }
+  if (overlapping(toRun, bounds).length > 0) return undefined;
   if (tables.some((table) => isDraining(view, table))) return undefined;
-  if (overlapBytes(view.levels[toLevel + 1], bounds) > shape.mergeBytesMax) return undefined;
+  if (overlapBytes(view.levels[toLevel + 1], bounds) > geometry.mergeBytesMax) return undefined;
   return {
     kind: "move",
     level,
     runId: run.id,
     tables: tables.map((table) => table.number),
     toLevel,
+    toRunId: toRun?.id,
   };
 }

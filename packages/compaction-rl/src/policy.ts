@@ -10,6 +10,7 @@
  * - the tables of a run of level 1 and deeper stay disjoint, borders included: two tables that
  *   share a user key at their border count as overlapping.
  */
+import type { TreeShape } from "./shape.ts";
 
 /** What a table refers to in one value segment. */
 export interface SegmentReference {
@@ -33,6 +34,8 @@ export interface TableView {
   readonly references: readonly SegmentReference[];
   /** Bytes of values in segments that this table refers to, over all segments. */
   readonly referencedBytes: number;
+  /** Wall clock when the table was written, ms; 0 or undefined: unknown, it never grows old. */
+  readonly createdMs?: number;
 }
 
 /** A sorted run: its tables in key order, disjoint. */
@@ -49,6 +52,14 @@ export interface LevelView {
   readonly runs: readonly RunView[];
 }
 
+/** What the bound on the space of values asks of the tree. */
+export interface SpaceNeed {
+  /** Draining segments are to be emptied before anything else. */
+  readonly isUrgent: boolean;
+  /** Versions that newer ones hide are to be met, by merging down what lies above the last run. */
+  readonly isHiding: boolean;
+}
+
 /** The tree of one keyspace. Levels beyond the end of `levels` are empty. */
 export interface TreeView {
   readonly levels: readonly LevelView[];
@@ -58,6 +69,12 @@ export interface TreeView {
   readonly busy: ReadonlySet<number>;
   /** Segments that are to be emptied. */
   readonly draining: ReadonlySet<number>;
+  /** Undefined: space asks for nothing. */
+  readonly space?: SpaceNeed;
+  /** Wall clock, ms, for the age of tables; undefined: age does not matter. */
+  readonly nowMs?: number;
+  /** Sequence number of the oldest open snapshot; undefined: none is open. */
+  readonly oldestSnapshotSeq?: number;
 }
 
 /** Tables of one level that a merge reads. */
@@ -77,12 +94,20 @@ export interface MoveChoice {
   readonly level: number;
   readonly runId: number;
   readonly tables: readonly number[];
-  /** They join the first run of this level; a level without runs gets one. */
   readonly toLevel: number;
+  /** The run of `toLevel` that they join; undefined: a new one, before the others. */
+  readonly toRunId: number | undefined;
 }
 
 /** Why a merge was chosen. */
-export type MergeReason = "level-0" | "level-size" | "run-count" | "relocate";
+export type MergeReason =
+  | "level-0"
+  | "intra-level-0"
+  | "level-size"
+  | "relocate"
+  | "age"
+  | "deletes"
+  | "space";
 
 /** Tables are merged into new ones, which replace them. */
 export interface MergeChoice {
@@ -90,8 +115,8 @@ export interface MergeChoice {
   readonly inputs: readonly MergeInput[];
   readonly outputLevel: number;
   /**
-   * The run of `outputLevel` that gets the output; undefined: the level has none, make one. A run
-   * that was emptied and dropped in the meantime is made again where it stood.
+   * The run of `outputLevel` that gets the output; undefined: a new one, before the others. A run
+   * that was emptied and dropped in the meantime is made again before the others.
    */
   readonly outputRunId: number | undefined;
   readonly reason: MergeReason;
@@ -119,6 +144,13 @@ export interface CompactionOutcome {
 export interface CompactionPolicy {
   /** Names the policy in logs and stats. */
   readonly name: string;
+  /** The shape in force. */
+  readonly shape: TreeShape;
+  /**
+   * Puts a shape in force; it counts from the next choice on. Costs nothing: what running jobs
+   * write stays where it was meant for. Throws AURA_INVALID_ARGUMENT, naming the field.
+   */
+  reshape(shape: TreeShape): void;
   /** Returns the most urgent legal choice for this view. */
   choose(view: TreeView): CompactionChoice;
   /** Estimated bytes to read and write until no level is over its target. */

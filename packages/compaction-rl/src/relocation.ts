@@ -68,7 +68,7 @@ function costOf(plan: Plan, table: TableView): number {
 
 /** Returns the table at `place` and neighbours behind and before it, within the limits. */
 function batchAt(plan: Plan, place: Place): readonly TableView[] {
-  const { relocateBytesMax, relocateTablesMax } = plan.shape;
+  const { relocateBytesMax, relocateTablesMax } = plan.geometry;
   const { tables } = place.run;
   let from = place.index;
   let to = place.index + 1;

@@ -11,7 +11,7 @@
  */
 import { filledRuns } from "./overlap.ts";
 import type { LevelView, TreeView } from "./policy.ts";
-import type { LeveledShape } from "./settings.ts";
+import type { TreeGeometry } from "./settings.ts";
 
 /** Target sizes of a tree. */
 export interface LevelTargets {
@@ -33,17 +33,17 @@ export function levelBytes(level: LevelView | undefined): number {
 }
 
 /** Returns the target sizes for the tree as it is. */
-export function levelTargets(view: TreeView, shape: LeveledShape): LevelTargets {
-  const last = Math.max(shape.levelCount, view.levels.length) - 1;
+export function levelTargets(view: TreeView, geometry: TreeGeometry): LevelTargets {
+  const last = Math.max(geometry.levelCount, view.levels.length) - 1;
   const sizes = Array.from({ length: last + 1 }, (_, level) => levelBytes(view.levels[level]));
-  const { base, baseBytes } = shape.dynamicLevelBytes
-    ? dynamicBase(view, sizes, shape)
-    : { base: 1, baseBytes: shape.baseLevelBytes };
+  const { base, baseBytes } = geometry.dynamicLevelBytes
+    ? dynamicBase(view, sizes, geometry)
+    : { base: 1, baseBytes: geometry.baseLevelBytes };
   const bytes = sizes.map(() => 0);
   let target = baseBytes;
   for (let level = base; level <= last; level++) {
-    bytes[level] = Math.max(target, shape.baseLevelBytes);
-    target *= shape.fanout;
+    bytes[level] = Math.max(target, geometry.baseLevelBytes);
+    target *= geometry.fanout;
   }
   bytes[last] = Math.max(bytes[last]!, sizes[last]!);
   return { base, last, bytes };
@@ -52,28 +52,28 @@ export function levelTargets(view: TreeView, shape: LeveledShape): LevelTargets 
 function dynamicBase(
   view: TreeView,
   sizes: readonly number[],
-  shape: LeveledShape,
+  geometry: TreeGeometry,
 ): { base: number; baseBytes: number } {
   const last = sizes.length - 1;
   const firstFilled = sizes.findIndex((_, level) => {
     return level > 0 && filledRuns(view.levels[level]).length > 0;
   });
-  if (firstFilled < 0) return { base: last, baseBytes: shape.baseLevelBytes };
+  if (firstFilled < 0) return { base: last, baseBytes: geometry.baseLevelBytes };
   let size = Math.max(...sizes.slice(1));
   let base = last;
   while (base > firstFilled) {
-    size /= shape.fanout;
+    size /= geometry.fanout;
     base--;
   }
-  while (base > 1 && size > shape.baseLevelBytes) {
-    size /= shape.fanout;
+  while (base > 1 && size > geometry.baseLevelBytes) {
+    size /= geometry.fanout;
     base--;
   }
-  return { base, baseBytes: Math.min(size, shape.baseLevelBytes) };
+  return { base, baseBytes: Math.min(size, geometry.baseLevelBytes) };
 }
 
 /** Returns where output tables of a level are cut: about 32 tables fill it, within the bounds. */
-export function tableBytesFor(targetBytes: number, shape: LeveledShape): number {
+export function tableBytesFor(targetBytes: number, geometry: TreeGeometry): number {
   const bytes = Math.floor(targetBytes / 32);
-  return Math.min(shape.tableBytesMax, Math.max(shape.tableBytesMin, bytes));
+  return Math.min(geometry.tableBytesMax, Math.max(geometry.tableBytesMin, bytes));
 }

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import {
   type CompactionChoice,
+  flexiblePolicy,
   type LevelView,
-  leveledPolicy,
   type TreeView,
 } from "../src/index.ts";
 import { level, refersTo, run, table, tree } from "./tree-views.ts";
 
-const policy = leveledPolicy({
+const policy = flexiblePolicy({
   fanout: 4,
   l0Trigger: 2,
   baseLevelBytes: 1000,
@@ -85,6 +85,7 @@ describe("level 0", () => {
       runId: oldest.id,
       tables: [1, 2],
       toLevel: 1,
+      toRunId: view.levels[1]!.runs[0]!.id,
     });
   });
 
@@ -156,13 +157,22 @@ describe("levels over their target", () => {
     expect(choice).toMatchObject({ kind: "merge", outputLevel: 2, outputRunId: undefined });
   });
 
-  it("takes from the oldest run", () => {
-    const active = run(table(1, "a", "c", 900));
-    const sealed = run(table(2, "a", "z", 900));
-    expect(choose(tree([none, level(active, sealed)]))).toMatchObject({
+  it("takes all that hangs together in a level of several runs, the oldest run's first", () => {
+    const active = run(table(1, "a", "c", 900), table(3, "x", "y", 10));
+    const sealed = run(table(2, "a", "b", 900));
+    const two = level(run(table(9, "b", "m", 10)));
+    expect(named(choose(tree([none, level(active, sealed), two])))).toEqual([1, 2, 3, 9]);
+    expect(choose(tree([none, level(active, run(table(2, "d", "e", 900))), two]))).toMatchObject({
+      kind: "merge",
+      inputs: [
+        { level: 1, tables: [2, 3] },
+        { level: 2, tables: [9] },
+      ],
+    });
+    expect(choose(tree([none, level(active, run(table(2, "n", "o", 900))), two]))).toMatchObject({
       kind: "move",
-      runId: sealed.id,
       tables: [2],
+      toRunId: two.runs[0]!.id,
     });
   });
 
@@ -174,18 +184,29 @@ describe("levels over their target", () => {
 });
 
 describe("several runs in a level", () => {
-  it("merges the second-oldest run into the oldest one", () => {
-    const runs = [
-      run(table(1, "a", "z", 10)),
-      run(table(2, "b", "c", 10), table(3, "x", "y", 10)),
-      run(table(4, "c", "d", 10), table(5, "m", "n", 10), table(6, "z", "zz", 10)),
-    ];
-    expect(choose(tree([none, none, none, level(...runs)]))).toMatchObject({
+  const runs = [
+    run(table(1, "a", "z", 10)),
+    run(table(2, "b", "c", 10), table(3, "x", "y", 10)),
+    run(table(4, "c", "d", 10), table(5, "m", "n", 10), table(6, "z", "zz", 10)),
+  ];
+
+  it("stay while nothing comes in, also when the shape wants one", () => {
+    expect(choose(tree([none, none, none, level(...runs)]))).toEqual({ kind: "idle" });
+  });
+
+  it("of the last level go into its oldest run with what arrives, in its range", () => {
+    const zero = level(run(table(8, "b", "c", 10)), run(table(7, "a5", "c", 10)));
+    const dynamic = flexiblePolicy({ l0Trigger: 2, levelCount: 4 });
+    const two = [run(table(2, "b", "c", 10), table(3, "x", "y", 10)), runs[2]!];
+    expect(dynamic.choose(tree([zero, none, none, level(...two)]))).toMatchObject({
       kind: "merge",
-      inputs: [{ level: 3, tables: [2, 3, 4, 5] }],
+      inputs: [
+        { level: 0, tables: [7, 8] },
+        { level: 3, tables: [2, 4] },
+      ],
       outputLevel: 3,
       outputRunId: runs[2]!.id,
-      reason: "run-count",
+      reason: "level-0",
     });
   });
 });
@@ -284,7 +305,7 @@ describe("running jobs", () => {
     const shape = { fanout: 4, baseLevelBytes: 1000, levelCount: 6, dynamicLevelBytes: false };
     const three = level(run(table(31, "a", "c", 70_000)));
     const view = tree([none, level(run(table(1, "a", "c", 900))), none, three], [1]);
-    expect(named(leveledPolicy(shape).choose(view))).toEqual([31]);
+    expect(named(flexiblePolicy(shape).choose(view))).toEqual([31]);
   });
 
   it("of level 0 may end at any level below", () => {
@@ -292,6 +313,6 @@ describe("running jobs", () => {
     const three = level(run(table(31, "a", "c", 70_000)));
     const shape = { fanout: 4, baseLevelBytes: 1000, levelCount: 6, dynamicLevelBytes: false };
     const view = tree([zero, none, none, three], [1]);
-    expect(leveledPolicy(shape).choose(view)).toEqual({ kind: "idle" });
+    expect(flexiblePolicy(shape).choose(view)).toEqual({ kind: "idle" });
   });
 });

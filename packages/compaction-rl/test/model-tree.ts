@@ -33,6 +33,8 @@ interface ModelRun {
 interface ModelJob {
   readonly choice: MergeChoice;
   readonly tables: readonly ModelTable[];
+  /** Tables behind the newest input in read order: what a delete may still hide. */
+  readonly older: readonly ModelTable[];
 }
 
 /** Keys in bytes sort as their numbers do. */
@@ -71,6 +73,11 @@ function tableOf(number: number, entries: readonly ModelEntry[]): ModelTable {
   };
 }
 
+function holds(table: ModelTable, key: number): boolean {
+  const bytes = keyOf(key);
+  return compareKeys(table.smallestKey, bytes) <= 0 && compareKeys(bytes, table.largestKey) <= 0;
+}
+
 export class ModelTree {
   levels: ModelRun[][] = [];
   readonly busy: Set<number> = new Set();
@@ -81,6 +88,9 @@ export class ModelTree {
   seq = 0;
   nextSegment = 1;
   writtenBytes = 0;
+  moves = 0;
+  /** Wall clock of the views; undefined: age does not matter. */
+  nowMs: number | undefined;
   readonly #random: SeededRandom;
   /** Keeps every version, as if a snapshot needed it. */
   readonly #keepAll: boolean;
@@ -98,6 +108,8 @@ export class ModelTree {
       flushBytes: 0,
       busy: this.busy,
       draining: this.draining,
+      ...(this.nowMs === undefined ? {} : { nowMs: this.nowMs }),
+      ...(this.#keepAll ? { oldestSnapshotSeq: 0 } : {}),
     };
   }
 
@@ -131,27 +143,24 @@ export class ModelTree {
         return numbers.map((number) => this.#tableAt(level, number));
       });
       if (new Set(tables).size !== tables.length) fail("a table is named twice");
-      if (choice.outputRunId === undefined && this.levels[choice.outputLevel]!.length > 0) {
-        fail("the output level has a run");
-      }
       const drained = new Set(tables.flatMap((t) => t.references.map((r) => r.segment)));
       const expected = [...drained].filter((s) => this.draining.has(s)).sort((a, b) => a - b);
       if (String(expected) !== String(choice.drain)) fail("drain names the wrong segments");
       for (const table of tables) this.busy.add(table.number);
-      this.jobs.push({ choice, tables });
+      this.jobs.push({ choice, tables, older: this.#olderThan(tables) });
     }
   }
 
   /** Installs the output of a running merge. */
   finish(index: number): MergeChoice {
     const [job] = this.jobs.splice(index, 1);
-    const { choice, tables } = job ?? fail("no such job");
+    const { choice, tables, older } = job ?? fail("no such job");
     const inputs = new Set(tables);
     for (const runs of this.levels) {
       for (const run of runs) run.tables = run.tables.filter((table) => !inputs.has(table));
     }
     for (const table of tables) this.busy.delete(table.number);
-    const entries = this.#merged(choice, tables);
+    const entries = this.#merged(choice, tables, older);
     this.writtenBytes += tables.reduce((sum, table) => sum + table.bytes, 0);
     const output = entries.length > 0 ? this.#cut(entries, choice.tableBytesMax) : [];
     this.#install(choice.outputLevel, choice.outputRunId, output);
@@ -160,8 +169,9 @@ export class ModelTree {
 
   #install(level: number, runId: number | undefined, tables: readonly ModelTable[]): void {
     const runs = this.levels[level] ?? fail("no such level");
-    let run = runId === undefined ? runs[0] : runs.find(({ id }) => id === runId);
+    let run = runs.find(({ id }) => id === runId);
     if (run === undefined) {
+      if (tables.length === 0) return;
       if (runId !== undefined) fail("no such run");
       run = { id: this.#nextNumber++, tables: [] };
       runs.unshift(run);
@@ -194,10 +204,15 @@ export class ModelTree {
       if (table.references.some((r) => this.draining.has(r.segment))) fail("draining and moved");
     }
     run.tables = run.tables.filter((table) => !tables.includes(table));
-    this.#install(choice.toLevel, this.levels[choice.toLevel]?.[0]?.id, tables);
+    this.moves++;
+    this.#install(choice.toLevel, choice.toRunId, tables);
   }
 
-  #merged(choice: MergeChoice, tables: readonly ModelTable[]): ModelEntry[] {
+  #merged(
+    choice: MergeChoice,
+    tables: readonly ModelTable[],
+    older: readonly ModelTable[],
+  ): ModelEntry[] {
     const entries = tables.flatMap((table) => table.entries);
     entries.sort((a, b) => a.key - b.key || b.seq - a.seq);
     const segment = choice.drain.length > 0 ? this.nextSegment++ : 0;
@@ -209,20 +224,13 @@ export class ModelTree {
       kept.push(moved ? { ...entry, segment } : entry);
     }
     if (this.#keepAll) return kept;
-    return kept.filter((entry) => !entry.isDelete || this.#isElsewhere(entry.key));
+    return kept.filter(({ key, isDelete }) => !isDelete || older.some((t) => holds(t, key)));
   }
 
-  #isElsewhere(key: number): boolean {
-    const bytes = keyOf(key);
-    return this.levels.some((runs) =>
-      runs.some((run) =>
-        run.tables.some((table) => {
-          return (
-            compareKeys(table.smallestKey, bytes) <= 0 && compareKeys(bytes, table.largestKey) <= 0
-          );
-        }),
-      ),
-    );
+  #olderThan(inputs: readonly ModelTable[]): ModelTable[] {
+    const all = this.levels.flatMap((runs) => runs.flatMap(({ tables }) => tables));
+    const newest = all.findIndex((table) => inputs.includes(table));
+    return all.slice(newest).filter((table) => !inputs.includes(table));
   }
 
   /** Cuts entries into tables, never within one key. */
@@ -234,7 +242,8 @@ export class ModelTree {
       bytes += entries[i]!.segment > 0 ? 30 : entries[i]!.bytes;
       const isLast = i === entries.length - 1;
       if (!isLast && (bytes < bytesMax || entries[i + 1]!.key === entries[i]!.key)) continue;
-      tables.push(tableOf(this.#nextNumber++, entries.slice(from, i + 1)));
+      const table = tableOf(this.#nextNumber++, entries.slice(from, i + 1));
+      tables.push({ ...table, createdMs: this.nowMs ?? 0 });
       from = i + 1;
       bytes = 0;
     }

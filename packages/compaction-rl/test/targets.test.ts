@@ -1,6 +1,6 @@
 import { hasCode } from "@aura/base";
 import { describe, expect, it } from "vitest";
-import { type LevelView, leveledPolicy, leveledShape, levelTargets } from "../src/index.ts";
+import { flexiblePolicy, type LevelView, levelTargets, treeGeometry } from "../src/index.ts";
 import { level, run, table, tree } from "./tree-views.ts";
 
 const MIB = 1048576;
@@ -11,7 +11,7 @@ function sized(mib: number): LevelView {
 }
 
 function targetsOf(sizes: readonly number[], settings = {}): { base: number; mib: number[] } {
-  const targets = levelTargets(tree(sizes.map(sized)), leveledShape(settings));
+  const targets = levelTargets(tree(sizes.map(sized)), treeGeometry(settings));
   return { base: targets.base, mib: targets.bytes.map((bytes) => Math.round(bytes / MIB)) };
 }
 
@@ -56,7 +56,7 @@ describe("static level sizes", () => {
 });
 
 describe("debt", () => {
-  const policy = leveledPolicy({ dynamicLevelBytes: false, levelCount: 4 });
+  const policy = flexiblePolicy({ dynamicLevelBytes: false, levelCount: 4 });
 
   it("is zero while nothing is over its target", () => {
     expect(policy.debtBytes(tree([]))).toBe(0);
@@ -95,7 +95,7 @@ describe("settings", () => {
     for (const settings of wrong) {
       let error: unknown;
       try {
-        leveledPolicy(settings);
+        flexiblePolicy(settings);
       } catch (e) {
         error = e;
       }
@@ -105,11 +105,11 @@ describe("settings", () => {
   });
 
   it("have defaults, and a policy ignores outcomes", () => {
-    const policy = leveledPolicy();
+    const policy = flexiblePolicy();
     expect(policy.name).toBe("leveled");
     const before = policy.choose(tree([]));
     policy.observe({
-      choice: { kind: "move", level: 1, runId: 1, tables: [1], toLevel: 2 },
+      choice: { kind: "move", level: 1, runId: 1, tables: [1], toLevel: 2, toRunId: undefined },
       inputBytes: 1,
       outputBytes: 1,
       relocatedBytes: 0,

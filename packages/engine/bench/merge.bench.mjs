@@ -5,6 +5,7 @@
  * CPU time of the process. Scenarios take turns, so that a busy machine disturbs all alike.
  *
  *   node packages/engine/bench/merge.bench.mjs [--rounds 5] [--only NAME] [--scale 1] [--dir DIR]
+ *     [--without-model]   merges without a model beside those with one, in turns
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +20,7 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     scale: { type: "string", default: "1" },
     dir: { type: "string", default: tmpdir() },
+    "without-model": { type: "boolean", default: false },
   },
 });
 const ROUNDS = Number(options.rounds);
@@ -65,7 +67,7 @@ await hashReady();
 const directory = mkdtempSync(join(options.dir, "aura-merge-"));
 let nextNumber = 1;
 
-function outputSettings(folder) {
+function outputSettings(folder, learnedIndex = true) {
   const firstNumber = nextNumber;
   nextNumber += 1000;
   return {
@@ -76,7 +78,7 @@ function outputSettings(folder) {
     codec: 0,
     valueCodec: 0,
     bloomBitsPerKey: 10,
-    learnedIndex: true,
+    learnedIndex,
     tableBytesMax: 64 << 20,
     firstNumber,
     numberCount: 1000,
@@ -211,11 +213,11 @@ function finish(generator) {
 
 const context = { fs: nodeFileSystem, isCancelled: () => false };
 
-function merge({ folder, slices }) {
+function merge({ folder, slices }, learnedIndex = true) {
   const input = {
     slices,
     older: [],
-    output: outputSettings(folder),
+    output: outputSettings(folder, learnedIndex),
     snapshots: [],
     drain: [],
     segmentKinds: [[5, "vlog"]],
@@ -280,20 +282,25 @@ function fillMemtable(count) {
 
 const wanted = Object.keys(scenarios).filter((name) => (options.only ?? name) === name);
 const prepared = new Map(wanted.map((name) => [name, prepare(name)]));
-const times = new Map(wanted.map((name) => [name, { merge: [], control: [] }]));
+const times = new Map(wanted.map((name) => [name, { merge: [], plain: [], control: [] }]));
 for (let round = 0; round < ROUNDS; round++) {
   for (const name of wanted) {
     const work = prepared.get(name);
     const merged = timed(() => merge(work));
     for (const { number } of merged.result.tables) rmSync(pathOf(work.folder, number));
     times.get(name).merge.push(merged);
+    if (options["without-model"]) {
+      const plain = timed(() => merge(work, false));
+      for (const { number } of plain.result.tables) rmSync(pathOf(work.folder, number));
+      times.get(name).plain.push(plain);
+    }
     times.get(name).control.push(timed(() => control(work)));
   }
 }
 console.log(
   `${"merge".padEnd(28)} entries/s   ns/entry (CPU)   MiB/s in   control MiB/s   of control`,
 );
-for (const [name, { merge: merges, control: controls }] of times) {
+for (const [name, { merge: merges, plain, control: controls }] of times) {
   const { entriesRead, bytesRead } = merges[0].result;
   const wallMs = median(merges.map((m) => m.wallMs));
   const cpuMs = median(merges.map((m) => m.cpuMs));
@@ -309,6 +316,14 @@ for (const [name, { merge: merges, control: controls }] of times) {
     (mib / (controlMs / 1000)).toFixed(0).padStart(14),
     `${((controlMs / wallMs) * 100).toFixed(0)} %`.padStart(12),
   );
+  if (plain.length > 0) {
+    const plainMs = median(plain.map((m) => m.cpuMs));
+    const pairs = merges.map((m, i) => m.cpuMs / plain[i].cpuMs);
+    const bytes = (runs) => runs[0].result.tables.reduce((sum, table) => sum + table.bytes, 0);
+    console.log(
+      `  CPU with a model / without: ${(cpuMs / plainMs).toFixed(3)} (median of pairs ${median(pairs).toFixed(3)}), bytes ${(bytes(merges) / bytes(plain)).toFixed(4)}`,
+    );
+  }
 }
 if (options.only === undefined || options.only === "flush") {
   const count = 400 * thousand;

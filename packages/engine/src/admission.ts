@@ -80,6 +80,7 @@ export class Admission {
   #full: "memtables" | "values" = "memtables";
   #stop: Period | undefined;
   #delay: Period | undefined;
+  #closed = false;
   /** Times a write had to wait for room. */
   stallCount = 0;
 
@@ -153,6 +154,7 @@ export class Admission {
    * Its promise never rejects.
    */
   delay(bytes: number): Promise<void> | undefined {
+    if (bytes === 0 || this.#closed) return undefined;
     const cost = this.#parts.debt.msPerByte;
     if (cost === 0) {
       if (this.#delay !== undefined) this.#endDelay();
@@ -161,6 +163,12 @@ export class Admission {
     const answer = this.#answers.answer(bytes * cost);
     if (answer !== undefined) this.#beginDelay();
     return answer;
+  }
+
+  /** Returns a promise of `reached` and then the delay of a write of `bytes`. */
+  behind(reached: Promise<void>, bytes: number): Promise<void> {
+    const delay = this.delay(bytes);
+    return delay === undefined ? reached : reached.then(() => delay);
   }
 
   /** As `delay`, for a call that blocks: sleeps until it may return. */
@@ -180,7 +188,8 @@ export class Admission {
   }
 
   /** Gives all answers: nothing is delayed any more. */
-  release(): void {
+  close(): void {
+    this.#closed = true;
     this.#answers.release();
     if (this.#delay !== undefined) this.#endDelay();
   }

@@ -3,15 +3,19 @@
  *
  * They leave with the next group, after a bounded delay, at a bounded size or at a sync, whatever
  * comes first; in sequence order with all other groups. What is lost with the process is what came
- * within the delay.
+ * within the delay. On a full volume they stay buffered, and are tried again: no other write goes
+ * before them, and none is taken in until there is room. The delay does not hold for as long.
  */
-import type { Clock, Scheduler, Timer } from "@aura/base";
+import { type Clock, hasCode, type Scheduler, type Timer } from "@aura/base";
 import type { Group } from "./group.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
 
 /** Buffered operations are written at this size at the latest. */
 const BYTES_MAX = 64 * 1024;
+
+/** What a full volume left buffered is tried again after this pause, ms. */
+const RETRY_MS = 100;
 
 /** What buffering works with. */
 export interface BufferedParts {
@@ -44,37 +48,55 @@ export class BufferedWrites {
 
   /** Sees to it that the group leaves in time. */
   noteAdded(): void {
-    const { clock, scheduler, delayMs } = this.#parts;
+    const { clock, delayMs } = this.#parts;
     const nowMs = clock.monotonicMs();
     if (this.group.count === 1) this.#sinceMs = nowMs;
     // The timer needs a turn of the event loop, and the delay is bounded without one, too.
     if (nowMs - this.#sinceMs >= delayMs || this.group.bytes >= BYTES_MAX) {
-      this.flushSync();
-      return;
-    }
-    this.#timer ??= scheduler.after(delayMs, () => {
-      this.#timer = undefined;
       try {
         this.flushSync();
-      } catch {
-        // Health remembers it; the next write reports it.
+      } catch (error) {
+        // It is where a buffered write is to be; the next one is not taken in.
+        if (!hasCode(error, "AURA_OUT_OF_SPACE")) throw error;
       }
-    });
+      return;
+    }
+    this.#arm(delayMs);
   }
 
-  /** Hands what is buffered to the operating system. A failure ends writing. */
+  /**
+   * Hands what is buffered to the operating system. A failure ends writing, but for
+   * AURA_OUT_OF_SPACE: then it stays buffered.
+   */
   flushSync(): void {
     this.cancelTimer();
     if (this.group.count === 0) return;
     try {
       this.#parts.journal.appendVisibleSync(this.group);
     } catch (error) {
+      if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+        this.#arm(RETRY_MS);
+        throw error;
+      }
       this.#lost = true;
       this.#parts.health.fail(error as Error);
-      throw error;
-    } finally {
       this.group.begin();
+      throw error;
     }
+    this.group.begin();
+  }
+
+  #arm(delayMs: number): void {
+    const { scheduler, health } = this.#parts;
+    this.#timer ??= scheduler.after(delayMs, () => {
+      this.#timer = undefined;
+      if (health.closed || health.failure !== undefined) return;
+      try {
+        this.flushSync();
+      } catch {
+        // Health remembers it, and the next write reports it; or it is tried again.
+      }
+    });
   }
 
   cancelTimer(): void {

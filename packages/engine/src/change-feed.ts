@@ -4,11 +4,11 @@
  *
  * A feed pins the logs that it has not read yet, from its creation on; it reads when it is asked and
  * holds one group in memory. It never makes a write wait. What it hands out survives the process, as
- * a write of level `os` does, but not yet a power loss.
+ * a write of level `os` does, but not yet a power loss, unless it is asked for what is durable only.
  *
  * The end of a feed is typed: AURA_ABORTED after its signal fired, AURA_CLOSED after the database
- * was closed, the error that broke it; `done` only for whoever called `return` (as a loop that is
- * left does).
+ * was closed, AURA_HISTORY_GONE after more logs were kept for it than it may hold, the error that
+ * broke it; `done` only for whoever called `return` (as a loop that is left does).
  */
 import { AuraError, type FileSystem } from "@aura/base";
 import type { ChangeGroup } from "./change-group.ts";
@@ -23,6 +23,16 @@ export interface ChangesOptions {
    * Default: the last one given, so that only what is written from now on follows.
    */
   readonly since?: number;
+  /**
+   * Hands out only groups that are known to survive power loss: after a sync that somebody asked for,
+   * a flush, or in the background. The feed asks for none. Default false.
+   */
+  readonly durable?: boolean;
+  /**
+   * Most bytes of logs that are kept for this feed alone, 1 MiB or more: one that lags further behind
+   * ends with AURA_HISTORY_GONE. Default 1 GiB.
+   */
+  readonly pinBytesMax?: number;
   /** Ends the feed with AURA_ABORTED. */
   readonly signal?: AbortSignal;
 }
@@ -35,6 +45,8 @@ export interface FeedParts {
   readonly turns: TurnKeeper;
   /** Feeds that are open. */
   readonly feeds: Set<ChangeFeed>;
+  /** Feeds that lagged too far behind so far. */
+  feedsGone: number;
   /** Makes admitted writes visible and returns the highest sequence number given. */
   readonly visibleSeq: () => number;
 }
@@ -42,6 +54,10 @@ export interface FeedParts {
 type Step = IteratorResult<ChangeGroup, undefined>;
 
 const DONE: Step = { value: undefined, done: true };
+
+const PIN_BYTES_MIN = 1024 * 1024;
+const PIN_BYTES_DEFAULT = 1024 * 1024 * 1024;
+const OPTIONS = ["since", "durable", "pinBytesMax", "signal"];
 
 /**
  * Opens a feed. Throws AURA_HISTORY_GONE when no log holds what follows `since` (`expected` is the
@@ -60,7 +76,7 @@ export function openFeed(parts: FeedParts, options: ChangesOptions = {}): Change
   if (since > lastSeq) {
     throw historyGone(`the history ends at ${lastSeq}, before ${since}`, floorSeq + 1, since);
   }
-  return new ChangeFeed(parts, since, signal);
+  return new ChangeFeed(parts, since, options);
 }
 
 /** Committed groups, as an asynchronous iterable. Steps that overlap are taken one after the other. */
@@ -68,6 +84,9 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
   readonly #parts: FeedParts;
   readonly #history: LogHistory;
   readonly #signal: AbortSignal | undefined;
+  readonly #isDurable: boolean;
+  /** @internal */
+  readonly pinBytesMax: number;
   readonly #onAbort = (): void => this.#end(aborted(this.#signal!));
   #seq: number;
   #ended = false;
@@ -79,11 +98,15 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
   #last: Promise<unknown> = Promise.resolve();
 
   /** @internal Made by `openFeed`. */
-  constructor(parts: FeedParts, since: number, signal: AbortSignal | undefined) {
+  constructor(parts: FeedParts, since: number, options: ChangesOptions) {
+    const { signal, durable: isDurable = false, pinBytesMax = PIN_BYTES_DEFAULT } = options;
     this.#parts = parts;
     this.#seq = since;
     this.#signal = signal;
-    this.#history = new LogHistory(parts.fs, parts.directory, parts.catalog, since);
+    this.#isDurable = isDurable;
+    this.pinBytesMax = pinBytesMax;
+    const from = { afterSeq: since, isDurable };
+    this.#history = new LogHistory(parts.fs, parts.directory, parts.catalog, from);
     parts.catalog.pin(this);
     parts.feeds.add(this);
     signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -100,7 +123,8 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
 
   /**
    * Resolves with the next group as soon as there is one. Waiting does not keep the process alive.
-   * Rejects with AURA_ABORTED, AURA_CLOSED, AURA_CORRUPTION, AURA_IO: the feed has ended then.
+   * Rejects with AURA_ABORTED, AURA_CLOSED, AURA_HISTORY_GONE, AURA_CORRUPTION, AURA_IO: the feed has
+   * ended then.
    */
   next(): Promise<Step> {
     const step = this.#last.then(() => this.#step());
@@ -127,10 +151,20 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
 
   /** @internal */
   noteAppended(): void {
-    const wake = this.#wake;
-    if (wake === undefined) return;
-    this.#wake = undefined;
-    wake();
+    if (!this.#isDurable) this.#awaken();
+  }
+
+  /** @internal */
+  noteDurable(): void {
+    if (this.#isDurable) this.#awaken();
+  }
+
+  /** @internal */
+  noteTooFar(bytes: number, seq: number): void {
+    if (this.#ended) return;
+    this.#parts.feedsGone++;
+    const what = `the feed held ${bytes} bytes of logs, more than pinBytesMax, ${this.pinBytesMax}`;
+    this.#end(historyGone(what, seq + 1, this.#seq));
   }
 
   /** @internal */
@@ -148,7 +182,7 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
       const group = await this.#read();
       if (this.#ended) continue;
       if (group === undefined) {
-        if (!this.#history.hasMore) await this.#appended();
+        if (!this.#history.hasMore) await this.#more();
         continue;
       }
       this.#seq = group.lastSeq;
@@ -171,7 +205,7 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
     }
   }
 
-  #appended(): Promise<void> {
+  #more(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
@@ -183,7 +217,14 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
     this.#failure = failure;
     this.#signal?.removeEventListener("abort", this.#onAbort);
     if (!this.#reading) this.#letGo();
-    this.noteAppended();
+    this.#awaken();
+  }
+
+  #awaken(): void {
+    const wake = this.#wake;
+    if (wake === undefined) return;
+    this.#wake = undefined;
+    wake();
   }
 
   #letGo(): void {
@@ -205,11 +246,20 @@ export async function closeFeeds(feeds: ReadonlySet<ChangeFeed>): Promise<void> 
 function checkOptions(options: ChangesOptions): void {
   if (typeof options !== "object" || options === null) throw invalid("options", "an object");
   for (const name in options) {
-    if (name !== "since" && name !== "signal") {
-      throw invalid(`options.${name}`, "one of: since, signal");
+    if (!OPTIONS.includes(name)) {
+      throw invalid(`options.${name}`, `one of: ${OPTIONS.join(", ")}`);
     }
   }
-  const { since, signal } = options;
+  const { since, durable, pinBytesMax, signal } = options;
+  if (durable !== undefined && typeof durable !== "boolean") {
+    throw invalid("durable", "true or false");
+  }
+  if (
+    pinBytesMax !== undefined &&
+    !(Number.isSafeInteger(pinBytesMax) && pinBytesMax >= PIN_BYTES_MIN)
+  ) {
+    throw invalid("pinBytesMax", `a number of bytes from ${PIN_BYTES_MIN} on`);
+  }
   if (since !== undefined && !(Number.isSafeInteger(since) && since >= 0)) {
     throw invalid("since", "a sequence number");
   }

@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { AuraError, compareBytes, corruption, decompress, hasCode, Kind } from "@aura/base";
 import { RecordView } from "@aura/vlog";
 import { FRAME_HEADER_BYTES, type LogReader } from "@aura/wal";
+import type { FarValues } from "./far-values.ts";
 import { OperationReader } from "./operations.ts";
 
 /** One operation. Bytes of one group share memory, which nobody else uses. */
@@ -27,14 +28,19 @@ export interface ChangeGroup {
 
 /** Takes groups apart. */
 export class ChangeDecoder {
+  readonly #far: FarValues;
   readonly #operations = new OperationReader();
   readonly #record = new RecordView();
 
+  constructor(far: FarValues) {
+    this.#far = far;
+  }
+
   /**
-   * Returns the operations of the frame that `reader` stands on, those from `fromSeq` on. Throws
-   * AURA_CORRUPTION, AURA_UNSUPPORTED.
+   * Returns the operations of the frame that `reader` stands on, those from `fromSeq` on. One call at
+   * a time. Throws AURA_CORRUPTION, AURA_UNSUPPORTED, AURA_IO.
    */
-  decode(reader: LogReader, fromSeq: number): ChangeGroup {
+  async decode(reader: LogReader, fromSeq: number): Promise<ChangeGroup> {
     const { path, offset, first, count, coveredStart, coveredEnd } = reader;
     const payload = Buffer.from(reader.bytes.subarray(coveredStart, reader.attachedEnd));
     const operations = this.#operations;
@@ -49,7 +55,10 @@ export class ChangeDecoder {
       else if (tag === Kind.value) {
         changes.push({ type: "put", seq, key, value: payload.subarray(valueStart, valueEnd) });
       } else if (tag === Kind.pointer) {
-        const value = this.#separated(reader, payload, coveredEnd - coveredStart);
+        const value =
+          operations.file === 0
+            ? this.#separated(reader, payload, coveredEnd - coveredStart)
+            : await this.#far.read(operations, key);
         changes.push({ type: "put", seq, key, value });
       } else {
         const what = `${path}: an operation of kind ${tag}, which feeds do not know`;
@@ -64,9 +73,9 @@ export class ChangeDecoder {
 
   /** Returns the value of the pointer that the operation reader stands on. */
   #separated(reader: LogReader, payload: Buffer, coveredBytes: number): Buffer {
-    const { attachedOffset, stored, raw, codec, keyStart, keyEnd } = this.#operations;
+    const { offset, stored, raw, codec, keyStart, keyEnd } = this.#operations;
     const record = this.#record;
-    const at = coveredBytes + attachedOffset;
+    const at = coveredBytes + offset;
     const place = reader.offset + FRAME_HEADER_BYTES + at;
     if (!record.read(payload, at, payload.length, reader.header.uid, place)) {
       throw corruption(reader.path, place, `a value record fails its check (${record.problem})`);

@@ -22,20 +22,21 @@ import { BufferedWrites } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
 import type { StallEvent } from "./events.ts";
-import { Group } from "./group.ts";
+import { type FarValue, Group } from "./group.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { Health } from "./health.ts";
-import type { GroupPlace, Journal } from "./journal.ts";
-import type { LogFile } from "./log-file.ts";
+import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
 import type { PendingGroup } from "./pending-group.ts";
+import type { GroupPlace } from "./pool-append.ts";
+import { PoolFlight } from "./pool-flight.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
-/** Groups from this size on are appended on the thread pool (docs/rfcs/0001-log-layout.md). */
+/** Groups from this size on are appended on the thread pool (RFC 0001). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
@@ -70,13 +71,6 @@ export interface Receipt {
   readonly durable: Promise<void>;
 }
 
-interface Flight {
-  readonly pending: PendingGroup;
-  readonly log: LogFile;
-  readonly place: GroupPlace;
-  done: boolean;
-}
-
 const RESOLVED: Promise<void> = Promise.resolve();
 
 /** Admits writes and carries them to the log and the memtable. */
@@ -88,7 +82,11 @@ export class Committer {
   /** The group of a write that is appended within its call. */
   readonly #scratch: Group = newGroup();
   readonly #queue: GroupQueue;
-  #flight: Flight | undefined;
+  readonly #flight = new PoolFlight({
+    onWritten: (pending, finish) => this.#written(pending, finish),
+    onFailed: (pending, error) => this.#rejected(pending, error),
+    onLanded: () => this.drain(),
+  });
   /** `settleSync` is at work: it empties the queue, and nobody else. */
   #settling = false;
   #nextSeq: number;
@@ -112,8 +110,7 @@ export class Committer {
     const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
     this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
-    const delayMs = parts.bufferedDelayMs;
-    const buffered = { journal, health, scheduler, clock, delayMs };
+    const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
     this.#buffered = new BufferedWrites(buffered, newGroup());
     this.#waits = new DurableWaits({
       journal,
@@ -121,7 +118,7 @@ export class Committer {
       scheduler,
       intervalMs: parts.syncIntervalMs,
       flushBuffered: () => this.#buffered.flushSync(),
-      mayAppend: () => this.#flight === undefined,
+      mayAppend: () => !this.#flight.active,
       onSyncFailed,
     });
   }
@@ -161,6 +158,7 @@ export class Committer {
       separation.addOne(group, key, value, false);
       return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addOne(pending.group, key, value, true);
@@ -169,6 +167,14 @@ export class Committer {
       throw error;
     }
     return this.#promiseOf(pending, level, prompt);
+  }
+
+  /**
+   * Writes that nobody awaits wait for room with their bytes: what is queued takes at most the memory
+   * of one memtable beside theirs, or 4 MiB. Beyond that the call blocks. Throws as a synchronous write.
+   */
+  #boundQueue(): void {
+    if (this.#queue.isFull) this.settleSync();
   }
 
   /** Carries one operation to its level on this thread. */
@@ -212,6 +218,7 @@ export class Committer {
       separation.addBatch(group, batch, false);
       return this.#appendLone(group, level, prompt);
     }
+    this.#boundQueue();
     const pending = this.#queue.open(memtableBytes, signal);
     try {
       separation.addBatch(pending.group, batch, true);
@@ -220,6 +227,26 @@ export class Committer {
       throw error;
     }
     return this.#promiseOf(pending, level, prompt);
+  }
+
+  /** Admits the put of a value that is written already, apart from its head. */
+  writeFar(
+    key: Uint8Array,
+    value: FarValue,
+    level: Durability,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.#admit();
+    const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
+    if (this.#isLone() && this.#room.make(memtableBytes)) {
+      const group = this.#scratch;
+      group.begin();
+      group.putFar(key, value);
+      return this.#appendLone(group, level, false);
+    }
+    const pending = this.#queue.open(memtableBytes, signal, true);
+    pending.group.putFar(key, value);
+    return this.#promiseOf(pending, level, false);
   }
 
   /** Carries a batch to its level on this thread. */
@@ -259,7 +286,7 @@ export class Committer {
   #settleForRead(): void {
     if (this.#stuckBefore === this.#queue.first) {
       // It was waited for once, in vain.
-      this.#landSync();
+      this.#flight.landSync();
       this.drain();
       if (this.#stuckBefore === this.#queue.first) return;
     }
@@ -275,7 +302,7 @@ export class Committer {
 
   /** True when an admitted write is not visible yet. */
   get unsettled(): boolean {
-    return this.#queue.length > 0 || this.#flight !== undefined;
+    return this.#queue.length > 0 || this.#flight.active;
   }
 
   /** Makes every admitted write visible (or failed), on this thread. */
@@ -283,7 +310,7 @@ export class Committer {
     if (this.#settling) return;
     this.#settling = true;
     try {
-      this.#landSync();
+      this.#flight.landSync();
       while (this.#queue.length > 0) {
         const { failure } = this.#parts.health;
         if (failure !== undefined) {
@@ -320,7 +347,7 @@ export class Committer {
   sealMemtable(): void {
     const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
-    this.#landSync();
+    this.#flight.landSync();
     if (memtables.active.table.entryCount === 0) return;
     this.#buffered.flushSync();
     memtables.seal();
@@ -331,7 +358,7 @@ export class Committer {
   /** Goes on with groups that waited for room. */
   drain(): void {
     if (this.#settling) return;
-    while (this.#queue.length > 0 && this.#flight === undefined) {
+    while (this.#queue.length > 0 && !this.#flight.active) {
       const pending = this.#queue.first!;
       if (this.#parts.health.failure !== undefined) {
         this.#rejectQueue(this.#parts.health.failure);
@@ -341,8 +368,12 @@ export class Committer {
       try {
         hasRoom = this.#room.make(pending.group.memtableBytes);
       } catch (error) {
-        // What is buffered could not be written: the queue is rejected above.
-        this.#parts.health.fail(error as Error);
+        // What is buffered could not be written.
+        if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+          this.#queue.shift();
+          pending.unwatch();
+          pending.appended.reject(error);
+        } else this.#parts.health.fail(error as Error); // the queue is rejected above
         continue;
       }
       if (!hasRoom) {
@@ -361,7 +392,7 @@ export class Committer {
    * over what is buffered. Throws when that fails.
    */
   async quiesce(): Promise<void> {
-    this.#room.release();
+    this.#room.close();
     while (this.unsettled || this.#waits.syncing !== undefined) {
       try {
         this.settleSync();
@@ -391,7 +422,7 @@ export class Committer {
   #isLone(): boolean {
     if (++this.#runWrites > 1) return false;
     this.#parts.scheduler.afterThis(this.#endRun);
-    return this.#lastRunLone && this.#queue.length === 0 && this.#flight === undefined;
+    return this.#lastRunLone && this.#queue.length === 0 && !this.#flight.active;
   }
 
   #appendLone(group: Group, level: Durability, prompt: boolean): Promise<void> {
@@ -400,13 +431,10 @@ export class Committer {
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    if (level === "sync") {
-      const durable = this.#waits.until(group.lastSeq);
-      const delay = prompt ? undefined : this.#room.delay(group.memtableBytes);
-      return delay === undefined ? durable : durable.then(() => delay);
-    }
+    const bytes = prompt ? 0 : group.memtableBytes;
+    if (level === "sync") return this.#room.behind(this.#waits.until(group.lastSeq), bytes);
     this.#waits.noteWritten();
-    return this.#answered(prompt ? 0 : group.memtableBytes);
+    return this.#answered(bytes);
   }
 
   #promiseOf(pending: PendingGroup, level: Durability, prompt: boolean): Promise<void> {
@@ -420,7 +448,7 @@ export class Committer {
   }
 
   #answered(chargedBytes: number): Promise<void> {
-    const delay = chargedBytes === 0 ? undefined : this.#room.delay(chargedBytes);
+    const delay = this.#room.delay(chargedBytes);
     if (delay !== undefined) return delay;
     return this.#parts.turns.mustTurn() ? this.#parts.turns.turn() : RESOLVED;
   }
@@ -460,9 +488,9 @@ export class Committer {
     this.#buffered.flushSync();
     // Nothing goes behind a group of unknown fate.
     health.assertWritable();
-    this.#number(group);
     let place: GroupPlace;
     try {
+      this.#number(group);
       place = journal.appendSync(group);
     } catch (error) {
       this.#noteFailure(error);
@@ -525,71 +553,30 @@ export class Committer {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
       this.#number(pending.group);
-      const { log, place, written } = this.#parts.journal.beginAppend(pending.group);
-      const flight: Flight = { pending, log, place, done: false };
-      this.#flight = flight;
-      written.then(
-        () => this.#landed(flight),
-        (error: unknown) => this.#crashed(flight, error),
-      );
+      this.#flight.begin(pending, this.#parts.journal.beginAppend(pending.group));
     } catch (error) {
-      this.#noteFailure(error);
-      pending.appended.reject(error);
+      this.#rejected(pending, error);
     }
   }
 
-  #landed(flight: Flight): void {
-    if (flight.done) return;
-    this.#finish(flight);
-    this.drain();
-  }
-
-  #crashed(flight: Flight, cause: unknown): void {
-    if (flight.done) return;
-    this.#giveUp(flight, cause);
-    this.drain();
-  }
-
-  /** Ends the append in flight from this thread. */
-  #landSync(): void {
-    const flight = this.#flight;
-    if (flight === undefined) return;
+  #written(pending: PendingGroup, finish: () => GroupPlace): void {
     try {
-      this.#parts.journal.rewriteInFlightSync(flight.log);
+      this.#apply(pending.group, finish());
     } catch (error) {
-      this.#giveUp(flight, error);
+      this.#rejected(pending, error);
       return;
     }
-    // The log may have failed meanwhile, by its own write or by another one: the group is not there.
-    const { writer } = flight.log;
-    if (writer.lastStamp < flight.pending.group.lastSeq) this.#giveUp(flight, writer.failure);
-    else this.#finish(flight);
+    this.#settled(pending);
   }
 
-  #finish(flight: Flight): void {
-    flight.done = true;
-    this.#flight = undefined;
-    try {
-      this.#parts.journal.finishAppend(flight.log, flight.pending.group);
-      this.#apply(flight.pending.group, flight.place);
-    } catch (error) {
-      flight.pending.appended.reject(error);
-      return;
-    }
-    this.#settled(flight.pending);
-  }
-
-  #giveUp(flight: Flight, cause: unknown): void {
-    flight.done = true;
-    this.#flight = undefined;
-    const error = this.#parts.journal.fail(flight.log, flight.pending.group, cause);
+  #rejected(pending: PendingGroup, error: unknown): void {
     this.#noteFailure(error);
-    flight.pending.appended.reject(error);
+    pending.appended.reject(error);
   }
 
   #noteFailure(error: unknown): void {
-    // Numbers that no log names are given again.
-    this.#nextSeq = this.#parts.journal.appendedSeq + 1;
+    // Numbers that no log names are given again, but for those of what stays buffered.
+    this.#nextSeq = this.#parts.journal.appendedSeq + this.#buffered.group.count + 1;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) this.#parts.health.fail(error as Error);
   }
 

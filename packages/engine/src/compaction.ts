@@ -10,18 +10,20 @@
  * choice must respect: the input of a running job is busy, a tombstone goes only if no older run may
  * hold its key, the output joins the run it replaces.
  */
-import type { JobQueue, Lane, Scheduler } from "@aura/base";
+import type { Clock, JobQueue, Lane, Scheduler, Timer } from "@aura/base";
 import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
-import {
-  type CompactionChoice,
-  type CompactionPolicy,
-  chooseForSpace,
-  type LeveledSettings,
-  type MoveChoice,
-  type TreeView,
+import type {
+  CompactionChoice,
+  CompactionPolicy,
+  MoveChoice,
+  SpaceNeed,
+  TreeShape,
+  TreeView,
 } from "@aura/compaction-rl";
+import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import { type IoBudget, IoPriority } from "./io-budget.ts";
 import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
@@ -45,17 +47,19 @@ export interface CompactionParts {
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
   readonly flushBytes: number;
-  /** Runs in level 0 from which on merges get the second lane while nobody waits for them. */
-  readonly l0RunsMax: number;
+  /** Times the trigger of level 0 from which on merges get the second lane unasked. */
+  readonly l0Urgent: number;
+  /** How often the age of tables is looked at, ms; 0: never. */
+  readonly ageCheckMs: number;
   readonly automatic: boolean;
   readonly valueGc: ValueGc;
-  /** The shape that merges for the sake of space keep to. */
-  readonly shape: LeveledSettings;
   readonly debt: WriteDebt;
+  readonly io: IoBudget;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -67,9 +71,11 @@ export class Compactor {
   readonly #lanes = new Set<Lane>();
   /** Bytes of values that a merge moves, as far as is known when it begins. */
   readonly #copyBytes = new WeakMap<MergeTask, number>();
+  readonly #damage = new Damage();
   #waiting = false;
   #held = 0;
   #awaited = 0;
+  #ageTimer: Timer | undefined;
   /** Counters for stats. */
   merges = 0;
   moves = 0;
@@ -81,6 +87,19 @@ export class Compactor {
 
   constructor(parts: CompactionParts) {
     this.#parts = parts;
+    if (parts.ageCheckMs > 0 && parts.automatic) this.#checkAgeLater();
+  }
+
+  /** The shape of the tree in force. */
+  get shape(): TreeShape {
+    return this.#parts.policy.shape;
+  }
+
+  /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
+  reshape(shape: TreeShape): void {
+    this.#parts.policy.reshape(shape);
+    this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
+    this.start();
   }
 
   /** True while a compaction runs or is to be tried again. */
@@ -91,6 +110,11 @@ export class Compactor {
   /** Merges that run now. */
   get running(): number {
     return this.#tasks.length;
+  }
+
+  /** Files that are known to be damaged, and that merges leave alone. */
+  get damage(): Damage {
+    return this.#damage;
   }
 
   /** Segments that are being emptied. */
@@ -128,6 +152,8 @@ export class Compactor {
 
   /** Cancels running compactions; their files are discarded. */
   cancel(): void {
+    this.#ageTimer?.cancel();
+    this.#ageTimer = undefined;
     for (const task of [...this.#tasks]) {
       task.cancel();
       this.#settle(task);
@@ -137,12 +163,18 @@ export class Compactor {
   /** Gives merges all that there is while `work` waits for them. */
   async awaited<T>(work: () => Promise<T>): Promise<T> {
     this.#awaited++;
+    this.#parts.debt.noteVersion();
     this.start();
     try {
       return await work();
     } finally {
       this.#awaited--;
     }
+  }
+
+  /** Whether somebody waits for the merges. */
+  get isAwaited(): boolean {
+    return this.#awaited > 0;
   }
 
   /** Keeps automatic compactions back while a manual one goes on. */
@@ -155,19 +187,36 @@ export class Compactor {
     this.start();
   }
 
-  /** The shape that merges for the sake of space keep to. */
-  get shape(): LeveledSettings {
-    return this.#parts.shape;
+  /** Returns the next merge that empties segments; undefined when there is none. */
+  chooseRelocation(): MergePlan | undefined {
+    const view = this.#view({ isUrgent: true, isHiding: false });
+    const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
+    return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
 
-  /** Runs one merge by hand. Resolves when its result is published. */
-  merge(plan: MergePlan): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.busy) reject(new AuraError("AURA_BUSY", "a compaction is running"));
-      else {
-        this.#begin(plan, { onDone: resolve, onFailed: reject });
-        this.#dispatch();
+  /**
+   * Runs one merge by hand. Resolves when its result is published. A `signal` ends it, and leaves
+   * the tree as it was. `onPart` is told the share of the merge that is done.
+   */
+  merge(
+    plan: MergePlan,
+    signal?: AbortSignal,
+    onPart: (share: number) => void = () => undefined,
+  ): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      if (this.busy) {
+        reject(new AuraError("AURA_BUSY", "a compaction is running"));
+        return;
       }
+      const task = this.#begin(plan, { onDone: resolve, onFailed: reject, onPart });
+      const abort = (): void => {
+        task.cancel();
+        this.#settle(task);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      const done = (): void => signal?.removeEventListener("abort", abort);
+      task.onSettled = done;
+      this.#dispatch();
     });
   }
 
@@ -178,7 +227,8 @@ export class Compactor {
 
   /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
   #freeLane(): Lane | undefined {
-    const { tree, l0RunsMax } = this.#parts;
+    const { tree, policy, l0Urgent } = this.#parts;
+    const l0RunsMax = policy.shape.l0Trigger * l0Urgent;
     const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
     if (isUrgent && !this.#lanes.has("assist")) return "assist";
     return this.#lanes.has("merge") ? undefined : "merge";
@@ -206,7 +256,8 @@ export class Compactor {
 
   /** Publishes a merge whose parts have ended, or sees to its failure; does nothing before. */
   #settle(task: MergeTask): void {
-    if (!task.hasEnded) return;
+    if (!task.hasEnded || !this.#tasks.includes(task)) return;
+    task.onSettled();
     this.#tasks = this.#tasks.filter((other) => other !== task);
     this.#parts.valueGc.noteEnded(this.#copyBytes.get(task) ?? 0);
     const error = task.error ?? task.miscount();
@@ -223,29 +274,43 @@ export class Compactor {
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.view(this.#parts.valueGc.draining));
+    return this.#parts.policy.debtBytes(this.#view());
   }
 
   #choose(): CompactionChoice {
-    const { policy, valueGc, shape } = this.#parts;
-    const demand = valueGc.demand();
-    const view = this.view(demand.draining);
-    return chooseForSpace(view, demand, shape) ?? policy.choose(view);
+    const { policy, valueGc } = this.#parts;
+    valueGc.avoid = this.#damage.segments;
+    const { isUrgent, isHiding } = valueGc.demand();
+    return policy.choose(this.#view({ isUrgent, isHiding }));
   }
 
-  /** What a policy is shown when `draining` are to be emptied. */
-  view(draining: ReadonlySet<number>): TreeView {
-    const { tree, flushBytes } = this.#parts;
+  #view(space?: SpaceNeed): TreeView {
+    const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
+    const { version } = tree;
+    const oldestSnapshotSeq = snapshots.seqs()[0];
     return {
-      levels: tree.version.levels.map((level) => ({ runs: level.runs.map(runView) })),
+      levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
-      draining,
+      draining: valueGc.draining,
+      ...(space === undefined ? {} : { space }),
+      nowMs: clock.wallMs(),
+      ...(oldestSnapshotSeq === undefined ? {} : { oldestSnapshotSeq }),
     };
   }
 
+  #checkAgeLater(): void {
+    const { scheduler, ageCheckMs, health } = this.#parts;
+    this.#ageTimer = scheduler.after(ageCheckMs, () => {
+      if (health.closed) return;
+      this.#checkAgeLater();
+      this.start();
+    });
+  }
+
+  /** Tables that no choice may name: running merges read them, or they are damaged. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>();
+    const busy = new Set<number>(this.#damage.tables);
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }
@@ -257,7 +322,7 @@ export class Compactor {
     const { tree } = this.#parts;
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
-    const run = version.levels[choice.toLevel]!.runs[0]?.id ?? tables[0]!.number;
+    const run = choice.toRunId ?? tables[0]!.number;
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -272,7 +337,7 @@ export class Compactor {
     }
   }
 
-  #begin(plan: MergePlan, end: MergeEnd): void {
+  #begin(plan: MergePlan, end: MergeEnd): MergeTask {
     const { tree, planner, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
@@ -284,6 +349,7 @@ export class Compactor {
       older: olderThan(version, slices),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
+      io: this.#parts.io.mergeShare(plan.outputLevel, ioPriorityOf(plan)),
       segmentKinds: [...segments].map((number) => {
         const segment = version.segments.get(number);
         assert(segment !== undefined, `segment ${number} is referred to and known`);
@@ -294,8 +360,10 @@ export class Compactor {
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
     const copyBytes = valueGc.noteBegun(tables, plan.drain);
+    const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
+    const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
-      const output = planner.plan(shareBytes, plan.tableBytesMax, copyBytes);
+      const output = planner.plan(shareBytes, plan.tableBytesMax, copyBytes, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     const task = new MergeTask(plan, slices, inputs, end);
@@ -303,14 +371,14 @@ export class Compactor {
     this.#tasks.push(task);
     this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
+    return task;
   }
 
   #install({ plan, slices, outputs, end }: MergeTask): void {
     const { tree, events, valueGc, onEnded } = this.#parts;
     const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
-    const active = tree.version.levels[plan.outputLevel]!.runs[0]?.id;
-    const run = plan.outputRunId ?? active ?? tables[0]?.number ?? 0;
+    const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
     try {
@@ -354,7 +422,13 @@ export class Compactor {
   }
 
   #failed(error: Error, onFailed: ((error: Error) => void) | undefined): void {
-    const { health, events, reserve, scheduler, onEnded } = this.#parts;
+    const { health, events, reserve, onEnded } = this.#parts;
+    const isFull = hasCode(error, "AURA_OUT_OF_SPACE");
+    if (isFull) reserve.free();
+    const isDamage = this.#damage.note(error);
+    if (isDamage) {
+      events.announce("backgroundError", { severity: "corruption", activity: "compaction", error });
+    }
     if (onFailed !== undefined) {
       onFailed(error);
       onEnded();
@@ -362,15 +436,33 @@ export class Compactor {
     }
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
-    if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
-    events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    if (!isDamage) {
+      events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
+    }
+    this.#retryLater(isFull);
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler, onEnded } = this.#parts;
     this.#waiting = true;
     scheduler.after(COMPACTION_RETRY_MS, () => {
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
       this.#waiting = false;
+      if (isFull) events.announce("backgroundResumed", { activity: "compaction" });
       this.start();
       onEnded();
     });
   }
+}
+
+/** Draining is chosen when the bound on space asks for it (value-gc.ts). */
+function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
+  if (inputs.some(({ level }) => level === 0)) return IoPriority.levelZero;
+  return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
 }
 
 function bytesOf(tables: readonly TableMeta[]): number {

@@ -28,17 +28,41 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** `Buffer.from(memory, start, length)`, without its checks: four times as fast. */
+export const BufferView: new (memory: ArrayBuffer, start: number, length: number) => Buffer = (
+  Buffer as unknown as Record<symbol, unknown>
+)[Symbol.species] as never;
+
 /** Longest copy done byte by byte where there is no view; a native copy costs more up to here. */
 const LOOP_COPY_BYTES_MAX = 48;
+/** Copies up to a quarter of this share memory, as those of `Buffer.allocUnsafe` do. */
+const POOL_BYTES = 8192;
 
-/** Returns bytes[start, end) as a buffer of the caller's own. */
+let pool = new Uint8Array(POOL_BYTES);
+let poolMemory: ArrayBuffer = pool.buffer;
+let poolUsed = 0;
+
+/**
+ * Returns bytes[start, end) as a buffer of the caller's own. Short ones share pieces of memory whose
+ * bytes are given out once: memory of its own would cost each ten times as much as the rest of a
+ * read from memory, and `Buffer.allocUnsafe` twice as much.
+ */
 export function copyOut(bytes: Uint8Array, start: number, end: number): Buffer {
   const length = end - start;
-  // Of the platform's pool, whose bytes are given out once; all of them are set here. A separate
-  // allocation would cost ten times as much as the rest of a read from memory.
-  const copy = Buffer.allocUnsafe(length);
-  copyBytes(copy, 0, bytes, start, end);
-  return copy;
+  if (length > POOL_BYTES >>> 2) {
+    const copy = Buffer.allocUnsafeSlow(length); // every byte is set on the next line
+    copy.set(bytes.subarray(start, end));
+    return copy;
+  }
+  if (poolUsed + length > POOL_BYTES) {
+    pool = new Uint8Array(POOL_BYTES);
+    poolMemory = pool.buffer;
+    poolUsed = 0;
+  }
+  const at = poolUsed;
+  copyBytes(pool, at, bytes, start, end);
+  poolUsed = (at + length + 7) & ~7;
+  return new BufferView(poolMemory, at, length);
 }
 
 /** Copies source[start, end) to `target` at `at`, where there are no views. */

@@ -12,6 +12,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
+import type { TableCursorOptions } from "@aura/sst";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
 import { copyOut } from "./copy-view.ts";
@@ -19,6 +20,7 @@ import { EntryBatch } from "./entry-batch.ts";
 import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
 import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
+import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
@@ -78,8 +80,11 @@ export class DbCursor {
     for (const entry of this.#memtables) entry.hold();
     this.#version = parts.versions.pin();
     const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
-    if (!range.empty) addRuns(children, parts, this.#version, range, seq);
-    this.#visible = new VisibleCursor(new MergeCursor(children), seq, range, this.#fields.values);
+    const lendersFrom = children.length;
+    const lendsValues = this.#fields.values;
+    if (!range.empty) addRuns(children, parts, this.#version, range, seq, { lendsValues });
+    const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
+    this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values);
     parts.cursors.add(this);
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
@@ -446,6 +451,7 @@ function addRuns(
   version: Version,
   range: ParsedRange,
   seq: number,
+  options: TableCursorOptions,
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
@@ -456,7 +462,8 @@ function addRuns(
       const old = within.every((table) => table.smallestSeq <= seq)
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
-      if (old.length > 0) children.push(new RunCursor(old, open, false, release));
+      const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
+      if (likely.length > 0) children.push(new RunCursor(likely, open, options, release));
     }
   }
 }

@@ -144,6 +144,7 @@ function encodeAddition(b: ByteBuffer, addition: TableAddition): void {
     b.varint(reference.count);
     b.varint(reference.bytes);
   }
+  b.varint(table.createdMs ?? 0);
 }
 
 function decodeAddition(r: ByteReader): TableAddition {
@@ -171,6 +172,7 @@ function decodeAddition(r: ByteReader): TableAddition {
   for (let count = r.varint(); count > 0; count--) {
     references.push({ segment: r.varint(), count: r.varint(), bytes: r.varint() });
   }
+  const createdMs = r.varint();
   const table = {
     number,
     uid,
@@ -185,6 +187,7 @@ function decodeAddition(r: ByteReader): TableAddition {
     largestSeq,
     filterBits,
     references,
+    ...(createdMs === 0 ? {} : { createdMs }),
   };
   return { level, run, table };
 }

@@ -48,8 +48,9 @@ export class EngineBuilder {
     return this;
   }
 
+  /** A capacity, or what `createCache` made. */
   withCache(cache: NonNullable<Settings["cache"]>): this {
-    this.#settings.cache = { ...this.#settings.cache, ...cache };
+    this.#settings.cache = cache;
     return this;
   }
 

@@ -1,9 +1,10 @@
 /**
- * Entries on their way out of a scan or cursor: keys and values in few pieces of fresh memory.
+ * Entries on their way out of a scan or cursor: keys, and values of memtables, in few pieces of
+ * fresh memory; values of tables stay in the copy of their block that the cursor made and lends.
  * Values that are apart are read together, by place (placed-reads.ts).
  */
 import { assert, Kind } from "@aura/base";
-import { copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
+import { BufferView, copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
 import { PlacedReads, type ReadTiming } from "./placed-reads.ts";
 import type { ValueStore } from "./value-store.ts";
 import type { VisibleCursor } from "./visible-cursor.ts";
@@ -13,13 +14,6 @@ const PIECE_BYTES_MIN = 1024;
 const PIECE_BYTES_MAX = 65536;
 /** What an entry is expected to take in the first piece, bytes. */
 const ENTRY_BYTES_GUESS = 128;
-/** `Buffer.from(memory, start, length)`, without its checks: four times as fast. */
-const BufferView = (Buffer as unknown as Record<symbol, unknown>)[Symbol.species] as new (
-  memory: ArrayBuffer,
-  start: number,
-  length: number,
-) => Buffer;
-
 const NO_VALUE: Buffer = Buffer.alloc(0);
 const NO_PIECE = new Uint8Array(0);
 
@@ -64,6 +58,11 @@ export class EntryBatch {
         this.bytes += store.decode(valueBytes, valueStart, valueEnd).raw;
         this.values.push(NO_VALUE);
         this.#apart.add(key!, valueBytes, valueStart, this.count);
+      } else if (cursor.lendsValue) {
+        const length = valueEnd - valueStart;
+        this.bytes += length;
+        const { buffer, byteOffset } = valueBytes;
+        this.values.push(new BufferView(buffer as ArrayBuffer, byteOffset + valueStart, length));
       } else this.values.push(this.#copy(valueBytes, cursor.valueView, valueStart, valueEnd));
     }
     this.count++;

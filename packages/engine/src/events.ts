@@ -1,15 +1,17 @@
 /** Events of a database: what happened in the background. Listeners run on the owner's thread. */
 import { EventEmitter } from "node:events";
 import type { Scheduler } from "@aura/base";
+import type { TreeShape } from "@aura/compaction-rl";
 import type { SegmentsDraining } from "./value-gc.ts";
 
 /** A failure of background work. */
 export interface BackgroundErrorEvent {
   /**
    * `soft`: work pauses and is tried again; writes go on. `hard`: writes are refused until the
-   * database is opened again.
+   * database resumes or is opened again. `corruption`: a file is damaged (`error.file`,
+   * `error.offset`); background work leaves it alone from now on, what else there is is served.
    */
-  readonly severity: "soft" | "hard";
+  readonly severity: "soft" | "hard" | "corruption";
   readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log";
   readonly error: Error;
 }
@@ -45,6 +47,8 @@ export interface DatabaseEvents {
       readonly bytesRelocated: number;
     },
   ];
+  /** Another shape of the tree is in force; `mode` is `custom` when its levels were given. */
+  compactionMode: [{ readonly mode: string; readonly shape: TreeShape }];
   /** Segments were chosen to be emptied; `segmentRemoved` follows for each. */
   segmentsDraining: [SegmentsDraining];
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
@@ -64,6 +68,10 @@ export interface DatabaseEvents {
     },
   ];
   backgroundError: [BackgroundErrorEvent];
+  /** Work that paused because the volume was full goes on. */
+  backgroundResumed: [{ readonly activity: "flush" | "compaction" }];
+  /** Writes are taken again after `failure` had made the database read-only. */
+  resumed: [{ readonly failure: Error }];
 }
 
 /**

@@ -11,6 +11,7 @@ import { hasCode } from "@aura/base";
 import type { SegmentSeal } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
+import type { IoBudget } from "./io-budget.ts";
 import type { FlushInput, FlushOutput } from "./jobs/flush.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import type { Journal } from "./journal.ts";
@@ -37,6 +38,7 @@ export interface FlushParts {
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly debt: WriteDebt;
+  readonly io: IoBudget;
   readonly health: Health;
   readonly events: DatabaseEmitter;
   readonly reserve: Reserve;
@@ -92,8 +94,12 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
-      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, memtable.valueBytes),
+      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, memtable.valueBytes, {
+        level: 0,
+        entries: memtable.table.entryCount,
+      }),
       snapshots: snapshots.seqs(),
+      io: this.#parts.io.flushShare(),
       syncTokens: logs.map((log) => log.writer.token),
     };
     this.#running = true;
@@ -171,7 +177,7 @@ export class Flusher {
   #failed(memtable: MemtableEntry, error: Error): void {
     this.#running = false;
     memtable.flushing = false;
-    const { health, events, reserve, scheduler } = this.#parts;
+    const { health, events, reserve } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
@@ -180,8 +186,19 @@ export class Flusher {
     }
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
+    this.#retryLater(hasCode(error, "AURA_OUT_OF_SPACE"));
+  }
+
+  /** Goes on after a pause; on a full volume, once there is room. */
+  #retryLater(isFull: boolean): void {
+    const { events, reserve, scheduler } = this.#parts;
     this.#waiting = scheduler.after(FLUSH_RETRY_MS, () => {
       this.#waiting = undefined;
+      if (isFull && !reserve.hasRoom()) {
+        this.#retryLater(true);
+        return;
+      }
+      if (isFull) events.announce("backgroundResumed", { activity: "flush" });
       this.start();
     });
   }

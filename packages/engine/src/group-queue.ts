@@ -22,6 +22,8 @@ export interface GroupQueueParts {
 export class GroupQueue {
   readonly #parts: GroupQueueParts;
   #groups: PendingGroup[] = [];
+  /** Bytes of all groups but the last, which grows. */
+  #bytesBefore = 0;
   /** A group to use again. Never one that the thread pool may still be reading. */
   #spare: Group | undefined;
 
@@ -33,6 +35,12 @@ export class GroupQueue {
     return this.#groups.length;
   }
 
+  /** Whether the groups hold more bytes than a memtable, and than one open group may. */
+  get isFull(): boolean {
+    const bytes = this.#bytesBefore + (this.#groups.at(-1)?.group.bytes ?? 0);
+    return bytes > OPEN_GROUP_BYTES_MAX && bytes > this.#parts.groupBytesMax;
+  }
+
   /** The group that leaves next. */
   get first(): PendingGroup | undefined {
     return this.#groups[0];
@@ -40,7 +48,9 @@ export class GroupQueue {
 
   /** Takes the first group out: it takes no more operations. */
   shift(): void {
-    this.#groups.shift()!.closed = true;
+    const first = this.#groups.shift()!;
+    first.closed = true;
+    if (this.#groups.length > 0) this.#bytesBefore -= first.group.bytes;
   }
 
   /** Lets a group's buffers be used again: nobody reads them any more. */
@@ -50,11 +60,12 @@ export class GroupQueue {
 
   /**
    * Returns the group that a write goes into, which takes `memtableBytes`; marked, so that `takeBack`
-   * can take out what was added of the write.
+   * can take out what was added of the write. `alone`: nothing else may be in it.
    */
-  open(memtableBytes: number, signal: AbortSignal | undefined): PendingGroup {
+  open(memtableBytes: number, signal: AbortSignal | undefined, alone = false): PendingGroup {
     const last = this.#groups.at(-1);
     if (
+      !alone &&
       signal === undefined &&
       last !== undefined &&
       !last.closed &&
@@ -68,7 +79,9 @@ export class GroupQueue {
     this.#spare = undefined;
     pending.group.begin();
     pending.group.mark();
+    if (last !== undefined) this.#bytesBefore += last.group.bytes;
     this.#groups.push(pending);
+    if (alone) pending.closed = true;
     if (signal !== undefined) {
       // A group of its own, so that it can be taken out.
       pending.closed = true;
@@ -82,13 +95,14 @@ export class GroupQueue {
     pending.group.rollback();
     if (pending.group.count > 0) return;
     pending.unwatch();
-    this.#groups.splice(this.#groups.indexOf(pending), 1);
+    this.#takeOut(this.#groups.indexOf(pending));
   }
 
   /** Rejects all groups and returns whether there were any. */
   rejectAll(cause: Error): boolean {
     const groups = this.#groups;
     this.#groups = [];
+    this.#bytesBefore = 0;
     const error = new AuraError("AURA_READ_ONLY", `not written: ${cause.message}`, { cause });
     for (const pending of groups) {
       pending.unwatch();
@@ -97,10 +111,18 @@ export class GroupQueue {
     return groups.length > 0;
   }
 
+  #takeOut(at: number): void {
+    this.#groups.splice(at, 1);
+    this.#bytesBefore = 0;
+    for (let i = 0; i + 1 < this.#groups.length; i++) {
+      this.#bytesBefore += this.#groups[i]!.group.bytes;
+    }
+  }
+
   #abort(pending: PendingGroup, signal: AbortSignal): void {
     const at = this.#groups.indexOf(pending);
     if (at < 0) return;
-    this.#groups.splice(at, 1);
+    this.#takeOut(at);
     const cause: unknown = signal.reason;
     pending.appended.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
   }

@@ -4,13 +4,21 @@
  *
  * Small values stand in the covered part. A separated value stands in the attached part behind its
  * record head; the head is finished by `place`. The value itself is never copied here: the caller
- * hands in bytes that stay as they are until the group is written.
+ * hands in bytes that stay as they are until the group is written. A far value stands in a log of
+ * values alone, where it was written before the group is.
  */
-import type { Codec, Uid } from "@aura/base";
-import { assert, Kind } from "@aura/base";
+import type { Uid } from "@aura/base";
+import { assert, Codec, Kind } from "@aura/base";
 import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordHeadBytes } from "@aura/vlog";
 import { ByteBuffer } from "./byte-buffer.ts";
-import { encodeDelete, encodePointerPut, encodePut, KEYSPACE } from "./operations.ts";
+import type { LogFile } from "./log-file.ts";
+import {
+  encodeDelete,
+  encodePointerPut,
+  encodePut,
+  KEYSPACE,
+  OperationReader,
+} from "./operations.ts";
 
 /** How one value is stored apart: its stored bytes and how they decode. */
 export interface SeparatedValue {
@@ -19,13 +27,25 @@ export interface SeparatedValue {
   readonly codec: Codec;
 }
 
+/** A value that is written already, but for its head. */
+export interface FarValue {
+  readonly log: LogFile;
+  readonly offset: number;
+  readonly stored: number;
+  /** Completes the value now that its sequence number is known. Throws when that fails. */
+  seal(seq: number): void;
+}
+
 /** Collects operations for one append. Reusable after `begin`. */
 export class Group {
   /** Encoded operations; valid up to `covered.length`. */
-  readonly covered: ByteBuffer = new ByteBuffer(1024);
+  covered: ByteBuffer = new ByteBuffer(1024);
   /** Record heads and values in turn, in file order. */
   attached: Uint8Array[] = [];
   attachedBytes = 0;
+  /** Logs of values alone that hold values of the group. */
+  valueLogs: LogFile[] = [];
+  #far: FarValue | undefined;
   /** Set by `number`. */
   firstSeq = 0;
   count = 0;
@@ -56,6 +76,8 @@ export class Group {
       this.attached = [];
       this.#recordOperations.length = 0;
     }
+    if (this.valueLogs.length > 0) this.valueLogs = [];
+    this.#far = undefined;
     this.attachedBytes = 0;
     this.firstSeq = 0;
     this.count = 0;
@@ -106,21 +128,75 @@ export class Group {
     const head = new Uint8Array(recordHeadBytes(end - start, stored.length));
     // The sequence number follows with `number`.
     encodeRecordHead(head, 0, KEYSPACE, key, start, end, 0, Kind.value, stored, raw, codec);
-    encodePointerPut(this.covered, key, start, end, {
-      attachedOffset: this.attachedBytes,
-      stored: stored.length,
-      raw,
-      codec,
-    });
+    const offset = this.attachedBytes;
+    encodePointerPut(this.covered, key, start, end, 0, offset, stored.length, raw, codec);
     this.attached.push(head, stored);
     this.#recordOperations.push(this.count);
     this.attachedBytes += head.length + stored.length;
     this.#counted(end - start, this.#pointerBytes);
   }
 
+  /** Adds the only operation of a group: a put whose value is far. */
+  putFar(key: Uint8Array, value: FarValue): void {
+    assert(this.count === 0, "a far value has a group of its own");
+    const { log, offset, stored } = value;
+    encodePointerPut(
+      this.covered,
+      key,
+      0,
+      key.length,
+      log.number,
+      offset,
+      stored,
+      stored,
+      Codec.none,
+    );
+    this.#far = value;
+    this.valueLogs.push(log);
+    this.#counted(key.length, this.#pointerBytes);
+  }
+
+  /**
+   * Names the places of its separated values, which are far from now on: `logOf` and `offsets` by the
+   * number of the record; `logs` are those that hold any.
+   */
+  sendAway(logs: LogFile[], logOf: (record: number) => LogFile, offsets: readonly number[]): void {
+    const { covered } = this;
+    const far = new ByteBuffer(covered.length + 16 * offsets.length);
+    const operations = new OperationReader();
+    operations.reset(covered.bytes, 0, covered.length, "group", 0);
+    let record = 0;
+    let start = 0;
+    while (operations.next()) {
+      const { tag, keyStart, keyEnd, stored, raw, codec } = operations;
+      if (tag === Kind.pointer) {
+        const log = logOf(record);
+        const offset = offsets[record++]!;
+        encodePointerPut(
+          far,
+          covered.bytes,
+          keyStart,
+          keyEnd,
+          log.number,
+          offset,
+          stored,
+          raw,
+          codec,
+        );
+      } else far.range(covered.bytes, start, operations.end);
+      start = operations.end;
+    }
+    this.covered = far;
+    this.attached = [];
+    this.attachedBytes = 0;
+    this.#recordOperations.length = 0;
+    this.valueLogs = logs;
+  }
+
   /** Gives its operations sequence numbers, beginning with `firstSeq`. Once, before `place`. */
   number(firstSeq: number): void {
     this.firstSeq = firstSeq;
+    this.#far?.seal(firstSeq);
     for (let i = 0; i < this.#recordOperations.length; i++) {
       putRecordSeq(this.attached[2 * i]!, 0, firstSeq + this.#recordOperations[i]!);
     }

@@ -1,8 +1,8 @@
 /**
  * Health: what the database may still do after a failure.
  *
- * writable -> read-only (a failed sync, or no new log or manifest could be written) until reopened;
- * out of space is left by itself once new files can be written again.
+ * writable -> read-only (a failed sync, or no new log or manifest could be written) until it is led
+ * back (resume.ts) or opened again. Out of space is left by itself once new files can be written.
  */
 import { AuraError } from "@aura/base";
 
@@ -11,6 +11,7 @@ export class Health {
   #failure: Error | undefined;
   #closed = false;
   #isTold = true;
+  #resuming = false;
   #onFailure: () => void = () => undefined;
 
   /** The failure that made the database read-only. */
@@ -54,6 +55,21 @@ export class Health {
     this.#closed = true;
   }
 
+  /** Lets background work go on, though writes are still refused. */
+  beginResume(): void {
+    this.#failure = undefined;
+    this.#isTold = true;
+    this.#resuming = true;
+  }
+
+  /** Takes writes again, or keeps to `failure`. */
+  endResume(failure: Error | undefined): void {
+    this.#resuming = false;
+    if (failure === undefined) return;
+    this.#failure = undefined;
+    this.fail(failure);
+  }
+
   /** Throws AURA_CLOSED. */
   assertOpen(): void {
     if (this.#closed) throw new AuraError("AURA_CLOSED", "the database is closed");
@@ -62,11 +78,14 @@ export class Health {
   /** Throws AURA_CLOSED or AURA_READ_ONLY. */
   assertWritable(): void {
     this.assertOpen();
+    if (this.#resuming) {
+      throw new AuraError("AURA_READ_ONLY", "writes are refused until the database has resumed");
+    }
     if (this.#failure !== undefined) {
       this.#isTold = true;
       throw new AuraError(
         "AURA_READ_ONLY",
-        `writes are refused after a failure: ${this.#failure.message}; reopen the database`,
+        `writes are refused after a failure: ${this.#failure.message}; resume() or reopen the database`,
         { cause: this.#failure },
       );
     }

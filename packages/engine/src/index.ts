@@ -1,6 +1,7 @@
 /** AuraDB: an embedded, ordered key-value storage engine. */
 
 export { AuraError, type AuraErrorCode } from "@aura/base";
+export type { CompactionMode, TreeShape } from "@aura/compaction-rl";
 export { AuraDB } from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
@@ -14,6 +15,7 @@ export type {
 export type { ChangeFeed, ChangesOptions } from "./change-feed.ts";
 export type { Change, ChangeGroup } from "./change-group.ts";
 export type { Receipt } from "./commit.ts";
+export type { CompactionShape } from "./compaction-mode.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
@@ -23,8 +25,10 @@ export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
+export { createCache, type SharedCache, type SharedCacheStats } from "./shared-cache.ts";
 export type { Snapshot } from "./snapshot.ts";
-export type { LevelStats, SegmentStats, Stats, StatsOptions } from "./stats.ts";
+export type { SegmentStats, Stats, StatsOptions } from "./stats.ts";
+export type { FilterStats, LevelStats } from "./table-stats.ts";
 export type { Trace, TraceOptions, TraceSummary } from "./tracing.ts";
 export type { ValueReadStream, ValueWriteStream } from "./value-stream.ts";
 export type { VerifyReport } from "./verify.ts";

@@ -9,6 +9,8 @@
  * - A failed append poisons its file. Its group's sequence numbers are void: the next log says so
  *   in its preamble, together with the valid length of the poisoned file, and is synced before the
  *   failure is reported, so that the rejected group never reappears.
+ * - Values may also stand in logs of values alone, which groups name (value-queues.ts,
+ *   streamed-value.ts); they are written before the group is, and synced with it.
  * - No file is opened again for append, and no number is used twice.
  */
 import type { FileSystem, JobQueue, Random } from "@aura/base";
@@ -22,6 +24,8 @@ import type { PoisonedLog } from "./log-preamble.ts";
 import { encodePreamble } from "./log-preamble.ts";
 import { LogSync } from "./log-sync.ts";
 import { drawUid } from "./manifest.ts";
+import { FrameAppend, type GroupPlace, type PoolAppend } from "./pool-append.ts";
+import { ValueQueues } from "./value-queues.ts";
 
 /** What the journal needs of the engine. */
 export interface JournalPlace {
@@ -32,6 +36,8 @@ export interface JournalPlace {
   readonly databaseUuid: Uint8Array;
   readonly walBytesMax: number;
   readonly segmentBytesMax: () => number;
+  /** Logs that the values of one large group are spread over; 1: none but the group's own. */
+  readonly writeQueues: number;
   readonly takeNumber: () => number;
   /** Frees the space kept for this moment. */
   readonly freeReserve: () => void;
@@ -52,23 +58,27 @@ export interface JournalStart {
   readonly voids: readonly VoidRange[];
 }
 
-/** Where a group was written. */
-export interface GroupPlace {
-  readonly file: number;
-  /** Offset of the attached part in the file. */
-  readonly attachedOffset: number;
-}
-
 /** Appends groups. */
 export class Journal {
   /** Makes durable what was appended. */
   readonly syncs: LogSync;
   readonly #place: JournalPlace;
   readonly #current: Record<StreamKind, LogFile | undefined> = { wal: undefined, vlog: undefined };
+  readonly #queues: ValueQueues;
   #files: LogFile[] = [];
   #voids: VoidRange[] = [];
   #poisoned: PoisonedLog[] = [];
   readonly #closing = new Set<Promise<void>>();
+  readonly #appends = {
+    finishAppend: (log: LogFile, group: Group): void => {
+      assert(
+        log.writer.lastStamp === group.lastSeq,
+        "a group in the log is acknowledged, no other",
+      );
+      this.#appended(log, group);
+    },
+    fail: (log: LogFile, group: Group, cause: unknown): Error => this.fail(log, group, cause),
+  };
   /** Highest sequence number handed to the operating system. */
   appendedSeq: number;
   /** Bytes appended, for stats. */
@@ -93,6 +103,15 @@ export class Journal {
       giveUp: (log: LogFile) => this.#giveUp(log),
     };
     this.syncs = new LogSync(sync, start.durableSeq);
+    this.#queues = new ValueQueues({
+      count: place.writeQueues,
+      createLog: () => this.createValueLog(),
+      endLog: (log) => this.end(log),
+      bytesMax: place.segmentBytesMax,
+      giveUp: (log) => this.#giveUp(log),
+      freeReserve: place.freeReserve,
+      appendSync: (group) => this.appendSync(group),
+    });
   }
 
   /** Logs of this process that still exist, oldest first. */
@@ -125,7 +144,7 @@ export class Journal {
 
   /**
    * Appends a group that is visible already (`buffered` writes): when its file fails, the group is
-   * written to the next one under the same sequence numbers.
+   * written to the next one under the same sequence numbers. May be called again after a failure.
    */
   appendVisibleSync(group: Group): void {
     let log: LogFile | undefined;
@@ -144,19 +163,19 @@ export class Journal {
     }
   }
 
-  /** Begins to append a group on the thread pool; `finishAppend` or `fail` must follow. */
-  beginAppend(group: Group): { log: LogFile; place: GroupPlace; written: Promise<void> } {
+  /** Begins to append a group on the thread pool. */
+  beginAppend(group: Group): PoolAppend {
+    const spread = this.#queues.takes(group) ? this.#queues.begin(group) : undefined;
+    if (spread !== undefined) return spread;
     const { log, place } = this.#prepareOrVoid(group);
-    const written = log.writer
-      .append(
-        [group.covered.bytes.subarray(0, group.covered.length)],
-        group.attached,
-        group.firstSeq,
-        group.count,
-        this.syncs.durableSeq,
-      )
-      .then(() => undefined);
-    return { log, place, written };
+    const written = log.writer.append(
+      [group.covered.bytes.subarray(0, group.covered.length)],
+      group.attached,
+      group.firstSeq,
+      group.count,
+      this.syncs.durableSeq,
+    );
+    return new FrameAppend(this.#appends, log, group, { place, written });
   }
 
   /** Whether the log that a group would go to is still being written to by the thread pool. */
@@ -164,15 +183,25 @@ export class Journal {
     return this.#current[kindOf(group)]?.writer.inFlight === true;
   }
 
-  /** Writes the group of an append in flight again on this thread, at the same place. */
-  rewriteInFlightSync(log: LogFile): void {
-    log.writer.rewriteInFlightSync();
+  /** Creates a log of values alone. Groups name it in `valueLogs`; its owner ends or discards it. */
+  createValueLog(): LogFile {
+    return this.#create("vlog", true);
   }
 
-  /** Notes that a begun append is handed to the operating system. */
-  finishAppend(log: LogFile, group: Group): void {
-    assert(log.writer.lastStamp === group.lastSeq, "a group in the log is acknowledged, no other");
-    this.#appended(log, group);
+  /** Nothing is appended to a log any more. */
+  end(log: LogFile): void {
+    log.sealed = true;
+    this.syncs.trim(log);
+  }
+
+  /** Forgets a log of values that no group names. Resolves when its file is closed. */
+  async discard(log: LogFile): Promise<void> {
+    assert(log.valuesAlone && log.lastSeq === log.createdAtSeq, "no group has values in it");
+    this.#files = this.#files.filter((other) => other !== log);
+    const closed = log.writer.close().catch(() => undefined);
+    this.#closing.add(closed);
+    await closed;
+    this.#closing.delete(closed);
   }
 
   /**
@@ -230,10 +259,30 @@ export class Journal {
   /** Ends the current file of a stream: the next group begins a new one. */
   seal(kind: StreamKind): void {
     const log = this.#current[kind];
+    if (kind === "vlog") this.#queues.end();
     if (log === undefined) return;
-    log.sealed = true;
     this.#current[kind] = undefined;
-    this.syncs.trim(log);
+    this.end(log);
+  }
+
+  /** Ends the files of both streams for good, failed or not. */
+  endFiles(): void {
+    for (const log of Object.values(this.#current)) {
+      if (log === undefined) continue;
+      if (log.syncFailed || log.writer.failure !== undefined) this.#giveUp(log);
+      else this.seal(log.kind);
+    }
+  }
+
+  /** Begins a new log behind `lastSeq`, which is durable; below it no log counts any more. */
+  beginAnewSync(lastSeq: number): void {
+    this.endFiles();
+    this.appendedSeq = lastSeq;
+    this.#poisoned = [];
+    const log = this.#create("wal");
+    log.writer.syncSync();
+    this.#place.fs.syncDirSync(this.#place.directory);
+    log.nameDurable = true;
   }
 
   /** Closes and forgets files whose operations are all durable in tables, unless work uses them. */
@@ -307,8 +356,18 @@ export class Journal {
     log.contentBytes = log.writer.bytes;
     this.appendedSeq = group.lastSeq;
     this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
+    if (group.valueLogs.length > 0) this.#noteValues(group);
     this.syncs.noteAppended(log);
     if (this.onAppended !== undefined) this.onAppended();
+  }
+
+  #noteValues(group: Group): void {
+    for (const log of group.valueLogs) {
+      this.bytesAppended += log.writer.bytes - log.contentBytes;
+      log.lastSeq = group.lastSeq;
+      log.contentBytes = log.writer.bytes;
+      this.syncs.noteAppended(log);
+    }
   }
 
   #fileFor(kind: StreamKind): LogFile {
@@ -327,10 +386,12 @@ export class Journal {
     return kind === "wal" ? this.#place.walBytesMax : this.#place.segmentBytesMax();
   }
 
-  #create(kind: StreamKind): LogFile {
+  #create(kind: StreamKind, valuesAlone = false): LogFile {
     const { fs, directory, databaseUuid } = this.#place;
     const number = this.#place.takeNumber();
-    const predecessor = this.#files.findLast((log) => log.kind === kind);
+    const predecessor = valuesAlone
+      ? undefined
+      : this.#files.findLast((log) => log.kind === kind && !log.valuesAlone);
     const writer = LogWriter.createSync(fs, filePath(directory, number, kind), {
       header: {
         type: kind === "wal" ? FileType.wal : FileType.valueLog,
@@ -349,11 +410,12 @@ export class Journal {
         },
         voids: this.#voids,
         poisoned: this.#poisoned,
+        valuesAlone,
       }),
     });
-    const log = new LogFile(kind, writer, this.appendedSeq);
+    const log = new LogFile(kind, writer, this.appendedSeq, valuesAlone);
     this.#files.push(log);
-    this.#current[kind] = log;
+    if (!valuesAlone) this.#current[kind] = log;
     return log;
   }
 }

@@ -4,7 +4,8 @@
  * A log whose operations are all durable in tables is removed, unless a pin needs it: then its file
  * stays until the pin has moved past it or is gone. A `.vlog` that became a segment of the tree
  * leaves with the tree's last reference to it, or with the last pin, whatever comes later. Pins are
- * not durable: what they held is an orphan to the next open.
+ * not durable: what they held is an orphan to the next open. A pin for which more is kept than it
+ * may hold is told to let go.
  *
  * Above `floorSeq` the history is whole: every operation stands in a log that exists, and every
  * number without an operation is known to be void.
@@ -22,6 +23,8 @@ export interface HistoryLog {
   readonly kind: StreamKind;
   readonly number: number;
   readonly path: string;
+  /** It has values that groups of other logs name, and no groups. */
+  readonly valuesAlone: boolean;
   /** Highest sequence number in it. Grows until it has ended. */
   readonly lastSeq: number;
   /** End of its last group. What stands behind it is not part of the history. */
@@ -34,8 +37,14 @@ export interface HistoryLog {
 export interface LogPin {
   /** Logs with operations above this sequence number are needed. Only grows. */
   readonly seq: number;
+  /** Most bytes of logs that may exist for this pin alone. */
+  readonly pinBytesMax: number;
   /** A group was appended. Runs inside the append: it must be short and must not throw. */
   noteAppended(): void;
+  /** More of the history is durable. As `noteAppended`. */
+  noteDurable(): void;
+  /** It holds `bytes` of logs, more than it may: it has to let go. What follows `seq` stays. */
+  noteTooFar(bytes: number, seq: number): void;
   /** A log that no pin needs any more leaves. */
   noteLogLeft(): void;
 }
@@ -77,6 +86,11 @@ export class LogCatalog {
     return this.#place.journal.appendedSeq;
   }
 
+  /** The history up to here is durable. */
+  get durableSeq(): number {
+    return this.#place.journal.syncs.durableSeq;
+  }
+
   /** Files that exist only because of pins, and their bytes. */
   pinned(): { readonly files: number; readonly bytes: number } {
     const held = this.#kept.filter((log) => log.goes);
@@ -89,12 +103,18 @@ export class LogCatalog {
     this.#place.journal.onAppended ??= () => {
       for (const each of this.#pins) each.noteAppended();
     };
+    this.#place.journal.syncs.onDurable ??= () => {
+      for (const each of this.#pins) each.noteDurable();
+    };
   }
 
   /** Takes a pin away. Idempotent. */
   unpin(pin: LogPin): void {
     if (!this.#pins.delete(pin)) return;
-    if (this.#pins.size === 0) this.#place.journal.onAppended = undefined;
+    if (this.#pins.size === 0) {
+      this.#place.journal.onAppended = undefined;
+      this.#place.journal.syncs.onDurable = undefined;
+    }
     this.notePinMoved();
   }
 
@@ -120,6 +140,7 @@ export class LogCatalog {
       this.#kept.push({ ...this.#described(log), goes: mayGo });
       // Oldest first: that is also the order in which they go.
       this.#kept.sort((a, b) => a.number - b.number);
+      this.#boundPins();
       return false;
     }
     this.#raiseFloor(log.lastSeq);
@@ -132,8 +153,10 @@ export class LogCatalog {
     const { kind, number, lastSeq } = segment;
     if (kind !== "vlog") return false;
     const kept = this.#kept.find((log) => log.number === number);
-    if (kept !== undefined) kept.goes = true;
-    else if (this.#isPinned(lastSeq)) this.#dropped.add(number);
+    if (kept !== undefined) {
+      kept.goes = true;
+      this.#boundPins();
+    } else if (this.#isPinned(lastSeq)) this.#dropped.add(number);
     else {
       this.#raiseFloor(lastSeq);
       return false;
@@ -162,7 +185,7 @@ export class LogCatalog {
     let found: LogFile | OldLog | KeptLog | undefined;
     for (const logs of [this.#kept, oldLogs, journal.files]) {
       for (const log of logs) {
-        if (log.kind !== kind || log.lastSeq < seq || isEmpty(log)) continue;
+        if (log.kind !== kind || log.valuesAlone || log.lastSeq < seq || isEmpty(log)) continue;
         if (found === undefined || log.number < found.number) found = log;
       }
     }
@@ -171,8 +194,24 @@ export class LogCatalog {
 
   /** Returns the log of a stream that groups are appended to at present. */
   current(kind: StreamKind): HistoryLog | undefined {
-    const log = this.#place.journal.files.findLast((each) => each.kind === kind && !each.sealed);
+    const log = this.#place.journal.files.findLast(
+      (each) => each.kind === kind && !each.sealed && !each.valuesAlone,
+    );
     return log === undefined ? undefined : this.#described(log);
+  }
+
+  /** Tells pins for which more is kept than they may hold. */
+  #boundPins(): void {
+    for (const pin of [...this.#pins]) {
+      let bytes = 0;
+      let lastSeq = pin.seq;
+      for (const log of this.#kept) {
+        if (!log.goes || log.lastSeq <= pin.seq) continue;
+        bytes += log.endBytes;
+        if (log.lastSeq > lastSeq) lastSeq = log.lastSeq;
+      }
+      if (bytes > pin.pinBytesMax) pin.noteTooFar(bytes, lastSeq);
+    }
   }
 
   #isPinned(seq: number): boolean {
@@ -190,13 +229,11 @@ export class LogCatalog {
 
   #described(log: LogFile | OldLog | KeptLog): HistoryLog {
     if ("endBytes" in log) return log;
-    const { kind, number, lastSeq } = log;
+    const { kind, number, lastSeq, valuesAlone } = log;
     const path = filePath(this.#place.directory, number, kind);
-    if ("validBytes" in log) {
-      return { kind, number, path, lastSeq, endBytes: log.validBytes, isEnded: true };
-    }
-    if (log.sealed)
-      return { kind, number, path, lastSeq, endBytes: log.contentBytes, isEnded: true };
+    const ended = { kind, number, path, lastSeq, valuesAlone, isEnded: true };
+    if ("validBytes" in log) return { ...ended, endBytes: log.validBytes };
+    if (log.sealed) return { ...ended, endBytes: log.contentBytes };
     return new LiveLog(log, path);
   }
 }
@@ -219,6 +256,10 @@ class LiveLog implements HistoryLog {
 
   get kind(): StreamKind {
     return this.#log.kind;
+  }
+
+  get valuesAlone(): boolean {
+    return this.#log.valuesAlone;
   }
 
   get number(): number {

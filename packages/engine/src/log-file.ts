@@ -9,9 +9,11 @@ export type StreamKind = Extract<NumberedKind, "wal" | "vlog">;
 export class LogFile {
   readonly kind: StreamKind;
   readonly writer: LogWriter;
+  /** It holds values that groups of other logs name, and no groups. */
+  readonly valuesAlone: boolean;
   /** Sequence number given last when the file was made; the file holds only higher ones. */
   readonly createdAtSeq: number;
-  /** Highest sequence number in the file. */
+  /** Highest sequence number in the file, or of a group with values in it. */
   lastSeq: number;
   /** Highest sequence number in the file that a sync has covered. */
   syncedSeq: number;
@@ -33,8 +35,9 @@ export class LogFile {
   /** Zeros are being written ahead of its end. */
   filling = false;
 
-  constructor(kind: StreamKind, writer: LogWriter, createdAtSeq: number) {
+  constructor(kind: StreamKind, writer: LogWriter, createdAtSeq: number, valuesAlone = false) {
     this.kind = kind;
+    this.valuesAlone = valuesAlone;
     this.writer = writer;
     this.createdAtSeq = createdAtSeq;
     this.lastSeq = createdAtSeq;

@@ -5,6 +5,7 @@
  */
 import { corruption, type FileSystem } from "@aura/base";
 import { ChangeDecoder, type ChangeGroup } from "./change-group.ts";
+import { FarValues } from "./far-values.ts";
 import type { LogCatalog } from "./log-catalog.ts";
 import { LogStream } from "./log-stream.ts";
 
@@ -13,20 +14,33 @@ export class LogHistory {
   readonly #catalog: LogCatalog;
   readonly #directory: string;
   readonly #streams: readonly [LogStream, LogStream];
-  readonly #decoder = new ChangeDecoder();
+  readonly #far: FarValues;
+  readonly #decoder: ChangeDecoder;
+  readonly #isDurable: boolean;
   #nextSeq: number;
 
-  constructor(fs: FileSystem, directory: string, catalog: LogCatalog, afterSeq: number) {
+  /** `isDurable`: goes no further than what is known to be durable. */
+  constructor(
+    fs: FileSystem,
+    directory: string,
+    catalog: LogCatalog,
+    { afterSeq, isDurable }: { readonly afterSeq: number; readonly isDurable: boolean },
+  ) {
     this.#catalog = catalog;
+    this.#isDurable = isDurable;
     this.#directory = directory;
     this.#nextSeq = afterSeq + 1;
+    this.#far = new FarValues(fs, directory);
+    this.#decoder = new ChangeDecoder(this.#far);
     this.#streams = [new LogStream("wal", fs, catalog), new LogStream("vlog", fs, catalog)];
     for (const stream of this.#streams) stream.mark(this.#nextSeq);
   }
 
-  /** Whether something was appended that was not read. It may turn out to be void. */
+  /** Whether there is something that was not read. It may turn out to be void. */
   get hasMore(): boolean {
-    return this.#nextSeq <= this.#catalog.appendedSeq;
+    // Whole groups become durable: a group that begins at or below it ends there, too.
+    const { appendedSeq, durableSeq } = this.#catalog;
+    return this.#nextSeq <= (this.#isDurable ? durableSeq : appendedSeq);
   }
 
   /**
@@ -52,11 +66,13 @@ export class LogHistory {
 
   /** Lets go of logs that are read to their end. Not while `next` is under way. */
   closePassed(): void {
+    this.#far.close();
     for (const stream of this.#streams) stream.closePassed(this.#nextSeq);
   }
 
   /** Lets go of everything. Not while `next` is under way. */
   closeSync(): void {
+    this.#far.close();
     for (const stream of this.#streams) stream.closeSync();
   }
 

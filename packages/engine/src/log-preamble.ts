@@ -4,7 +4,8 @@
  *
  * preamble := created-at seq, boot id blob, predecessor (number varint, bytes varint, last seq,
  *             checksum u32; all zero for none), voids (count varint, first seq, last seq ...),
- *             poisoned logs (count varint, number varint, valid bytes varint ...)
+ *             poisoned logs (count varint, number varint, valid bytes varint ...),
+ *             values alone u8 (1: no frame has operations)
  */
 import type { ByteReader } from "./byte-buffer.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
@@ -33,6 +34,8 @@ export interface LogPreamble {
   readonly predecessor: Predecessor | undefined;
   readonly voids: readonly VoidRange[];
   readonly poisoned: readonly PoisonedLog[];
+  /** The log holds values that groups of other logs name, and no groups. */
+  readonly valuesAlone: boolean;
 }
 
 /** Returns the bytes of a preamble. */
@@ -55,6 +58,7 @@ export function encodePreamble(preamble: LogPreamble): Uint8Array {
     out.varint(log.number);
     out.varint(log.validBytes);
   }
+  out.u8(preamble.valuesAlone ? 1 : 0);
   return out.copy();
 }
 
@@ -70,11 +74,13 @@ export function decodePreamble(r: ByteReader): LogPreamble {
   for (let count = r.varint(); count > 0; count--) {
     poisoned.push({ number: r.varint(), validBytes: r.varint() });
   }
+  const valuesAlone = r.u8() === 1;
   return {
     createdAtSeq,
     bootId,
     predecessor: number === 0 ? undefined : predecessor,
     voids,
     poisoned,
+    valuesAlone,
   };
 }

@@ -55,6 +55,8 @@ export class LogSync {
   readonly #fills = new Set<Promise<void>>();
   /** The history up to this sequence number is durable. */
   durableSeq: number;
+  /** Hears when more of the history is durable; must not throw. */
+  onDurable: (() => void) | undefined;
   /** Syncs that were asked for, and those of long unsynced files, for stats. */
   count = 0;
   backgroundCount = 0;
@@ -125,7 +127,7 @@ export class LogSync {
 
   /** Notes that all operations up to `seq` are durable in tables. */
   noteFlushed(seq: number): void {
-    if (seq > this.durableSeq) this.durableSeq = seq;
+    this.#raiseDurable(seq);
   }
 
   /** Cuts off what was written ahead of a log that ends, once nothing is under way on it. */
@@ -249,11 +251,17 @@ export class LogSync {
 
   #noteDurable(target: number, logs: readonly LogFile[], marks: readonly number[]): void {
     this.count++;
-    if (target > this.durableSeq) this.durableSeq = target;
+    this.#raiseDurable(target);
     for (let i = 0; i < logs.length; i++) {
       logs[i]!.noteSynced(marks[i]!);
       this.#fillAhead(logs[i]!);
     }
+  }
+
+  #raiseDurable(seq: number): void {
+    if (seq <= this.durableSeq) return;
+    this.durableSeq = seq;
+    this.onDurable?.();
   }
 
   /** Writes zeros ahead of a log in which small groups are synced. */

@@ -11,7 +11,6 @@ import {
   AuraError,
   type Clock,
   Codec,
-  compareBytes,
   hashKey,
   isKnownTag,
   Kind,
@@ -21,16 +20,18 @@ import {
 import { Lookup as Found, type Table, TableHit } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
+import { readMisses } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
 import { PlacedReads } from "./placed-reads.ts";
+import { ReadOrders } from "./read-order.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { TableStore } from "./table-store.ts";
 import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
-import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
+import type { TableMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
@@ -149,7 +150,7 @@ export const PENDING: unique symbol = Symbol("pending");
 
 /** Where a search through the tables of a version stands. */
 class Search {
-  level = 0;
+  /** Index in the read order. */
   run = 0;
   hit: TableHit = new TableHit();
   /** Set when the search waits: for `hit.block` of this table. */
@@ -159,19 +160,21 @@ class Search {
   hash = -1;
 
   reset(): void {
-    this.level = 0;
     this.run = 0;
     this.hash = -1;
   }
 }
 
-/** Reads at one time on the thread pool, in `findMany`. */
-const READS_IN_FLIGHT_MAX = 64;
+/** Keys of `findMany` that are looked up without a look at the clock. */
+const UNTIMED_COUNT = 16;
+/** Keys of `findMany` that wait for blocks at one time: bounds the memory that they take. */
+const MISSES_MAX = 1024;
 const NO_BYTES = new Uint8Array(0);
 
 /** Reads single keys. Keys are borrowed for the call; results are fresh and the caller's. */
 export class Lookup {
   readonly #parts: ReadParts;
+  readonly #orders = new ReadOrders();
   #search = new Search();
   /** What a successful search found: borrowed, to be used at once. */
   #tag = 0;
@@ -247,59 +250,84 @@ export class Lookup {
   }
 
   /**
-   * Finds the values of many keys, all as of `seq`, in the order of the keys. Misses are read side
-   * by side, and values that are apart together, by place. The keys must not change before the
-   * promise settles.
+   * Finds the values of many keys, all as of `seq`, in the order of the keys. What is in memory is
+   * found on the way; blocks that are missing are read once each, by place and side by side, and then
+   * values that are apart. The keys are borrowed for the call only.
    */
   async findMany(keys: readonly Uint8Array[], seq: number): Promise<(Buffer | undefined)[]> {
-    const { turns, snapshots, health, versions } = this.#parts;
+    const { turns, health } = this.#parts;
     const values: (Buffer | undefined)[] = new Array(keys.length).fill(undefined);
+    for (let i = 0; i < keys.length; i++) {
+      const state =
+        (i + 1) % UNTIMED_COUNT === 0 && turns.mustTurn()
+          ? Found.pending
+          : this.#probe(keys[i]!, seq);
+      if (state === Found.absent) continue;
+      if (state === Found.pending || this.#tag === Kind.pointer) {
+        // Other code runs in between, and the caller may reuse its buffers.
+        const own = keys.map((key, at) => (at < i ? key : new Uint8Array(key)));
+        await this.#findRest(own, i, seq, values);
+        return values;
+      }
+      values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    }
+    if (turns.mustTurn()) {
+      await turns.turn();
+      health.assertOpen();
+    }
+    return values;
+  }
+
+  /** Finds the values of the keys from `start` on. */
+  async #findRest(
+    keys: readonly Uint8Array[],
+    start: number,
+    seq: number,
+    values: (Buffer | undefined)[],
+  ): Promise<void> {
+    const { turns, snapshots, health, versions } = this.#parts;
     const apart = new PlacedReads("gets");
-    const flying = new Set<Promise<void>>();
-    const failures: unknown[] = [];
-    // Other code runs in between: what `seq` sees must stay, and the files of what was found.
+    let misses: WaitingKey[] = [];
+    // What `seq` sees must stay, and the files of what was found.
     const snapshot = snapshots.create(seq);
-    const version = versions.pin();
-    const take = (i: number, entry: FoundEntry | undefined): void => {
-      if (entry?.isApart) apart.add(keys[i]!, entry.bytes, 0, i);
-      else values[i] = entry?.bytes;
+    const pinned = new Set([versions.pin()]);
+    const take = (key: Uint8Array, target: number): void => {
+      if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, target);
+      else values[target] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    };
+    const resume = ({ search, version, key, target }: WaitingKey): boolean => {
+      const state = this.#searchTables(search, version, key, seq, false);
+      if (state === Found.found && this.#isValue()) take(key, target);
+      return state === Found.pending;
     };
     try {
-      for (let i = 0; i < keys.length && failures.length === 0; i++) {
-        const key = keys[i]!;
-        const state = this.#locateNow(key, seq);
-        if (state === Found.pending) {
-          const begun = versions.pin();
-          const flight: Promise<void> = this.#finish(this.#takeWaiting(key, seq), begun)
-            .then(
-              (entry) => take(i, entry),
-              (error: unknown) => {
-                failures.push(error);
-              },
-            )
-            .then(() => {
-              versions.unpin(begun);
-              flying.delete(flight);
-            });
-          flying.add(flight);
-        } else if (state === Found.found) {
-          if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, i);
-          else values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      for (let target = start; target < keys.length; target++) {
+        const key = keys[target]!;
+        const state = this.#probe(key, seq);
+        if (state === Found.found) take(key, target);
+        else if (state === Found.pending) {
+          const version = versions.current;
+          if (!pinned.has(version)) pinned.add(versions.pin());
+          misses.push({ search: this.#search, version, key, target });
+          this.#search = new Search();
+          if (misses.length < MISSES_MAX) continue;
+          await readMisses(misses, this.#parts, resume);
+          misses = [];
+          health.assertOpen();
         }
-        if (flying.size >= READS_IN_FLIGHT_MAX) await Promise.race(flying);
-        else if (turns.mustTurn()) await turns.turn();
-        else continue;
-        health.assertOpen();
+        if ((target + 1) % UNTIMED_COUNT === 0 && turns.mustTurn()) {
+          await turns.turn();
+          health.assertOpen();
+        }
       }
-      await Promise.all(flying);
-      if (failures.length === 0) await apart.resolve(this.#parts.values, this.#parts.reads, values);
+      await readMisses(misses, this.#parts, resume);
+      if (apart.count > 0) await apart.resolve(this.#parts.values, this.#parts.reads, values);
     } finally {
-      await Promise.all(flying);
-      versions.unpin(version);
+      for (const version of pinned) versions.unpin(version);
       snapshot.release();
     }
-    if (failures.length > 0) throw failures[0] as Error;
-    return values;
+    if (turns.mustTurn()) await turns.turn();
+    health.assertOpen();
   }
 
   /** Opens the value that a reader at `seq` sees, on this thread; undefined when there is none. */
@@ -399,6 +427,17 @@ export class Lookup {
     return this.#isValue() ? Found.found : Found.absent;
   }
 
+  /** As `#locateNow`, without a read. */
+  #probe(key: Uint8Array, seq: number): number {
+    if (!this.#searchMemtables(key, seq)) {
+      const search = this.#search;
+      search.reset();
+      const state = this.#searchTables(search, this.#parts.versions.current, key, seq, false);
+      if (state !== Found.found) return state;
+    }
+    return this.#isValue() ? Found.found : Found.absent;
+  }
+
   #searchMemtables(key: Uint8Array, seq: number): boolean {
     const { active, sealed } = this.#parts.memtables;
     if (this.#takeFrom(active.table, key, seq)) return true;
@@ -425,35 +464,29 @@ export class Lookup {
     seq: number,
     mayRead: boolean,
   ): number {
-    const { levels } = version;
+    const runs = this.#orders.of(version);
     const { hit } = search;
-    for (let level = search.level; level < levels.length; level++) {
-      const { runs } = levels[level]!;
-      for (let run = level === search.level ? search.run : 0; run < runs.length; run++) {
-        const { tables } = runs[run]!;
-        const index = tableIndexFor(tables, key, 0, key.length);
-        if (index === tables.length) continue;
-        const meta = tables[index]!;
-        const { smallestKey } = meta;
-        if (meta.smallestSeq > seq) continue;
-        if (compareBytes(smallestKey, 0, smallestKey.length, key, 0, key.length) > 0) continue;
-        const table = this.#parts.tables.get(meta);
-        if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
-        const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
-        if (state === Found.absent) continue;
-        if (state === Found.pending) {
-          search.level = level;
-          search.run = run;
-          search.table = table;
-          search.meta = meta;
-          return state;
-        }
-        this.#tag = hit.tag;
-        this.#bytes = hit.bytes;
-        this.#valueStart = hit.valueStart;
-        this.#valueEnd = hit.valueEnd;
+    for (let run = search.run; run < runs.length; run++) {
+      const fences = runs[run]!;
+      const index = fences.find(key);
+      if (index < 0) continue;
+      const meta = fences.tables[index]!;
+      if (meta.smallestSeq > seq) continue;
+      const table = this.#parts.tables.get(meta);
+      if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+      const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
+      if (state === Found.absent) continue;
+      if (state === Found.pending) {
+        search.run = run;
+        search.table = table;
+        search.meta = meta;
         return state;
       }
+      this.#tag = hit.tag;
+      this.#bytes = hit.bytes;
+      this.#valueStart = hit.valueStart;
+      this.#valueEnd = hit.valueEnd;
+      return state;
     }
     return Found.absent;
   }
@@ -545,6 +578,14 @@ export class Lookup {
 interface FoundEntry {
   readonly bytes: Buffer;
   readonly isApart: boolean;
+}
+
+/** A key of `findMany` whose search waits. */
+interface WaitingKey {
+  readonly search: Search;
+  readonly version: Version;
+  readonly key: Uint8Array;
+  readonly target: number;
 }
 
 /** A read on its way through the thread pool. */

@@ -1,6 +1,10 @@
 /**
- * Manual compaction: brings a key range down to the deepest level that holds data, level by level,
- * so that overwritten versions, deletes and the values they named go.
+ * Manual compaction: brings a key range down to the deepest level that holds data, so that
+ * overwritten versions, deletes and the values they named go.
+ *
+ * Level by level from the top. A level of one run goes down in steps of bounded size, each published
+ * by itself: an end by a signal keeps what was done, and only one step's files exist twice. Several
+ * runs of a level that overlap go together. At the end the deepest level is one run in the range.
  */
 import { AuraError, compareKeys } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
@@ -14,7 +18,10 @@ export interface CompactionRange {
   readonly largest?: Uint8Array;
 }
 
-/** Progress of a manual compaction. */
+/**
+ * Progress of a manual compaction: bytes of tables merged so far, and those expected in all, which
+ * count a table once for each level that it passes. `bytesDone` never falls.
+ */
 export interface CompactionProgress {
   readonly bytesDone: number;
   readonly bytesTotal: number;
@@ -22,9 +29,14 @@ export interface CompactionProgress {
 
 /** How a manual compaction is run. */
 export interface CompactOptions {
+  /** Ends the compaction with AURA_ABORTED; steps that are done stay. */
   readonly signal?: AbortSignal;
+  /** Called after each part of a merge, and at the end with `bytesDone` = `bytesTotal`. */
   readonly onProgress?: (progress: CompactionProgress) => void;
 }
+
+/** A step takes no optional table beyond this many bytes. */
+const STEP_BYTES = 512 * 1024 * 1024;
 
 /** Compacts `range` step by step. Precondition: no other compaction runs, none will begin. */
 export async function compactRange(
@@ -34,79 +46,134 @@ export async function compactRange(
   options: CompactOptions,
   tableBytesMax: number,
 ): Promise<void> {
-  const bytesTotal = bytesIn(tree.version, range);
-  const merge = ({ inputs, outputLevel }: Step): Promise<void> =>
-    compactor.merge({
-      inputs,
-      outputLevel,
-      outputRunId: tree.version.levels[outputLevel]!.runs[0]?.id,
-      tableBytesMax,
-      reason: "manual",
-      drain: [...compactor.draining],
-    });
+  const { signal, onProgress } = options;
+  const bytesTotal = expectedBytes(tree.version, range);
   let bytesDone = 0;
+  const report = (bytes: number): void => {
+    onProgress?.({ bytesDone: Math.min(bytes, bytesTotal), bytesTotal });
+  };
+  const merge = async ({ inputs, outputLevel, outputRunId, bytes }: Step): Promise<void> => {
+    throwIfAborted(signal);
+    const drain = [...compactor.draining];
+    const plan = { inputs, outputLevel, outputRunId, tableBytesMax, reason: "manual", drain };
+    await compactor.merge(plan, signal, (share) => report(bytesDone + share * bytes));
+    bytesDone += bytes;
+  };
   for (;;) {
-    if (options.signal?.aborted) {
-      throw new AuraError("AURA_ABORTED", "compaction aborted", { cause: options.signal.reason });
-    }
+    throwIfAborted(signal);
     const step = nextStep(tree.version, range);
     if (step === undefined) break;
     await merge(step);
-    bytesDone += step.bytes;
-    options.onProgress?.({ bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
   }
-  const last = lastStep(tree.version, range);
-  if (last !== undefined) await merge(last);
-  options.onProgress?.({ bytesDone: bytesTotal, bytesTotal });
+  for (const step of lastSteps(tree.version, range)) await merge(step);
+  report(bytesTotal);
 }
 
 interface Step {
   readonly inputs: { level: number; tables: number[] }[];
   readonly outputLevel: number;
+  readonly outputRunId: number | undefined;
   readonly bytes: number;
 }
 
-/**
- * Tables of the deepest level that hold deletes, or versions that only snapshots saw, are rewritten
- * once: those snapshots may be gone. With them go the tables in between: what is written has no gap
- * where those stand.
- */
-function lastStep(version: Version, range: CompactionRange): Step | undefined {
-  const level = version.levels.findLastIndex(({ runs }) => runs.length > 0);
-  if (level < 1 || version.levels[level]!.runs.length > 1) return undefined;
-  const isDue = (table: TableMeta): boolean => table.deleteCount + table.shadowedCount > 0;
-  const all = tablesIn(version, level, range);
-  const tables = all.slice(all.findIndex(isDue), all.findLastIndex(isDue) + 1);
-  if (tables.length === 0) return undefined;
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  throw new AuraError("AURA_ABORTED", "compaction aborted", { cause: signal.reason });
+}
+
+/** Returns a step; its output joins the first run of its level: all older ones are merged with it. */
+function stepOf(
+  version: Version,
+  inputs: readonly { level: number; tables: readonly TableMeta[] }[],
+  outputLevel: number,
+): Step {
+  const filled = inputs.filter(({ tables }) => tables.length > 0);
   return {
-    inputs: [{ level, tables: tables.map((table) => table.number) }],
-    outputLevel: level,
-    bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
+    inputs: filled.map(({ level, tables }) => ({ level, tables: tables.map((t) => t.number) })),
+    outputLevel,
+    outputRunId: version.levels[outputLevel]!.runs[0]?.id,
+    bytes: bytesOf(filled.flatMap(({ tables }) => tables)),
   };
 }
 
+function bytesOf(tables: readonly TableMeta[]): number {
+  return tables.reduce((sum, table) => sum + table.bytes, 0);
+}
+
 /**
- * The shallowest level with data in the range goes down: to the next level that has data, or, when
- * nothing lies below, one level if it has several runs (level 0 always goes to level 1 or deeper).
+ * In the deepest level several runs become one. Of one run, tables that hold deletes, or versions
+ * that only snapshots saw, are rewritten once: those snapshots may be gone. Neighbours go together;
+ * an output table must not reach over one that stays.
  */
-function nextStep(version: Version, range: CompactionRange): Step | undefined {
-  const deepest = Math.max(
-    1,
-    version.levels.findLastIndex((level) => level.runs.length > 0),
+function lastSteps(version: Version, range: CompactionRange): Step[] {
+  const level = deepestLevel(version);
+  const tables = tablesIn(version, level, range);
+  const runs = version.levels[level]!.runs.filter((run) =>
+    run.tables.some((table) => tables.includes(table)),
   );
+  if (runs.length > 1) return [stepOf(version, [{ level, tables }], level)];
+  const groups: TableMeta[][] = [];
+  let group: TableMeta[] = [];
+  for (const table of runs[0]?.tables ?? []) {
+    if (tables.includes(table) && table.deleteCount + table.shadowedCount > 0) {
+      if (group.length === 0) groups.push(group);
+      group.push(table);
+    } else group = [];
+  }
+  return groups.map((neighbours) => ({
+    ...stepOf(version, [{ level, tables: neighbours }], level),
+    outputRunId: runs[0]!.id,
+  }));
+}
+
+/** The shallowest level with data in the range goes down, to the next level that has data. */
+function nextStep(version: Version, range: CompactionRange): Step | undefined {
+  const deepest = deepestLevel(version);
   for (let level = 0; level < deepest; level++) {
     const own = tablesIn(version, level, range);
     if (own.length === 0) continue;
     let outputLevel = level + 1;
     while (outputLevel < deepest && version.levels[outputLevel]!.runs.length === 0) outputLevel++;
-    const below = tablesIn(version, outputLevel, extentOf(own));
-    const inputs = [{ level, tables: own.map((table) => table.number) }];
-    if (below.length > 0) {
-      inputs.push({ level: outputLevel, tables: below.map((table) => table.number) });
-    }
-    return { inputs, outputLevel, bytes: [...own, ...below].reduce((sum, t) => sum + t.bytes, 0) };
+    const isOneRun = level > 0 && version.levels[level]!.runs.length === 1;
+    const { tables, below } = isOneRun
+      ? firstOf(version, own, outputLevel)
+      : { tables: own, below: tablesIn(version, outputLevel, extentOf(own)) };
+    return stepOf(
+      version,
+      [
+        { level, tables },
+        { level: outputLevel, tables: below },
+      ],
+      outputLevel,
+    );
   }
   return undefined;
+}
+
+/** Level 0 always goes to level 1 or deeper. */
+function deepestLevel(version: Version): number {
+  return Math.max(
+    1,
+    version.levels.findLastIndex((level) => level.runs.length > 0),
+  );
+}
+
+/** Returns the first tables of a run, with what they meet below, that make a step of some size. */
+function firstOf(
+  version: Version,
+  own: readonly TableMeta[],
+  outputLevel: number,
+): { tables: readonly TableMeta[]; below: readonly TableMeta[] } {
+  let tables = own.slice(0, 1);
+  let below = tablesIn(version, outputLevel, extentOf(tables));
+  for (let count = 2; count <= own.length; count++) {
+    const more = own.slice(0, count);
+    const belowMore = tablesIn(version, outputLevel, extentOf(more));
+    if (bytesOf(more) + bytesOf(belowMore) > STEP_BYTES) break;
+    tables = more;
+    below = belowMore;
+  }
+  return { tables, below };
 }
 
 /**
@@ -149,8 +216,18 @@ function extentOf(tables: readonly TableMeta[]): { smallest: Uint8Array; largest
   return { smallest, largest };
 }
 
-function bytesIn(version: Version, range: CompactionRange): number {
-  let bytes = 0;
-  for (const table of version.tables()) if (meets(table, range)) bytes += table.bytes;
-  return bytes;
+/** Returns the bytes of all steps: what lies in a level is read again on each level below it. */
+function expectedBytes(version: Version, range: CompactionRange): number {
+  let above = 0;
+  let total = 0;
+  for (const level of version.levels) {
+    let own = 0;
+    for (const run of level.runs) {
+      for (const table of run.tables) if (meets(table, range)) own += table.bytes;
+    }
+    if (own === 0) continue;
+    if (above > 0) total += above + own;
+    above += own;
+  }
+  return Math.max(total, above);
 }

@@ -138,7 +138,7 @@ export class Memtables {
 
   /**
    * Inserts the operations bytes[start, end) of a group, beginning with `firstSeq`. Their separated
-   * values stand at `attachedOffset` of `file`. Precondition: there is room.
+   * values that are not far stand at `attachedOffset` of `file`. Precondition: there is room.
    */
   apply(
     bytes: Uint8Array,
@@ -159,8 +159,8 @@ export class Memtables {
         encodePointer(
           pointer,
           0,
-          file,
-          attachedOffset + operations.attachedOffset,
+          operations.file === 0 ? file : operations.file,
+          operations.file === 0 ? attachedOffset + operations.offset : operations.offset,
           operations.stored,
           operations.raw,
           operations.codec,

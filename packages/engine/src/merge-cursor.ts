@@ -31,6 +31,8 @@ export class MergeCursor implements EntryCursor {
   valueEnd = 0;
 
   readonly #children: readonly EntryCursor[];
+  /** The first child whose values may be kept. */
+  readonly #lendersFrom: number;
   /** Current key and sequence number of each child that is in `#order`. */
   readonly #keys: Uint8Array[];
   /** The same bytes, to compare four at a time. */
@@ -48,8 +50,10 @@ export class MergeCursor implements EntryCursor {
   /** What a move waits for: the block of the first child only, or that of any. */
   #isTopOnly = false;
 
-  constructor(children: readonly EntryCursor[]) {
+  /** The values of the children from `lendersFrom` on stay where they are for good. Default: none. */
+  constructor(children: readonly EntryCursor[], lendersFrom: number = children.length) {
     this.#children = children;
+    this.#lendersFrom = lendersFrom;
     this.#keys = children.map(() => NO_BYTES);
     this.#views = children.map(() => NO_VIEW);
     this.#valueBytes = children.map(() => NO_BYTES);
@@ -63,6 +67,11 @@ export class MergeCursor implements EntryCursor {
   /** A view of `keyBytes`, with the same indexes. Precondition: valid. */
   get keyView(): DataView {
     return this.#views[this.#order[0]!]!;
+  }
+
+  /** The value may be kept: nobody writes to its memory any more. Precondition: valid. */
+  get lendsValue(): boolean {
+    return this.#order[0]! >= this.#lendersFrom;
   }
 
   /** A view of `valueBytes`, with the same indexes. Precondition: valid. */

@@ -26,6 +26,8 @@ export interface Slice {
 export interface MergeEnd {
   readonly onDone: () => void;
   readonly onFailed: ((error: Error) => void) | undefined;
+  /** A part ended well; `share` of the parts have. */
+  readonly onPart?: (share: number) => void;
 }
 
 /** A merge and its parts. */
@@ -35,6 +37,8 @@ export class MergeTask {
   readonly end: MergeEnd;
   /** The first failure; the parts that were not begun are given up. */
   error: Error | undefined;
+  /** Called once, when the merge is about to be published or given up. */
+  onSettled: () => void = () => undefined;
   readonly #inputs: readonly MergeInput[];
   readonly #outputs: (MergeOutput | undefined)[];
   readonly #jobs = new Set<Job>();
@@ -84,6 +88,7 @@ export class MergeTask {
       this.#inputs[part]!,
       (output) => {
         this.#outputs[part] = output;
+        this.end.onPart?.(this.outputs.length / this.#inputs.length);
         ended();
       },
       (error) => {

@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { leveledPolicy } from "@aura/compaction-rl";
+import { flexiblePolicy } from "@aura/compaction-rl";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
@@ -15,6 +15,7 @@ import { DatabaseEmitter } from "./events.ts";
 import { fileName, filePath, LOCK_NAME, type NumberedKind } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
@@ -26,10 +27,12 @@ import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
+import { Resumer } from "./resume.ts";
 import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
@@ -65,16 +68,20 @@ export interface DatabaseParts {
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
+  readonly io: IoBudget;
   /** Logs of earlier processes that still count. */
   readonly oldLogs: readonly OldLog[];
   readonly catalog: LogCatalog;
+  readonly streamed: StreamedValueParts;
   readonly feeds: Set<ChangeFeed>;
+  feedsGone: number;
   readonly reads: AdaptiveReads;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
+  readonly resumer: Resumer;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
@@ -84,6 +91,9 @@ export interface DatabaseParts {
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
+/** Bounds of the interval at which the age of tables is looked at, ms. */
+const AGE_CHECK_MS_MIN = 50;
+const AGE_CHECK_MS_MAX = 3_600_000;
 
 /** Opens or creates the database in `path`. */
 export async function openParts(
@@ -181,6 +191,7 @@ function assemble(
     identity,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 2)),
     cacheBytes: settings.cache.capacity,
+    sharedCache: settings.cache.shared,
   });
   const values = new ValueStore({
     fs,
@@ -198,6 +209,7 @@ function assemble(
       databaseUuid: identity.databaseUuid,
       walBytesMax: settings.wal.maxFileSize,
       segmentBytesMax: () => valueGc.segmentBytesMax,
+      writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
@@ -242,6 +254,7 @@ function assemble(
       fs,
       directory,
       random: runtime.random,
+      clock: runtime.clock,
       identity,
       queue,
       versions,
@@ -262,9 +275,10 @@ function assemble(
       },
       isKept: (segment) => catalog.keepsSegment(segment),
       onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
-      onSegmentGone: (number) => {
+      onSegmentGone: (number, isKept) => {
         valueGc.noteGone(number);
-        if (!health.closed) committer.drain();
+        // A kept file is told of within an edit: the writes go on with what made the edit.
+        if (!isKept && !health.closed) committer.drain();
       },
       onDurable: (durable) => {
         catalog.keepVoids();
@@ -275,26 +289,26 @@ function assemble(
     },
     recovered.manifest,
   );
-  const planner = new OutputPlanner(directory, identity, settings, runtime.random, {
-    take: (count) => numbers.take(count),
-    segmentBytesMax: () => valueGc.segmentBytesMax,
-  });
-  const shape = {
-    fanout: settings.compaction.fanout,
-    l0Trigger: settings.compaction.l0Trigger,
-    baseLevelBytes: settings.compaction.baseLevelSize,
-    tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
-    tableBytesMax: settings.table.maxSize,
-    levelCount: LEVEL_COUNT_MAX,
-  };
-  const debt = new WriteDebt({
+  const planner = new OutputPlanner(
+    directory,
+    identity,
+    settings,
+    runtime.random,
+    { take: (count) => numbers.take(count), segmentBytesMax: () => valueGc.segmentBytesMax },
+    () => versions.current,
+  );
+  const io = new IoBudget(settings.io.bytesPerSecond);
+  const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
     memtableBytes: settings.memtable.maxSize,
     memtableCountMax: settings.memtable.maxCount,
-    l0Trigger: settings.compaction.l0Trigger,
+    get l0Trigger() {
+      return compactor.shape.l0Trigger;
+    },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -302,18 +316,32 @@ function assemble(
     queue,
     tree,
     planner,
-    policy: world.policy ?? leveledPolicy(shape),
+    policy:
+      world.policy ??
+      flexiblePolicy({
+        mode: settings.compaction.mode,
+        ttlMs: settings.compaction.ttlMs,
+        periodicMs: settings.compaction.periodicMs,
+        fanout: settings.compaction.fanout,
+        l0Trigger: settings.compaction.l0Trigger,
+        baseLevelBytes: settings.compaction.baseLevelSize,
+        tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
+        tableBytesMax: settings.table.maxSize,
+        levelCount: LEVEL_COUNT_MAX,
+      }),
     snapshots,
     scheduler: runtime.scheduler,
+    clock: runtime.clock,
     health,
     events,
     reserve,
     flushBytes: settings.memtable.maxSize,
-    l0RunsMax: settings.compaction.l0Trigger * L0_URGENT,
+    l0Urgent: L0_URGENT,
+    ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     valueGc,
-    shape,
     debt,
+    io,
     onEnded: () => {
       committer.admission.noteProgress();
       committer.drain();
@@ -329,6 +357,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    io,
     health,
     events,
     reserve,
@@ -379,7 +408,14 @@ function assemble(
     recovered.lastSeq,
   );
   // Whoever waits for room learns that there will be none.
-  health.onFailure(() => runtime.scheduler.afterThis(() => committer.drain()));
+  health.onFailure(() => {
+    resumer.noteFailure(health.failure!);
+    runtime.scheduler.afterThis(() => committer.drain());
+  });
+  const inline = world.executor.kind === "inline";
+  const { scheduler } = runtime;
+  const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
+  const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   flusher.start();
@@ -407,6 +443,7 @@ function assemble(
     valueGc,
     reserve,
     debt,
+    io,
     writes: new PriorityWrites({
       committer,
       debt,
@@ -416,15 +453,29 @@ function assemble(
     }),
     oldLogs,
     catalog,
+    streamed: {
+      journal,
+      removeFile: (file) => tree.removeFiles([file]),
+      syncBytes: settings.wal.backgroundSyncBytes,
+    },
     feeds: new Set(),
+    feedsGone: 0,
     reads: new AdaptiveReads(runtime),
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
-    inline: world.executor.kind === "inline",
+    inline,
+    resumer,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };
+}
+
+/** Returns how often the age of tables is looked at, ms; 0: never. */
+function ageCheckMs({ compaction }: ResolvedSettings): number {
+  const limits = [compaction.ttlMs, compaction.periodicMs].filter((ms) => ms > 0);
+  if (limits.length === 0) return 0;
+  return Math.min(AGE_CHECK_MS_MAX, Math.max(AGE_CHECK_MS_MIN, Math.min(...limits) / 4));
 }
 
 /** The one counter that all file numbers come from. */

@@ -5,11 +5,12 @@
  * body      := (delete) nothing
  *            | (value) length varint, bytes
  *            | (pointer) attached offset varint, stored varint, raw varint, codec u8
+ *            | (pointer, far) offset varint, stored varint, raw varint, codec u8 + 0x80, file varint
  *
  * A group is one frame of a log: it is there whole or not at all. Its operations have consecutive
- * sequence numbers, beginning with the frame's first stamp. Values of pointer operations stand in
- * the same frame, in its attached part, at the given offset; the place of a value is thus known
- * from the frame alone.
+ * sequence numbers, beginning with the frame's first stamp. The value of a pointer operation stands
+ * in the same frame, in its attached part, at the given offset; or, if it is far, at an offset of
+ * another file, a log of values alone.
  */
 import { corruption, isKnownTag, KEY_BYTES_MAX, Kind, VarintReader } from "@aura/base";
 import type { ByteBuffer } from "./byte-buffer.ts";
@@ -35,19 +36,30 @@ export function encodePut(
   out.range(value, 0, value.length);
 }
 
-/** Appends a put whose value stands in the attached part at `attachedOffset`. */
+/** Bit of a pointer's codec byte: the value stands in another file. On disk. */
+const FAR = 0x80;
+
+/**
+ * Appends a put whose value stands in the attached part at `offset`, or, with a `file`, at `offset`
+ * of that.
+ */
 export function encodePointerPut(
   out: ByteBuffer,
   key: Uint8Array,
   start: number,
   end: number,
-  place: { attachedOffset: number; stored: number; raw: number; codec: number },
+  file: number,
+  offset: number,
+  stored: number,
+  raw: number,
+  codec: number,
 ): void {
   encodeHead(out, Kind.pointer, key, start, end);
-  out.varint(place.attachedOffset);
-  out.varint(place.stored);
-  out.varint(place.raw);
-  out.u8(place.codec);
+  out.varint(offset);
+  out.varint(stored);
+  out.varint(raw);
+  out.u8(file === 0 ? codec : codec | FAR);
+  if (file !== 0) out.varint(file);
 }
 
 function encodeHead(
@@ -76,8 +88,12 @@ export class OperationReader {
   /** Inline value, for tag `value`. */
   valueStart = 0;
   valueEnd = 0;
-  /** Place of a separated value, for tag `pointer`. */
-  attachedOffset = 0;
+  /**
+   * Place of a separated value, for tag `pointer`: an offset in the attached part of the frame, or in
+   * the log of values `file` if that is not 0.
+   */
+  file = 0;
+  offset = 0;
   stored = 0;
   raw = 0;
   codec = 0;
@@ -85,16 +101,21 @@ export class OperationReader {
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #end = 0;
-  #file = "";
-  #offset = 0;
+  #path = "";
+  #frame = 0;
 
   /** Begins with bytes[start, end); `file` and `offset` name the frame in errors. */
   reset(bytes: Uint8Array, start: number, end: number, file: string, offset: number): void {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
-    this.#file = file;
-    this.#offset = offset;
+    this.#path = file;
+    this.#frame = offset;
+  }
+
+  /** Index behind the operation that it stands on. */
+  get end(): number {
+    return this.#at;
   }
 
   /** Moves to the next operation; false at the end. Throws AURA_CORRUPTION. */
@@ -113,11 +134,17 @@ export class OperationReader {
       this.valueStart = this.#at;
       this.valueEnd = this.#take(length);
     } else if (this.tag === Kind.pointer) {
-      this.attachedOffset = this.#varint();
+      this.offset = this.#varint();
       this.stored = this.#varint();
       this.raw = this.#varint();
-      this.codec = bytes[this.#at]!;
+      const codec = bytes[this.#at]!;
       this.#take(1);
+      this.codec = codec & ~FAR;
+      this.file = 0;
+      if (codec >= FAR) {
+        this.file = this.#varint();
+        if (this.file === 0) this.#fail("a value in no file");
+      }
     }
     return true;
   }
@@ -138,6 +165,6 @@ export class OperationReader {
   }
 
   #fail(what: string): never {
-    throw corruption(this.#file, this.#offset, what);
+    throw corruption(this.#path, this.#frame, what);
   }
 }

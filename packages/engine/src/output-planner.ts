@@ -6,6 +6,8 @@ import type { MergeOutput } from "./jobs/merge.ts";
 import type { TableOutputSettings } from "./jobs/table-output.ts";
 import type { Identity } from "./manifest.ts";
 import type { ResolvedSettings } from "./settings.ts";
+import { type OutputTarget, planTable } from "./table-plan.ts";
+import type { Version } from "./version.ts";
 
 /** Numbers beyond the expected count, for uneven splits and a segment. */
 const SPARE_NUMBERS = 8;
@@ -22,6 +24,7 @@ export class OutputPlanner {
   readonly #random: Random;
   readonly #takeNumbers: (count: number) => number;
   readonly #segmentBytesMax: () => number;
+  readonly #version: () => Version;
 
   constructor(
     directory: string,
@@ -29,6 +32,7 @@ export class OutputPlanner {
     settings: ResolvedSettings,
     random: Random,
     numbers: { take: (count: number) => number; segmentBytesMax: () => number },
+    version: () => Version,
   ) {
     this.#directory = directory;
     this.#identity = identity;
@@ -36,6 +40,7 @@ export class OutputPlanner {
     this.#random = random;
     this.#takeNumbers = numbers.take;
     this.#segmentBytesMax = numbers.segmentBytesMax;
+    this.#version = version;
   }
 
   /** Target size of a table where nobody asks for another. */
@@ -69,22 +74,28 @@ export class OutputPlanner {
   }
 
   /**
-   * Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`, and may
-   * move `valueBytes` of values.
+   * Returns the settings of a job that reads `inputBytes`, cuts tables at `tableBytesMax`, and may move
+   * `valueBytes` of values. Without a target, filters have the average bits per key.
    */
-  plan(inputBytes: number, tableBytesMax: number, valueBytes: number): TableOutputSettings {
+  plan(
+    inputBytes: number,
+    tableBytesMax: number,
+    valueBytes: number,
+    target?: OutputTarget,
+  ): TableOutputSettings {
     const { table, learnedIndex, valueLog } = this.#settings;
     const segmentBytesMax = this.#segmentBytesMax();
     const segmentCount = Math.ceil(valueBytes / segmentBytesMax);
     const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS + segmentCount;
     return {
+      ...planTable(this.#settings, this.#version(), target),
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
-      blockBytes: table.blockSize,
       codec: Codec[table.compression],
+      dictionaryBytes: table.dictionaryBytes,
+      isParanoid: table.paranoid,
       valueCodec: Codec[valueLog.compression],
-      bloomBitsPerKey: table.bloomBitsPerKey,
       learnedIndex: learnedIndex.modelType !== "none",
       tableBytesMax,
       segmentBytesMax,

@@ -99,7 +99,7 @@ export class PriorityWrites {
     options: WriteOptions | undefined,
   ): void {
     const { committer } = this.#parts;
-    if (options?.priority === "low") this.#releaseAll();
+    if (options?.priority === "low") this.releaseAll();
     committer.writeOneSync(key, value, level, options?.priority);
   }
 
@@ -121,13 +121,18 @@ export class PriorityWrites {
   /** As `batch`, on this thread. */
   batchSync(batch: WriteBatch, level: Durability, options: WriteOptions | undefined): void {
     const { committer } = this.#parts;
-    if (options?.priority === "low") this.#releaseAll();
+    if (options?.priority === "low") this.releaseAll();
     committer.writeBatchSync(batch, level, options?.priority);
   }
 
-  /** Appends what is held, without pauses. */
+  /** Gives what is held to commit, without pauses. */
+  releaseAll(): void {
+    while (this.#held.length > 0) this.#releaseOne();
+  }
+
+  /** As `releaseAll`, and has it appended. */
   settleSync(): void {
-    this.#releaseAll();
+    this.releaseAll();
     this.#parts.committer.settleSync();
   }
 
@@ -144,7 +149,7 @@ export class PriorityWrites {
       if (onAbort !== undefined) signal!.addEventListener("abort", onAbort, { once: true });
       this.#held.push(write);
     });
-    if (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
+    while (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
     this.#arm();
     return promise;
   }
@@ -178,10 +183,6 @@ export class PriorityWrites {
     }
     this.#arm();
   };
-
-  #releaseAll(): void {
-    while (this.#held.length > 0) this.#releaseOne();
-  }
 
   /** Gives the oldest write to commit; returns its bytes. */
   #releaseOne(): number {

@@ -19,6 +19,7 @@ import { POINTER_BYTES, RecordView } from "@aura/vlog";
 import { FRAME_HEADER_BYTES, type LogReader, logStartMissing, readLog } from "@aura/wal";
 import { ByteReader } from "./byte-buffer.ts";
 import type { LogValidity, VoidRange } from "./edit.ts";
+import { FarValues } from "./far-values.ts";
 import { fileName, filePath, parseFileName } from "./file-names.ts";
 import type { StreamKind } from "./log-file.ts";
 import type { LogPreamble } from "./log-preamble.ts";
@@ -33,6 +34,8 @@ export interface OldLog extends LogValidity {
   readonly path: string;
   /** No operation of it counts. */
   readonly empty: boolean;
+  /** It has values that groups of other logs name, and no groups. */
+  readonly valuesAlone: boolean;
 }
 
 /** What replay found. */
@@ -72,18 +75,18 @@ export function replayLogs(
   const settled: OldLog[] = [];
   const open = openLogs(fs, directory, state, strayLogs, settled);
   try {
-    const history = new History(state, open, memtables);
+    const history = new History(state, open, new FarValues(fs, directory), memtables);
     history.run();
     const cut = history.judge(fs, directory, mode);
     for (const log of open) {
-      settled.push({
-        kind: log.kind,
-        number: log.number,
-        validBytes: log.validBytes,
-        lastSeq: log.lastSeq,
-        path: log.reader.path,
-        empty: log.lastSeq === log.preamble.createdAtSeq,
-      });
+      const { kind, number, validBytes, lastSeq } = log;
+      const { path } = log.reader;
+      const { valuesAlone, createdAtSeq } = log.preamble;
+      const isNamed = valuesAlone && state.version.segments.has(number);
+      const empty = lastSeq === createdAtSeq && !isNamed;
+      // Values whose group was never written, or of a stream that was not ended.
+      if (empty && valuesAlone) strayLogs.push(path);
+      else settled.push({ kind, number, validBytes, lastSeq, path, empty, valuesAlone });
     }
     settled.sort((a, b) => a.number - b.number);
     return {
@@ -130,7 +133,9 @@ function openLogs(
       );
       if (sealedSeq <= flushedSeq) {
         const validBytes = validity?.validBytes ?? segment?.fileBytes ?? 0;
-        settled.push({ kind, number, path, validBytes, lastSeq: sealedSeq, empty: false });
+        const lastSeq = sealedSeq;
+        const valuesAlone = false; // whether it is, nobody asks any more
+        settled.push({ kind, number, path, validBytes, lastSeq, empty: false, valuesAlone });
         continue;
       }
       const log = openLog(fs, { kind, number, path }, state, known.get(number));
@@ -216,9 +221,12 @@ function openLog(
 class History {
   readonly #state: ManifestState;
   readonly #open: readonly OpenLog[];
+  readonly #far: FarValues;
   readonly #memtables: Memtables;
   readonly #operationReader = new OperationReader();
   readonly #record = new RecordView();
+  /** Logs of values alone that the frame checked last names. */
+  readonly #farFiles = new Set<number>();
   readonly #voids: VoidRange[];
   #expected: number;
   operations = 0;
@@ -226,9 +234,15 @@ class History {
   #durableSeen: number;
   #gap: string | undefined;
 
-  constructor(state: ManifestState, open: readonly OpenLog[], memtables: Memtables) {
+  constructor(
+    state: ManifestState,
+    open: readonly OpenLog[],
+    far: FarValues,
+    memtables: Memtables,
+  ) {
     this.#state = state;
     this.#open = open;
+    this.#far = far;
     this.#memtables = memtables;
     this.#voids = [...state.voids, ...open.flatMap((log) => log.preamble.voids)];
     this.#voids.sort((a, b) => a.first - b.first);
@@ -239,6 +253,11 @@ class History {
     for (const range of this.#voids) this.maxSeen = Math.max(this.maxSeen, range.last);
   }
 
+  /** The logs with groups. */
+  get #histories(): OpenLog[] {
+    return this.#open.filter((log) => !log.preamble.valuesAlone);
+  }
+
   /** The last sequence number of the history that was recovered. */
   get cutSeq(): number {
     return this.#expected - 1;
@@ -246,6 +265,15 @@ class History {
 
   /** Reads until the history ends. */
   run(): void {
+    try {
+      this.#merge();
+    } finally {
+      this.#far.close();
+    }
+    this.#readOn();
+  }
+
+  #merge(): void {
     for (const log of this.#open) this.#advance(log);
     for (;;) {
       let next: OpenLog | undefined;
@@ -256,7 +284,6 @@ class History {
       if (!this.#take(next)) break;
       this.#advance(next);
     }
-    this.#readOn();
   }
 
   /** Decides what the end is. Throws AURA_CORRUPTION for damage, unless it is to be salvaged. */
@@ -310,6 +337,7 @@ class History {
       log.validBytes = frameEnd(reader);
       log.lastSeq = last;
     }
+    if (log.preamble.valuesAlone) log.validBytes = reader.end!.offset;
   }
 
   /** Applies the frame that a log stands on. Returns false when the history ends before it. */
@@ -343,6 +371,10 @@ class History {
     this.operations += count;
     log.validBytes = frameEnd(reader);
     log.lastSeq = reader.first + count - 1;
+    for (const file of this.#farFiles) {
+      const values = this.#open.find(({ number }) => number === file);
+      if (values !== undefined) values.lastSeq = log.lastSeq;
+    }
     this.#expected = this.#skipVoids(log.lastSeq + 1);
     return true;
   }
@@ -360,6 +392,7 @@ class History {
       reader.offset,
     );
     const attachedOffset = attachedPlace(reader);
+    this.#farFiles.clear();
     let room = 0;
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
@@ -370,8 +403,13 @@ class History {
         continue;
       }
       room += table.entryBytesMax(keyLength, POINTER_BYTES);
-      const at = reader.attachedStart + operations.attachedOffset;
-      const place = attachedOffset + operations.attachedOffset;
+      if (operations.file !== 0) {
+        if (!this.#far.isSound(operations, reader.bytes)) return -1;
+        this.#farFiles.add(operations.file);
+        continue;
+      }
+      const at = reader.attachedStart + operations.offset;
+      const place = attachedOffset + operations.offset;
       if (at >= reader.attachedEnd) return -1;
       const { uid } = reader.header;
       if (!this.#record.read(reader.bytes, at, reader.attachedEnd, uid, place)) return -1;
@@ -391,6 +429,8 @@ class History {
         this.maxSeen = Math.max(this.maxSeen, reader.first + reader.count - 1);
       }
       const end = reader.end!;
+      // What stands behind the values that groups name is no history.
+      if (log.preamble.valuesAlone) continue;
       if (end.kind !== "clean") reader.scanOn();
       for (const frame of [end.frame, reader.laterFrame]) {
         if (frame === undefined || frame.count === 0) continue;
@@ -429,8 +469,8 @@ class History {
     // Without a power loss only what was not written whole is torn; with one, any last frame may be.
     const isTorn = ({ reader }: OpenLog): boolean =>
       reader.cutOff || (!sameBoot && reader.end?.kind === "bad" && reader.laterFrame === undefined);
-    const cutOff = this.#open.filter(isTorn);
-    const bad = this.#open.some((log) => log.reader.end?.kind === "bad" && !isTorn(log));
+    const cutOff = this.#histories.filter(isTorn);
+    const bad = this.#histories.some((log) => log.reader.end?.kind === "bad" && !isTorn(log));
     if (bad || this.#gap !== undefined || cutOff.length > 1) {
       const why = sameBoot
         ? "damaged, though no power was lost since it was written"
@@ -452,7 +492,7 @@ class History {
   #tornEnd(): string | undefined {
     if (this.#gap !== undefined) return this.#gap;
     const vouched = this.#state.clean?.files;
-    for (const log of this.#open) {
+    for (const log of this.#histories) {
       // A clean close names the files that count. Another one is a leftover: its removal failed.
       const name = fileName(log.number, log.kind);
       if (vouched !== undefined && !vouched.some((file) => file.name === name)) continue;
@@ -466,10 +506,11 @@ class History {
   }
 
   #endPlace(): { path: string; offset: number } {
+    const logs = this.#histories;
     const log =
-      this.#open.find((candidate) => candidate.reader.end?.kind === "bad") ??
-      this.#open.find((candidate) => candidate.reader.end?.kind === "truncated") ??
-      this.#open.at(-1);
+      logs.find((candidate) => candidate.reader.end?.kind === "bad") ??
+      logs.find((candidate) => candidate.reader.end?.kind === "truncated") ??
+      logs.at(-1);
     return { path: log?.reader.path ?? "log", offset: log?.reader.end?.offset ?? 0 };
   }
 

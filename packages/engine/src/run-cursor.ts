@@ -4,7 +4,7 @@
  * read fails the move; it is never passed over.
  */
 import { assert, compareBytes, type EntryCursor } from "@aura/base";
-import type { Table, TableCursor } from "@aura/sst";
+import type { Table, TableCursor, TableCursorOptions } from "@aura/sst";
 import { type TableMeta, tableIndexFor } from "./version.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -17,7 +17,7 @@ export class RunCursor implements EntryCursor {
   readonly #tables: readonly TableMeta[];
   readonly #open: (meta: TableMeta) => Table;
   readonly #release: ((meta: TableMeta) => void) | undefined;
-  readonly #mayRead: boolean;
+  readonly #options: TableCursorOptions;
   #index = NO_TABLE;
   #cursor: TableCursor | undefined;
   #forward = true;
@@ -25,17 +25,18 @@ export class RunCursor implements EntryCursor {
 
   /**
    * `open` returns a table that stays open until `release` is called for it, or, without `release`,
-   * as long as this cursor. `mayRead`: missing blocks are read on this thread, never `pending`.
+   * as long as this cursor. `options` are those of the tables' cursors: with `mayRead`, missing
+   * blocks are read on this thread and never `pending`.
    */
   constructor(
     tables: readonly TableMeta[],
     open: (meta: TableMeta) => Table,
-    mayRead: boolean,
+    options: TableCursorOptions,
     release?: (meta: TableMeta) => void,
   ) {
     this.#tables = tables;
     this.#open = open;
-    this.#mayRead = mayRead;
+    this.#options = options;
     this.#release = release;
   }
 
@@ -194,7 +195,7 @@ export class RunCursor implements EntryCursor {
     // Until the table is open, nothing tells this state from the end of the data but this.
     this.#openFailed = true;
     const table = this.#open(this.#tables[index]!);
-    this.#cursor = table.cursor({ mayRead: this.#mayRead });
+    this.#cursor = table.cursor(this.#options);
     this.#index = index;
     this.#openFailed = false;
     return this.#cursor;

@@ -3,6 +3,8 @@
  * AURA_INVALID_ARGUMENT that names the field. Every field has a default; sizes are bytes.
  */
 import { AuraError, Codec, type CodecName, canCompress } from "@aura/base";
+import { MemoryBudget, type SharedCache } from "./shared-cache.ts";
+import { LEVEL_COUNT_MAX } from "./version.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -49,6 +51,11 @@ export interface ResolvedSettings {
     readonly separationThreshold: number;
     /** A segment is followed by the next one from this size on, 64 KiB to 4 GiB. */
     readonly maxSegmentSize: number;
+    /**
+     * Files that the values of a group of 1 MiB and more are spread over, each written on its own, 1
+     * to 16; 1: they stand in one file with their group (docs/rfcs/0006-commit-path.md).
+     */
+    readonly writeQueues: number;
     /** How values are compressed when they are flushed or relocated, where that saves an eighth. */
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
@@ -63,12 +70,43 @@ export interface ResolvedSettings {
     readonly maxCount: number;
   };
   readonly table: {
-    /** Target size of a block before compression, 512 B to 1 MiB. */
-    readonly blockSize: number;
+    /**
+     * Target size of a block before compression, 512 B to 1 MiB: one for all, or one per level from
+     * level 0 on (at most 8), the last one for all deeper levels.
+     */
+    readonly blockSize: number | readonly number[];
     /** Default: lz4 where it can be loaded. A codec that cannot is refused at open. */
     readonly compression: CodecName;
-    /** Bits per key of the filter; 0: none; at most 32. */
+    /**
+     * Kind of the filters. `ribbon` takes 28 % less memory than `bloom` at the same rate of false
+     * positives, and more time to build and to ask; `by-level`: Ribbon in the deepest level that
+     * holds anything, Bloom above.
+     */
+    readonly filter: "bloom" | "ribbon" | "by-level" | "none";
+    /**
+     * Bits per key of filters, those of a Bloom filter (a Ribbon filter of the same rate takes
+     * fewer); 0: none; at most 32.
+     */
     readonly bloomBitsPerKey: number;
+    /**
+     * `monkey`: smaller levels get more bits than the average, so that a look-up of an absent key
+     * reads the fewest blocks. `uniform`: all levels get the same.
+     */
+    readonly filterAllocation: "monkey" | "uniform";
+    /**
+     * Filters know the first so many bytes of keys too, so that a scan of a prefix as long or longer
+     * passes over tables without it; 0: none; at most 255.
+     */
+    readonly prefixBytes: number;
+    /**
+     * Longest dictionary that the blocks of a table share, made of samples of its first blocks and
+     * stored once, where that saves 4 %; 0: none; at most 64 KiB. Only with `zstd`.
+     */
+    readonly dictionaryBytes: number;
+    /**
+     * Reads every table again when it was written, and compares all of it, before the tree knows it.
+     */
+    readonly paranoid: boolean;
     /** Target size of a table, 16 KiB to 1 GiB. */
     readonly maxSize: number;
   };
@@ -76,7 +114,8 @@ export interface ResolvedSettings {
     readonly modelType: "piecewise-linear" | "none";
   };
   readonly compaction: {
-    readonly mode: "leveled";
+    /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
+    readonly mode: "leveled" | "tiered" | "lazy-leveled";
     /** Runs in level 0 that start a compaction, 1 to 64. */
     readonly l0Trigger: number;
     /** Size ratio of neighbouring levels, 2 to 100. */
@@ -85,33 +124,59 @@ export interface ResolvedSettings {
     readonly baseLevelSize: number;
     /** False: only `compact()` compacts. */
     readonly automatic: boolean;
+    /** Tables above the last level that are older go down, 0 (off) to 10^12 ms. */
+    readonly ttlMs: number;
+    /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
+    readonly periodicMs: number;
   };
   readonly admission: {
     /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
     readonly delay: boolean;
   };
+  readonly io: {
+    /**
+     * Most bytes that background jobs write per second, 64 KiB to 1 TiB: flushes count and never
+     * wait. `"auto"`: what debt and the writes of late ask for (io-budget.ts).
+     */
+    readonly bytesPerSecond: number | "auto";
+  };
   readonly cache: {
-    /** Bytes of blocks held in memory, 0 to 64 GiB. */
+    /**
+     * Bytes of blocks, values, filters and indexes held in memory, 0 to 16 GiB. Filters and indexes of
+     * open tables take up to three quarters of it, and 8 MiB with any capacity.
+     */
     readonly capacity: number;
+    /** What `createCache` made, where that was given instead of a capacity. */
+    readonly shared?: MemoryBudget;
   };
 }
 
-/** Settings as a caller gives them: any part may be left out. */
+/**
+ * Settings as a caller gives them: any part may be left out. `cache` may be one that several
+ * databases share.
+ */
 export type Settings = {
-  readonly [K in keyof ResolvedSettings]?: ResolvedSettings[K] extends object
+  readonly [K in Exclude<keyof ResolvedSettings, "cache">]?: ResolvedSettings[K] extends object
     ? Partial<ResolvedSettings[K]>
     : ResolvedSettings[K];
-};
+} & { readonly cache?: { readonly capacity?: number } | SharedCache };
 
 type Rule =
   | {
-      readonly kind: "number";
+      /** `per-level`: one number, or an array of them. */
+      readonly kind: "number" | "per-level";
       readonly min: number;
       readonly max: number;
       readonly initial: number;
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
+  | {
+      readonly kind: "rate";
+      readonly min: number;
+      readonly max: number;
+      readonly initial: "auto";
+    }
   | { readonly kind: "codec"; readonly initial: CodecName };
 type Rules = { readonly [name: string]: Rule | Rules };
 
@@ -138,6 +203,7 @@ const RULES: Rules = {
   valueLog: {
     separationThreshold: bytes(KIB, 64, 4 * GIB - 1),
     maxSegmentSize: bytes(256 * MIB, 64 * KIB, 4 * GIB),
+    writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
   },
@@ -147,21 +213,29 @@ const RULES: Rules = {
     maxCount: { kind: "number", min: 2, max: 16, initial: 3 },
   },
   table: {
-    blockSize: bytes(4 * KIB, 512, MIB),
+    blockSize: { kind: "per-level", min: 512, max: MIB, initial: 4 * KIB },
     compression: { kind: "codec", initial: "lz4" },
+    filter: choice("bloom", "ribbon", "by-level", "none"),
     bloomBitsPerKey: { kind: "number", min: 0, max: 32, initial: 10 },
+    filterAllocation: choice("monkey", "uniform"),
+    prefixBytes: { kind: "number", min: 0, max: 255, initial: 0 },
+    dictionaryBytes: bytes(0, 0, 64 * KIB),
+    paranoid: { kind: "boolean", initial: false },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
   learnedIndex: { modelType: choice("piecewise-linear", "none") },
   compaction: {
-    mode: choice("leveled"),
+    mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
     fanout: { kind: "number", min: 2, max: 100, initial: 10 },
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
+    ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
+    periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   admission: { delay: { kind: "boolean", initial: true } },
-  cache: { capacity: bytes(64 * MIB, 0, 64 * GIB) },
+  io: { bytesPerSecond: { kind: "rate", min: 64 * KIB, max: 1024 * GIB, initial: "auto" } },
+  cache: { capacity: bytes(64 * MIB, 0, 16 * GIB) },
 };
 
 /** The package that compresses, of the codecs that need one. */
@@ -176,7 +250,13 @@ const PACKAGES: Partial<Record<CodecName, string>> = {
  * codec whose optional module cannot be loaded here.
  */
 export function resolveSettings(settings: Settings = {}): ResolvedSettings {
-  return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
+  const shared = settings?.cache;
+  if (!(shared instanceof MemoryBudget)) {
+    return resolveGroup(RULES, settings, "settings") as unknown as ResolvedSettings;
+  }
+  const { capacity } = shared;
+  const plain = resolveGroup(RULES, { ...settings, cache: { capacity } }, "settings");
+  return Object.freeze({ ...plain, cache: { capacity, shared } }) as unknown as ResolvedSettings;
 }
 
 function resolveGroup(rules: Rules, given: unknown, path: string): Record<string, unknown> {
@@ -216,17 +296,39 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
         throw invalid(path, `one of ${rule.values.join(", ")}`, value);
       }
       return value;
-    case "number":
+    case "per-level":
+      return resolvePerLevel(rule, value, path);
+    case "rate":
+      if (value === "auto") return value;
       if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
-        throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
-      }
-      if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
-        throw invalid(path, "a whole number", value);
+        throw invalid(path, `"auto" or a number from ${rule.min} to ${rule.max}`, value);
       }
       return value;
+    case "number":
+      return resolveNumber(rule, value, path);
     default:
       return rule satisfies never;
   }
+}
+
+type NumberRule = Extract<Rule, { readonly min: number }>;
+
+function resolveNumber(rule: NumberRule, value: unknown, path: string): number {
+  if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
+    throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
+  }
+  if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
+    throw invalid(path, "a whole number", value);
+  }
+  return value;
+}
+
+function resolvePerLevel(rule: NumberRule, value: unknown, path: string): number | number[] {
+  if (!Array.isArray(value)) return resolveNumber(rule, value, path);
+  if (value.length === 0 || value.length > LEVEL_COUNT_MAX) {
+    throw invalid(path, `1 to ${LEVEL_COUNT_MAX} numbers`, value);
+  }
+  return value.map((one, level) => resolveNumber(rule, one, `${path}[${level}]`));
 }
 
 function defaultCodec(name: CodecName): CodecName {

@@ -1,20 +1,15 @@
 /** Statistics of a database: counters since it was opened, and sizes as they are now. */
 
+import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
+import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
+import { type LevelStats, levelStats } from "./table-stats.ts";
 import type { ValueLogSpace } from "./value-gc.ts";
 import { valueSpace } from "./value-space.ts";
 import type { SegmentKind } from "./version.ts";
 import type { WriteDebt } from "./write-debt.ts";
-
-/** Figures of one level. */
-export interface LevelStats {
-  readonly runs: number;
-  readonly tables: number;
-  readonly bytes: number;
-  readonly entries: number;
-}
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
@@ -60,6 +55,10 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
+    /** Mode in force; `custom` when levels were given. */
+    readonly mode: string;
+    /** What it means: runs per level from level 1 on, and the trigger of level 0. */
+    readonly shape: TreeShape;
     /** Merges under way. */
     readonly running: number;
     readonly merges: number;
@@ -70,6 +69,8 @@ export interface Stats {
   };
   /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
+  /** What background jobs have read and written, by cause. */
+  readonly io: IoStats;
   /** Writes that were acknowledged later because of debt, and debt by cause. */
   readonly admission: DelayStats & {
     /** Writes of low priority that stood back so far, and bytes of those that do now. */
@@ -79,14 +80,21 @@ export interface Stats {
   };
   readonly cache: {
     readonly capacity: number;
+    /** Memory in use, of all databases that share the cache. */
     readonly usedBytes: number;
-    /** Of blocks. */
+    /** Of it, filters and indexes of open tables. */
+    readonly pinnedBytes: number;
+    /** Tables that were closed because filters and indexes took too much of the cache. */
+    readonly tablesClosed: number;
+    /** Of this database's blocks. */
     readonly hits: number;
     readonly misses: number;
     /** Of separated values that are short enough to be kept. */
     readonly valueHits: number;
     readonly valueMisses: number;
   };
+  /** Numbers of tables and segments in which merges have met damage, and that they leave alone. */
+  readonly damaged: { readonly tables: readonly number[]; readonly segments: readonly number[] };
   readonly openSnapshots: number;
   readonly openCursors: number;
   readonly changeFeeds: {
@@ -96,6 +104,10 @@ export interface Stats {
     /** Logs that exist only because a feed has not read them yet. */
     readonly pinnedFiles: number;
     readonly pinnedBytes: number;
+    /** The least that an open feed may hold of them; undefined without feeds. */
+    readonly pinBytesMax: number | undefined;
+    /** Feeds that lagged too far behind, and were ended. */
+    readonly gone: number;
   };
   /** What made the database read-only, if anything did. */
   readonly failure: string | undefined;
@@ -155,15 +167,7 @@ export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = 
       usedBytes: memtables.usedBytes,
       entries: all.reduce((sum, memtable) => sum + memtable.table.entryCount, 0),
     },
-    levels: current.levels.map(({ runs }) => {
-      const levelTables = runs.flatMap((run) => run.tables);
-      return {
-        runs: runs.length,
-        tables: levelTables.length,
-        bytes: levelTables.reduce((sum, table) => sum + table.bytes, 0),
-        entries: levelTables.reduce((sum, table) => sum + table.entryCount, 0),
-      };
-    }),
+    levels: current.levels.map((level) => levelStats(level, tables)),
     values: {
       segments: current.segments.size,
       fileBytes: space.fileBytes,
@@ -189,6 +193,8 @@ export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = 
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
+      mode: compactor.shape.name,
+      shape: compactor.shape,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
@@ -197,6 +203,7 @@ export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = 
       bytesRelocated: compactor.bytesRelocated,
     },
     stalls: committer.admission.stallCount,
+    io: parts.io.stats(),
     admission: {
       ...committer.admission.stats(),
       heldWrites: parts.writes.heldCount,
@@ -206,10 +213,15 @@ export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = 
     cache: {
       capacity: parts.settings.cache.capacity,
       usedBytes: cache.usedBytes,
-      hits: cache.hits - hot.hits,
-      misses: cache.misses - hot.misses,
+      pinnedBytes: cache.pinnedBytes,
+      tablesClosed: tables.closedForMemory,
+      ...tables.blockCounts,
       valueHits: hot.hits,
       valueMisses: hot.misses,
+    },
+    damaged: {
+      tables: [...compactor.damage.tables],
+      segments: [...compactor.damage.segments],
     },
     openSnapshots: parts.snapshots.count,
     openCursors: parts.cursors.size,
@@ -218,12 +230,15 @@ export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = 
   };
 }
 
-function feedStats({ feeds, catalog }: DatabaseParts): Stats["changeFeeds"] {
+function feedStats({ feeds, feedsGone, catalog }: DatabaseParts): Stats["changeFeeds"] {
   const { files, bytes } = catalog.pinned();
   return {
     open: feeds.size,
     oldestSeq: feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.seq)),
     pinnedFiles: files,
     pinnedBytes: bytes,
+    pinBytesMax:
+      feeds.size === 0 ? undefined : Math.min(...[...feeds].map((feed) => feed.pinBytesMax)),
+    gone: feedsGone,
   };
 }

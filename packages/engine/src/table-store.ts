@@ -5,14 +5,16 @@
  * a new one at their next read, so what they hold in memory (filter, index, cached blocks) stays.
  * At most `RESIDENT_FACTOR` times as many tables stay open at all. Which one gives way is decided
  * by second chance: the first in the queue that nobody used again since its last turn. A table that
- * is held gives way to nobody; each bound may be passed by as many.
+ * is held gives way to nobody; each bound may be passed by as many. A third bound is that of memory:
+ * what open tables hold counts against the cache (`shared-cache.ts`).
  */
 import type { FileSystem } from "@aura/base";
 import { AuraError, assert } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { BlockCache, type BlockIndexFormat, Table } from "@aura/sst";
+import { type BlockCache, type BlockIndexFormat, Table, TableCounts } from "@aura/sst";
 import { filePath } from "./file-names.ts";
 import type { Identity } from "./manifest.ts";
+import { type CacheOwner, MemoryBudget } from "./shared-cache.ts";
 import type { TableMeta } from "./version.ts";
 
 /** Tables that stay open, per table that may have a file handle. */
@@ -27,6 +29,8 @@ export interface TableStoreOptions {
   readonly maxOpenFiles: number;
   /** Bytes of the block cache that all tables share. */
   readonly cacheBytes: number;
+  /** The cache, where it is shared with other databases. */
+  readonly sharedCache?: MemoryBudget | undefined;
 }
 
 interface OpenTable {
@@ -42,22 +46,48 @@ interface OpenTable {
 }
 
 /** Opens, shares and closes tables. Every table's uid, number and database are checked at opening. */
-export class TableStore {
+export class TableStore implements CacheOwner {
   /** Blocks of all tables. */
   readonly cache: BlockCache;
+  /** Tables that were closed because filters and indexes took too much memory. */
+  closedForMemory = 0;
+  readonly #budget: MemoryBudget;
   readonly #options: TableStoreOptions;
-  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex({ errorBlocks: 1 })];
+  readonly #formats: readonly BlockIndexFormat[] = [learnedIndex()];
   /** Both in the order of the next sweep. */
   readonly #open = new Map<number, OpenTable>();
   readonly #granted = new Map<number, OpenTable>();
   /** Forgotten tables that are still held. */
   readonly #leaving = new Map<number, OpenTable>();
+  /** Of tables that are not forgotten, open or not. */
+  readonly #counts = new Map<number, TableCounts>();
+  /** Blocks found and not found of those that are. */
+  #pastHits = 0;
+  #pastMisses = 0;
   #closed = false;
 
   constructor(options: TableStoreOptions) {
     assert(options.maxOpenFiles >= 1, "a table store needs an open file");
     this.#options = options;
-    this.cache = new BlockCache({ capacityBytes: options.cacheBytes });
+    this.#budget = options.sharedCache ?? new MemoryBudget(options.cacheBytes);
+    this.cache = this.#budget.blocks;
+    this.#budget.join(this);
+  }
+
+  /** Returns what was counted of a table, undefined when it was never open. */
+  countsOf(number: number): TableCounts | undefined {
+    return this.#counts.get(number);
+  }
+
+  /** Blocks of this database that were found in the cache and that were not. */
+  get blockCounts(): { readonly hits: number; readonly misses: number } {
+    let hits = this.#pastHits;
+    let misses = this.#pastMisses;
+    for (const { blocks } of this.#counts.values()) {
+      hits += blocks.hits;
+      misses += blocks.misses;
+    }
+    return { hits, misses };
   }
 
   /** Tables that are open. */
@@ -105,8 +135,23 @@ export class TableStore {
     open.table.closeSync();
   }
 
+  /** Closes a table that was not used of late, if there is one, for the sake of memory. */
+  giveWay(): boolean {
+    const { size } = this.#open;
+    this.#closeUnused(size - 1);
+    const isClosed = this.#open.size < size;
+    if (isClosed) this.closedForMemory++;
+    return isClosed;
+  }
+
   /** Closes a table, now or with its last holder, and evicts its blocks. Its file is going away. */
   forget(number: number): void {
+    const counts = this.#counts.get(number);
+    if (counts !== undefined) {
+      this.#pastHits += counts.blocks.hits;
+      this.#pastMisses += counts.blocks.misses;
+      this.#counts.delete(number);
+    }
     const open = this.#open.get(number);
     if (open === undefined) return;
     this.#open.delete(number);
@@ -119,6 +164,7 @@ export class TableStore {
   /** Closes all tables, those that are held with their last holder. None is opened any more. */
   closeAll(): void {
     this.#closed = true;
+    this.#budget.leave(this);
     for (const number of [...this.#open.keys()]) this.forget(number);
   }
 
@@ -128,6 +174,11 @@ export class TableStore {
     this.#closeUnused(maxOpenFiles * RESIDENT_FACTOR - 1);
     this.#returnHandles(maxOpenFiles - 1);
     const { number, uid } = meta;
+    let counts = this.#counts.get(number);
+    if (counts === undefined) {
+      counts = new TableCounts();
+      this.#counts.set(number, counts);
+    }
     const table = Table.openSync(fs, {
       path: filePath(directory, number, "sst"),
       number,
@@ -136,16 +187,20 @@ export class TableStore {
       hashSeed: identity.hashSeed,
       indexFormats: this.#formats,
       cache: this.cache,
+      counts,
     });
     const open: OpenTable = {
       table,
       handleUsed: false,
       tableUsed: false,
       hasGrant: false,
-      holders: 0,
+      // Until it is in the hands of who asked for it.
+      holders: 1,
       forgotten: false,
     };
     this.#open.set(number, open);
+    this.#budget.settle();
+    open.holders--;
     return open;
   }
 

@@ -5,7 +5,7 @@
  * without waiting for the disk. The manifest is synced in the background; a file that an edit made
  * obsolete is removed when that edit is durable and no older version is pinned.
  */
-import type { FileSystem, JobQueue, Random } from "@aura/base";
+import type { Clock, FileSystem, JobQueue, Random } from "@aura/base";
 import { hasCode } from "@aura/base";
 import type { VersionEdit } from "./edit.ts";
 import { applyEdit, snapshotEdit } from "./edit.ts";
@@ -25,6 +25,7 @@ export interface TreeParts {
   readonly fs: FileSystem;
   readonly directory: string;
   readonly random: Random;
+  readonly clock: Clock;
   readonly identity: Identity;
   readonly queue: JobQueue;
   readonly versions: VersionSet;
@@ -45,7 +46,7 @@ export interface TreeParts {
   readonly isKept: (segment: SegmentMeta) => boolean;
   /** A segment left the tree with version `versionId`; `onSegmentGone` follows when its file is gone. */
   readonly onSegmentLeaving: (segment: SegmentMeta, versionId: number) => void;
-  readonly onSegmentGone: (number: number) => void;
+  readonly onSegmentGone: (number: number, isKept: boolean) => void;
   /** All edits up to a version are durable. */
   readonly onDurable: (version: Version) => void;
 }
@@ -83,7 +84,7 @@ export class Tree {
   install(change: TreeChange): Version {
     const before = this.version;
     let edit: VersionEdit = {
-      ...change,
+      ...stamped(change, this.#parts.clock),
       nextNumber: this.#parts.nextNumber(),
       lastSeq: this.#parts.appendedSeq(),
     };
@@ -98,6 +99,11 @@ export class Tree {
     this.#retireFiles(before, after, emptied);
     this.#syncLater();
     return after;
+  }
+
+  /** Puts a new manifest in force that says the same. Throws when none can be written. */
+  renew(): void {
+    this.#roll(this.version);
   }
 
   /** Writes the last edit and makes the manifest durable, on this thread. */
@@ -250,16 +256,28 @@ export class Tree {
     }
     for (const segment of emptied) {
       const path = filePath(directory, segment.number, segment.kind);
-      const onGone = (): void => this.#parts.onSegmentGone(segment.number);
+      const onGone = (isKept = false): void => this.#parts.onSegmentGone(segment.number, isKept);
       this.#parts.onSegmentLeaving(segment, after.id);
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
-        if (this.#parts.isKept(segment)) onGone();
-        else this.removeFiles([path], onGone);
+        if (this.#parts.isKept(segment)) onGone(true);
+        else this.removeFiles([path], () => onGone());
         events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }
   }
+}
+
+/** Gives tables that are new to the tree the time of their creation. */
+function stamped(change: TreeChange, clock: Clock): TreeChange {
+  if (change.added === undefined) return change;
+  const createdMs = Math.max(1, Math.floor(clock.wallMs()));
+  const added = change.added.map((addition) =>
+    addition.table.createdMs === undefined
+      ? { ...addition, table: { ...addition.table, createdMs } }
+      : addition,
+  );
+  return { ...change, added };
 }
 
 /** Sealed segments that no table refers to and whose log is flushed. */

@@ -27,6 +27,7 @@ export class ValueCache {
   readonly #cache: BlockCache;
   readonly #bytesMax: number;
   readonly #spaces = new Map<number, CacheSpace>();
+  #closed = false;
   /** Hashes of reads that found nothing here. */
   readonly #once: Int32Array;
 
@@ -38,6 +39,7 @@ export class ValueCache {
     );
     const count = Math.max(MEMORY_MIN, cache.capacityBytes / BYTES_PER_MEMORY);
     this.#once = new Int32Array(2 ** Math.floor(Math.log2(count)));
+    cache.pin(this.#once.byteLength);
   }
 
   /** Returns the value at a place, the caller's own copy, or undefined. */
@@ -89,8 +91,10 @@ export class ValueCache {
     this.#cache.evictTable(space.id);
   }
 
-  /** Lets go of all values. */
+  /** Lets go of all values, and of its own memory. Idempotent; nothing may be asked for afterwards. */
   forgetAll(): void {
+    if (!this.#closed) this.#cache.pin(-this.#once.byteLength);
+    this.#closed = true;
     for (const file of [...this.#spaces.keys()]) this.forget(file);
   }
 

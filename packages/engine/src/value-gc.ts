@@ -67,14 +67,10 @@ export interface SegmentsDraining {
 
 /** What garbage collection asks of the tree. */
 export interface SpaceDemand {
-  /** Segments to empty. */
-  readonly draining: ReadonlySet<number>;
   /** Merges that empty segments go before all others. */
   readonly isUrgent: boolean;
   /** Runs above the last one are to be merged down, so that hidden garbage is met. */
   readonly isHiding: boolean;
-  /** Versions that only snapshots up to here saw can go; undefined: all of them. */
-  readonly oldestSnapshot: number | undefined;
 }
 
 /** Sizes of the value log, bytes. */
@@ -109,6 +105,8 @@ export class ValueGc {
   #grantedSeq = -1;
   #sealAt = 0;
   #segmentBytes = SEGMENT_BYTES_MIN;
+  /** Segments that are left alone: they are damaged. */
+  avoid: ReadonlySet<number> = new Set();
   /** Counters for stats. */
   drained = 0;
   waits = 0;
@@ -155,6 +153,7 @@ export class ValueGc {
   demand(): SpaceDemand {
     const version = this.#parts.versions.current;
     this.#draining = stillDraining(version, this.#draining);
+    for (const number of this.avoid) this.#draining.delete(number);
     this.#refresh();
     const limit = this.#limit();
     const disk = this.#disk() - this.#held();
@@ -173,18 +172,16 @@ export class ValueGc {
     if (wantedBytes > 0) {
       const copyBytesMax = limit - disk - copies - step;
       const isForced = this.#draining.size === 0 && disk + step > limit;
-      const chosen = chooseDrain(version, this.#draining, { wantedBytes, copyBytesMax, isForced });
+      const chosen = chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced });
       for (const number of chosen) copies += liveBytesOf(version.segments.get(number)!);
       this.#mark(chosen);
       isBlocked = chosen.length === 0;
     }
     const hidden = this.#hiddenInTables();
     return {
-      draining: this.#draining,
       isUrgent: this.#draining.size > 0 && (isBlocked || disk + copies + 2 * step >= limit),
       isHiding:
         hidden > 0 && disk > high - this.#hiddenMax() && (isBlocked || hidden > this.#hiddenMax()),
-      oldestSnapshot: this.#parts.snapshots.oldest,
     };
   }
 
@@ -198,7 +195,7 @@ export class ValueGc {
     if (this.#draining.size > 0) return this.#draining;
     const copyBytesMax = Math.max(this.#roomForWrites().room, this.#live() / 16);
     const wantedBytes = Number.POSITIVE_INFINITY;
-    this.#mark(chooseDrain(version, this.#draining, { wantedBytes, copyBytesMax, isForced: true }));
+    this.#mark(chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced: true }));
     return this.#draining;
   }
 
@@ -284,6 +281,11 @@ export class ValueGc {
     for (const { versionId } of this.#leaving.values())
       if (versionId <= oldestPinnedId) return true;
     return false;
+  }
+
+  /** What is not to be chosen. */
+  #taken(): ReadonlySet<number> {
+    return this.avoid.size === 0 ? this.#draining : new Set([...this.#draining, ...this.avoid]);
   }
 
   #mark(numbers: readonly number[]): void {

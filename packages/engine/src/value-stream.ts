@@ -4,15 +4,17 @@
  * A read stream shows the value of the moment of its creation, piece by piece, and holds no more of
  * it than a few pieces. Every piece was verified before it is handed out, if the value stands apart
  * uncompressed and is longer than 256 KiB; other values are read and verified whole at the first
- * piece. A write stream gathers a value in memory and puts it at its end: nothing is visible
- * before that, and nothing is left of one that is given up.
+ * piece. A write stream holds no more than 4 MiB of a value, and its buffers: from there on the
+ * value is written to a file of its own while it comes, and put at its end (streamed-value.ts).
+ * Nothing is visible before that, and nothing is left of one that is given up.
  */
 import { Buffer } from "node:buffer";
 import { Readable, Writable } from "node:stream";
-import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import { AuraError, hasCode, VALUE_BYTES_MAX } from "@aura/base";
 import type { Lookup, ReadParts } from "./lookup.ts";
 import type { OpenValue } from "./open-value.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { StreamedValue } from "./streamed-value.ts";
 
 /** Which part of a value a stream gives, and how. As of `fs.createReadStream`. */
 export interface ValueStreamRange {
@@ -119,17 +121,36 @@ export class ValueReadStream extends Readable {
   }
 }
 
+/** What a write stream hands its value to. */
+export interface ValueSink {
+  /** Puts a value that was gathered in memory. */
+  readonly put: (value: Buffer) => Promise<void>;
+  /** Begins a value that is written while it comes, of `size` bytes if that is known. */
+  readonly spool: (size: number | undefined) => StreamedValue;
+  /** Puts it. */
+  readonly putSpooled: (value: StreamedValue) => Promise<void>;
+  /** What has to be ended when the database closes. */
+  readonly open: Set<{ close(): void }>;
+}
+
+/** A value of at most this length is gathered in memory and put as any other. */
+const GATHERED_BYTES_MAX = 4 * 1024 * 1024;
+
 /** Takes one value in pieces. Made by `db.createWriteStream`. */
 export class ValueWriteStream extends Writable {
-  readonly #put: (value: Buffer) => Promise<void>;
+  readonly #sink: ValueSink;
   readonly #size: number | undefined;
   #pieces: Buffer[] = [];
   #bytes = 0;
+  #spooled: StreamedValue | undefined;
+  /** The put is on its way: its outcome says what becomes of the value. */
+  #putting = false;
+  readonly #listed = { close: (): void => this.#close() };
 
   /** @internal `size`: the bytes that have to come, where that is known. */
-  constructor(put: (value: Buffer) => Promise<void>, size: number | undefined) {
+  constructor(sink: ValueSink, size: number | undefined) {
     super({ decodeStrings: true });
-    this.#put = put;
+    this.#sink = sink;
     this.#size = size;
   }
 
@@ -141,13 +162,17 @@ export class ValueWriteStream extends Writable {
   /** @internal */
   override _write(piece: Buffer, _: string, callback: (error?: Error) => void): void {
     this.#bytes += piece.length;
-    if (this.#bytes > (this.#size ?? VALUE_BYTES_MAX)) {
+    if (this.#bytes > (this.#size ?? this.#bytesMax())) {
       callback(this.#wrongLength());
       return;
     }
-    // The piece is the writer's, who may use its memory again once it is told.
-    this.#pieces.push(Buffer.from(piece));
-    callback();
+    if (this.#spooled === undefined && this.#bytes <= GATHERED_BYTES_MAX) {
+      // The piece is the writer's, who may use its memory again once it is told.
+      this.#pieces.push(Buffer.from(piece));
+      callback();
+      return;
+    }
+    settle(this.#spool(piece), callback);
   }
 
   /** @internal */
@@ -156,27 +181,76 @@ export class ValueWriteStream extends Writable {
       callback(this.#wrongLength());
       return;
     }
+    if (this.#spooled !== undefined) {
+      settle(this.#putSpooled(this.#spooled), callback);
+      return;
+    }
     const value = Buffer.concat(this.#pieces, this.#bytes);
     this.#pieces = [];
-    this.#put(value).then(
-      () => callback(),
-      (error: unknown) => callback(error as Error),
-    );
+    settle(this.#sink.put(value), callback);
   }
 
   /** @internal */
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#sink.open.delete(this.#listed);
     this.#pieces = [];
-    callback(error);
+    const spooled = this.#spooled;
+    if (spooled === undefined || this.#putting || spooled.isNamed) {
+      callback(error);
+      return;
+    }
+    // Told when nothing of it is left.
+    void spooled.discard().finally(() => callback(error));
+  }
+
+  async #spool(piece: Buffer): Promise<void> {
+    if (this.#spooled === undefined) {
+      this.#spooled = this.#sink.spool(this.#size);
+      this.#sink.open.add(this.#listed);
+      for (const each of this.#pieces.splice(0)) await this.#spooled.add(each);
+    }
+    if (this.#bytes > (this.#size ?? this.#bytesMax())) throw this.#wrongLength();
+    await this.#spooled.add(piece);
+  }
+
+  async #putSpooled(value: StreamedValue): Promise<void> {
+    await value.end();
+    if (this.destroyed) return;
+    this.#putting = true;
+    try {
+      await this.#sink.putSpooled(value);
+    } catch (error) {
+      // What nobody knows may be there when the database is opened again.
+      const isUnknown = hasCode(error, "AURA_UNKNOWN_OUTCOME");
+      if (!isUnknown && !value.isNamed) await value.discard();
+      throw error;
+    }
+  }
+
+  #close(): void {
+    this.destroy(new AuraError("AURA_CLOSED", "the database is closed"));
+  }
+
+  #bytesMax(): number {
+    return this.#spooled?.bytesMax ?? VALUE_BYTES_MAX;
   }
 
   #wrongLength(): AuraError {
-    if (this.#bytes > VALUE_BYTES_MAX) {
-      return new AuraError("AURA_VALUE_TOO_LONG", `a value of more than ${VALUE_BYTES_MAX} bytes`);
+    const bytesMax = this.#bytesMax();
+    if (this.#bytes > bytesMax) {
+      return new AuraError("AURA_VALUE_TOO_LONG", `a value of more than ${bytesMax} bytes`);
     }
     return new AuraError(
       "AURA_INVALID_ARGUMENT",
       `options.size: ${this.#size} bytes were promised, ${this.#bytes} came`,
     );
   }
+}
+
+/** Tells `callback` how `work` ends. */
+function settle(work: Promise<void>, callback: (error?: Error) => void): void {
+  work.then(
+    () => callback(),
+    (error: unknown) => callback(error as Error),
+  );
 }

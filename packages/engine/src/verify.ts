@@ -168,7 +168,7 @@ class TreeCheck {
     return new RunCursor(
       tables,
       (table) => store.hold(table),
-      true,
+      { mayRead: true },
       (table) => store.release(table),
     );
   }

@@ -35,6 +35,8 @@ export interface TableMeta {
   readonly largestSeq: number;
   readonly filterBits: number;
   readonly references: readonly SegmentReference[];
+  /** Wall clock when the table joined the tree, ms; undefined until then. */
+  readonly createdMs?: number;
 }
 
 /** Tables in key order that never share a user key. */

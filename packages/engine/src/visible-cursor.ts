@@ -5,7 +5,7 @@
  * Forwards the newest visible version of a key comes first: the cursor stands on the entry itself
  * and steps over older versions when it moves on. Backwards the oldest version comes first, and
  * which one is the newest visible one shows only when it has been passed: so a candidate's value is
- * copied, and the source then stands in front of the key. After `COPIES_MAX` candidates of one key
+ * kept, or copied where its memory is only borrowed, and the source then stands in front of the key. After `COPIES_MAX` candidates of one key
  * nothing more is copied; the source is walked to the front of the key and sent back to the entry.
  *
  * Long runs of versions of one key are left by a seek. A move over many hidden entries pauses after
@@ -69,10 +69,16 @@ export class VisibleCursor implements EntryCursor {
   #hidden = 0;
   #candidateTag: number = NO_TAG;
   #candidateSeq = 0;
+  /** Its value is at hand: lent, or copied. */
+  #hasCandidateValue = false;
+  #isCandidateLent = false;
+  #candidateBytes: Uint8Array = NO_BYTES;
+  #candidateStart = 0;
+  #candidateEnd = 0;
   #copies = 0;
+  /** A copied value. */
   #value: Uint8Array = NO_BYTES;
   #valueView: DataView = NO_VIEW;
-  #valueLength = 0;
 
   /**
    * `copiesValues` false spares backward moves the copy of inline values: the value fields are then
@@ -95,7 +101,12 @@ export class VisibleCursor implements EntryCursor {
     return this.#onSource ? this.#source.keyView : this.#keyView;
   }
 
-  /** A view of `valueBytes`, with the same indexes. Precondition: valid. */
+  /** The value may be kept: nobody writes to its memory any more. Precondition: valid. */
+  get lendsValue(): boolean {
+    return this.#onSource ? this.#source.lendsValue : this.#isCandidateLent;
+  }
+
+  /** A view of `valueBytes`, with the same indexes. Precondition: valid, and not `lendsValue`. */
   get valueView(): DataView {
     return this.#onSource ? this.#source.valueView : this.#valueView;
   }
@@ -287,7 +298,7 @@ export class VisibleCursor implements EntryCursor {
       return;
     }
     if (!this.#hasKey || !this.#isCandidateVisible()) return;
-    if (this.#copies <= COPIES_MAX || !this.#copiesValues) this.#showCandidate();
+    if (this.#hasCandidateValue || !this.#copiesValues) this.#showCandidate();
     else {
       this.#goal = Goal.back;
       source.seek(this.#key, 0, this.#keyLength);
@@ -318,18 +329,31 @@ export class VisibleCursor implements EntryCursor {
     const { tag } = this.#source;
     this.#candidateSeq = this.#source.seq;
     this.#candidateTag = tag;
-    if (tag === Kind.delete) return;
-    if (++this.#copies > COPIES_MAX || !this.#copiesValues) return;
-    const { valueStart, valueEnd } = this.#source;
+    this.#hasCandidateValue = false;
+    if (tag === Kind.delete || !this.#copiesValues) return;
+    const source = this.#source;
+    const { valueBytes, valueStart, valueEnd } = source;
+    this.#isCandidateLent = source.lendsValue;
+    if (this.#isCandidateLent) {
+      this.#candidateBytes = valueBytes;
+      this.#candidateStart = valueStart;
+      this.#candidateEnd = valueEnd;
+      this.#hasCandidateValue = true;
+      return;
+    }
+    if (++this.#copies > COPIES_MAX) return;
     const length = valueEnd - valueStart;
     if (this.#value.length < length) {
       this.#value = new Uint8Array(Math.max(BUFFER_BYTES_MIN, length * 2));
       this.#valueView = viewOf(this.#value);
     }
     if (length <= VIEW_COPY_BYTES_MAX) {
-      copyView(this.#valueView, 0, this.#source.valueView, valueStart, valueEnd);
-    } else this.#value.set(this.#source.valueBytes.subarray(valueStart, valueEnd));
-    this.#valueLength = length;
+      copyView(this.#valueView, 0, source.valueView, valueStart, valueEnd);
+    } else this.#value.set(valueBytes.subarray(valueStart, valueEnd));
+    this.#candidateBytes = this.#value;
+    this.#candidateStart = 0;
+    this.#candidateEnd = length;
+    this.#hasCandidateValue = true;
   }
 
   #isCandidateVisible(): boolean {
@@ -343,9 +367,9 @@ export class VisibleCursor implements EntryCursor {
     this.keyEnd = this.#keyLength;
     this.seq = this.#candidateSeq;
     this.tag = this.#checked(this.#candidateTag);
-    this.valueBytes = this.#value;
-    this.valueStart = 0;
-    this.valueEnd = this.#valueLength;
+    this.valueBytes = this.#candidateBytes;
+    this.valueStart = this.#candidateStart;
+    this.valueEnd = this.#candidateEnd;
     this.valid = true;
   }
 

@@ -51,6 +51,8 @@ export interface DebtSources {
   readonly version: () => Version;
   /** The policy's estimate of bytes that merges have to read and write. */
   readonly debtBytes: () => number;
+  /** The tree has changed, and debt was measured. */
+  readonly onMeasured: () => void;
   /** False: no write is delayed. */
   readonly enabled: boolean;
 }
@@ -97,11 +99,14 @@ export class WriteDebt {
   readonly #memorySoft: number;
   readonly #quietSealed: number;
   readonly #flushRate = new Rate(RATE_GUESS);
+  /** Bytes of memtables over all the time between flushes. */
+  readonly #arrivalRate = new Rate(RATE_GUESS);
   readonly #l0Rate = new Rate(RATE_GUESS);
   readonly #mergeRate = new Rate(RATE_GUESS);
   /** Bytes of memtable for each byte of table, of flushes lately. */
   readonly #shrinkage = new Rate(1);
   #flushedBytes = 0;
+  #flushedMs = -1;
   #mergedBytes = 0;
   #debtBytes = 0;
   /** Neither level 0 nor the levels below can be a reason to delay until the next edit. */
@@ -156,11 +161,10 @@ export class WriteDebt {
     );
   }
 
-  /** Bytes per ms that memtables are flushed at, and merged bytes for each flushed one, as measured. */
-  get flow(): { readonly flushBytesPerMs: number; readonly amplification: number } {
-    const merged = this.#mergedBytes + this.#debtBytes;
-    const amplification = this.#flushedBytes === 0 ? 1 : merged / this.#flushedBytes;
-    return { flushBytesPerMs: this.#flushRate.bytesPerMs, amplification };
+  /** What merges have to write to keep up with the flushes of late, bytes per second. */
+  get mergeBytesPerSecond(): number {
+    // What they read is about as much as what they write.
+    return (this.#arrivalRate.bytesPerMs * 1000 * this.#amplification) / 2;
   }
 
   /** Debt and its rate by cause, and the policy's estimate. */
@@ -179,6 +183,9 @@ export class WriteDebt {
 
   /** Notes a flush that was published: it took `ms`. */
   noteFlush(memtableBytes: number, tableBytes: number, ms: number): void {
+    const nowMs = this.#sources.clock.monotonicMs();
+    if (this.#flushedMs >= 0) this.#arrivalRate.note(memtableBytes, nowMs - this.#flushedMs);
+    this.#flushedMs = nowMs;
     this.#flushRate.note(memtableBytes, ms);
     if (tableBytes > 0) this.#shrinkage.note(memtableBytes, tableBytes);
     this.#flushedBytes += memtableBytes;
@@ -220,6 +227,7 @@ export class WriteDebt {
     const soft = L0_SOFT * l0Trigger;
     this.#treeQuiet = runsMax <= soft && work <= WORK_SOFT_MS;
     this.#treeQuietLow = runsMax <= soft * LOW_SHARE && work <= WORK_SOFT_MS * LOW_SHARE;
+    this.#sources.onMeasured();
   }
 
   #cost(softShare: number): number {
@@ -246,8 +254,13 @@ export class WriteDebt {
   #rate(cause: DebtCause): number {
     if (cause === "memtables") return this.#flushRate.bytesPerMs;
     if (cause === "level-0") return this.#l0Rate.bytesPerMs;
-    const { amplification } = this.flow;
-    return this.#mergeRate.bytesPerMs / Math.max(1, amplification);
+    return this.#mergeRate.bytesPerMs / Math.max(1, this.#amplification);
+  }
+
+  /** Bytes that merges have read and written and still must, for each that was flushed. */
+  get #amplification(): number {
+    if (this.#flushedBytes === 0) return 1;
+    return (this.#mergedBytes + this.#debtBytes) / this.#flushedBytes;
   }
 
   /** Memtables in use, the active one as far as it is filled. */

@@ -232,3 +232,39 @@ describe("a write that fails on a volume so full that no new log can be made", (
     },
   );
 });
+
+test("buffered writes stay buffered on a full volume, and leave when there is room, in order", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(7);
+  const db = await AuraDB.open(directory, smallSettings, { fs, runtime });
+  db.putSync("first", "1");
+  const full = fs.failAt({
+    at: (kind) => kind === "write" || kind === "create",
+    error: "ENOSPC",
+    sticky: true,
+  });
+  db.putSync("buffered", "2", { durability: "buffered" });
+  runtime.advance(50);
+  for (const write of [
+    () => db.putSync("os", "3"),
+    () => db.putSync("large", "v".repeat(1000)),
+    () => db.syncSync(),
+  ]) {
+    expect(write).toThrow(expect.objectContaining({ code: "AURA_OUT_OF_SPACE" }));
+  }
+  expect(await codeOf(db.put("async", "4"))).toBe("AURA_OUT_OF_SPACE");
+  expect(db.stats().failure).toBe(undefined);
+  expect(db.getSync("buffered")?.toString()).toBe("2");
+  full.remove();
+  runtime.advance(1000);
+  const keys = ["first", "buffered", "os", "large", "async", "after"];
+  const wanted = ["1", "2", undefined, undefined, undefined, undefined];
+  expect(await valuesIn(fs.processKill(), keys)).toEqual(wanted);
+  db.putSync("after", "5", { sync: true });
+  wanted[5] = "5";
+  for (const image of [fs.processKill(), fs.crash({ data: "none", names: "none" })]) {
+    expect(await valuesIn(image, keys)).toEqual(wanted);
+  }
+  await bounded("close", db.close(), runtime);
+  expect(await valuesIn(fs, keys)).toEqual(wanted);
+});

@@ -252,7 +252,9 @@ describe("RunCursor", () => {
     const content = fs.readFile(path);
     fs.unlinkSync(path);
     const get = (meta: TableMeta) => parts.tables.hold(meta);
-    const cursor = new RunCursor(run.tables, get, true, (meta) => parts.tables.release(meta));
+    const cursor = new RunCursor(run.tables, get, { mayRead: true }, (meta) =>
+      parts.tables.release(meta),
+    );
     const missing = expect.objectContaining({ code: "AURA_NOT_FOUND" });
     const { smallestKey: key } = second!;
     for (const move of [

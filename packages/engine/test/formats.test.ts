@@ -67,12 +67,13 @@ describe("worked examples", () => {
       predecessor: { number: 5, bytes: 200, lastSeq: 299, checksum: 0x04030201 },
       voids: [{ first: 7, last: 8 }],
       poisoned: [{ number: 5, validBytes: 130 }],
+      valuesAlone: true,
     };
     const bytes = encodePreamble(preamble);
     expect(Buffer.from(bytes).toString("hex")).toBe(
       hex(
         "2c010000000000 04 626f6f74 05 c801 2b010000000000 01020304 " +
-          "01 07000000000000 08000000000000 01 05 8201",
+          "01 07000000000000 08000000000000 01 05 8201 01",
       ).toString("hex"),
     );
     expect(decodePreamble(new ByteReader(bytes, "log", 0))).toEqual(preamble);

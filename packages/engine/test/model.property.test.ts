@@ -2,7 +2,8 @@
  * The whole engine against a model: random writes, reads, snapshots, maintenance, reopens, kills and
  * power losses, on settings so small that flush, compaction and relocation happen all the time.
  *
- * AURA_MODEL_SEED repeats one run; AURA_MODEL_RUNS takes more of them.
+ * AURA_MODEL_SEED repeats one run; AURA_MODEL_RUNS takes more of them, AURA_MODEL_STEPS longer ones: 2,000
+ * runs of 1,000 steps are some 2 million.
  */
 import { ArenaPool } from "@aura/memtable";
 import { expect, test } from "vitest";
@@ -17,6 +18,8 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
     steps: 0,
     flushes: 0,
     merges: 0,
+    modes: 0,
+    tieredLevels: 0,
     relocated: 0,
     segmentsRemoved: 0,
     kills: 0,
@@ -40,6 +43,8 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   // The run means nothing unless it went through all of it.
   expect(tally.flushes).toBeGreaterThan(RUNS);
   expect(tally.merges).toBeGreaterThan(RUNS);
+  expect(tally.modes).toBeGreaterThan(RUNS / 2);
+  expect(tally.tieredLevels).toBeGreaterThan(RUNS / 10);
   expect(tally.relocated).toBeGreaterThan(0);
   expect(tally.segmentsRemoved).toBeGreaterThan(RUNS / 2);
   expect(tally.kills).toBeGreaterThan(RUNS / 8);

@@ -1,31 +1,37 @@
 /**
- * Keys as numbers, in order: mixed-radix encoding with an alphabet per position.
+ * Keys as numbers, in order and without loss at the bounds of blocks: mixed-radix encoding with an
+ * alphabet per position.
  *
  * A text key uses few of the 256 byte values, and not the same ones everywhere. Behind the common
- * prefix each position has an alphabet: the symbols that the training keys have there (symbol 0 is
- * the end of the key, byte b is symbol b + 1). A key becomes the mixed-radix number of its ranks,
- * at most 2^53, exact in a double. The order is kept: a < b gives encode(a) <= encode(b). A symbol
- * outside the alphabet becomes the rank at which it would stand, followed by zeros: the exact lower
- * bound of all keys behind it.
+ * prefix each position has an alphabet: the symbols that keys have there (symbol 0 is the end of the
+ * key, byte b is symbol b + 1). A key becomes the mixed-radix number of its ranks, at most 2^53,
+ * exact in a double. The order is kept: a < b gives encode(a) <= encode(b).
+ *
+ * A symbol outside the alphabet lies between two ranks: the key gets the highest code of the lower
+ * one, or the lowest code of all when there is none below. So a bound whose last symbol has a rank
+ * above 0, and which is no longer than the positions, divides codes as it divides keys: for every
+ * key k, trained or not, k >= bound exactly if encode(k) >= encode(bound). (A key below the bound
+ * that differs from it at position j has a lower rank there, or lies below that rank without being
+ * in the alphabet: its code ends below the bound's. With rank 0 at j it gets a code with zeros from
+ * j on, and the bound's last symbol lies above that.) Training sees to the rank of last symbols.
  */
+import { hasSymbol, noteSymbol, radixOf, rankOf, SYMBOLS, WORDS } from "./symbol-set.ts";
 
-/** Symbols of an alphabet: the end of a key, and 256 bytes. */
-const SYMBOLS = 257;
-/** Bytes of an alphabet's bitmap. */
-export const BITMAP_BYTES = 33;
 /** Most positions behind the prefix. */
 export const POSITIONS_MAX = 48;
-const CODE_MAX = 2 ** 53;
-/** Marks a symbol that is not in the alphabet, beside its rank. */
+/** Codes stay below. */
+const CODE_MAX: number = 2 ** 53;
+/** Marks a byte that is not in the alphabet, beside the rank of the first one above it. */
 const ABSENT = 0x8000;
 const RANK_MASK = 0x7fff;
 
 /** Prefix and alphabets: all that defines an encoding. */
 export interface Alphabets {
-  /** Bytes that all training keys begin with. */
+  /** Bytes that all bounds begin with. */
   readonly prefix: Uint8Array;
-  /** One bitmap of 257 bits per position, low bit first; none is empty. */
-  readonly bitmaps: readonly Uint8Array[];
+  readonly positions: number;
+  /** A set of symbols (`symbol-set.ts`) per position; none is empty. */
+  readonly bitmaps: Uint32Array;
 }
 
 /** Keys in one buffer: key i is bytes[ends[i - 1], ends[i]), the first one begins at 0. */
@@ -35,49 +41,62 @@ export interface PackedKeys {
   readonly count: number;
 }
 
+/** Words of `#table` per position. */
+const ENTRY_WORDS = 4;
+
 /** Encodes keys. Holds no reference to what it was made from. */
 export class KeyEncoder {
   readonly #prefix: Uint8Array;
   readonly #positions: number;
-  /** Rank tables of the distinct alphabets. */
+  /**
+   * Per position: lowest byte, bytes in its table, where that begins in `#ranks`, and the rank above
+   * all with, in its high half, the rank of the lowest byte.
+   */
+  readonly #table: Int32Array;
+  /** Rank tables of the distinct alphabets, from the lowest byte to the highest. */
   readonly #ranks: Uint16Array;
-  /** Where the table of each position begins. */
-  readonly #tables: Uint16Array;
   /** What one rank is worth at each position. */
   readonly #weights: Float64Array;
 
   constructor(alphabets: Alphabets) {
+    const { positions, bitmaps } = alphabets;
     this.#prefix = alphabets.prefix.slice();
-    const positions = alphabets.bitmaps.length;
     this.#positions = positions;
-    this.#tables = new Uint16Array(positions);
-    this.#weights = new Float64Array(positions);
-    const tables: Uint16Array[] = [];
+    this.#table = new Int32Array(positions * ENTRY_WORDS);
+    this.#weights = weightsOf(alphabets);
+    const ranks: number[] = [];
     const seen = new Map<string, number>();
-    const radixes: number[] = [];
-    for (const [position, bitmap] of alphabets.bitmaps.entries()) {
-      const name = bitmap.join();
-      let index = seen.get(name);
-      if (index === undefined) {
-        index = tables.length;
-        seen.set(name, index);
-        tables.push(rankTable(bitmap));
+    for (let i = 0; i < positions; i++) {
+      const set = i * WORDS;
+      let lowest = 1;
+      while (lowest < SYMBOLS && !hasSymbol(bitmaps, set, lowest)) lowest++;
+      let highest = SYMBOLS - 1;
+      while (highest > 0 && !hasSymbol(bitmaps, set, highest)) highest--;
+      const size = Math.max(highest - lowest + 1, 0);
+      const name = bitmaps.subarray(set, set + WORDS).join();
+      let start = seen.get(name);
+      if (start === undefined) {
+        start = ranks.length;
+        seen.set(name, start);
+        let rank = hasSymbol(bitmaps, set, 0) ? 1 : 0;
+        for (let symbol = lowest; symbol <= highest; symbol++) {
+          ranks.push(hasSymbol(bitmaps, set, symbol) ? rank++ : rank | ABSENT);
+        }
       }
-      this.#tables[position] = index * SYMBOLS;
-      radixes.push(alphabetSize(bitmap));
+      const lowestRank = hasSymbol(bitmaps, set, 0) ? 1 : 0;
+      const above = radixOf(bitmaps, set) | (lowestRank << 16);
+      this.#table.set([lowest - 1, size, start, above], i * ENTRY_WORDS);
     }
-    this.#ranks = new Uint16Array(tables.length * SYMBOLS);
-    for (const [i, table] of tables.entries()) this.#ranks.set(table, i * SYMBOLS);
-    // The last digit says whether the key goes on behind the last position.
-    let weight = 2;
-    for (let position = positions - 1; position >= 0; position--) {
-      this.#weights[position] = weight;
-      weight *= radixes[position]!;
-    }
+    this.#ranks = Uint16Array.from(ranks);
   }
 
   get residentBytes(): number {
-    return this.#prefix.length + this.#ranks.byteLength + this.#positions * 10;
+    return (
+      this.#prefix.length +
+      this.#ranks.byteLength +
+      this.#table.byteLength +
+      this.#weights.byteLength
+    );
   }
 
   /** Returns the code of key[start, end): -1 before all keys with the prefix, Infinity behind them. */
@@ -89,53 +108,129 @@ export class KeyEncoder {
       if (difference !== 0) return difference < 0 ? -1 : Number.POSITIVE_INFINITY;
     }
     const ranks = this.#ranks;
-    const tables = this.#tables;
+    const table = this.#table;
     const weights = this.#weights;
-    const positions = this.#positions;
-    let at = start + prefixBytes;
+    const from = start + prefixBytes;
+    const left = end - from;
+    const count = left < this.#positions ? left : this.#positions;
     let code = 0;
-    for (let i = 0; i < positions; i++, at++) {
-      if (at >= end) return code; // the end of a key has rank 0, here and behind
-      const rank = ranks[tables[i]! + key[at]! + 1]!;
-      if (rank >= ABSENT) return code + (rank & RANK_MASK) * weights[i]!;
-      code += rank * weights[i]!;
+    for (let i = 0, entry = 0; i < count; i++, entry += ENTRY_WORDS) {
+      const index = key[from + i]! - table[entry]!;
+      if (index >>> 0 < table[entry + 1]!) {
+        const rank = ranks[table[entry + 2]! + index]!;
+        if (rank < ABSENT) code += rank * weights[i]!;
+        else return between(code, rank & RANK_MASK, weights[i]!);
+      } else {
+        const above = table[entry + 3]!;
+        return between(code, index < 0 ? above >>> 16 : above & 0xffff, weights[i]!);
+      }
     }
-    return at < end ? code + 1 : code;
+    return code; // the end of a key has rank 0, here and behind
   }
 }
 
-/** Returns the alphabets of ascending keys, as many positions as a double holds. */
-export function trainAlphabets(keys: PackedKeys): Alphabets {
+function between(code: number, rank: number, weight: number): number {
+  return rank === 0 ? code : code + rank * weight - 1;
+}
+
+const NO_SETS = new Uint32Array(0);
+
+/** What training found. */
+export interface Training {
+  readonly alphabets: Alphabets;
+  /** Bounds that are longer than prefix and positions, ascending: a code cannot tell them apart. */
+  readonly deep: Uint32Array;
+}
+
+/**
+ * Returns alphabets of ascending bounds. Positions are as many as a double holds, and fewer where the
+ * few bounds that would need the last ones take less when they are written out: a position costs each
+ * bound `log2(radix)` bits, a bound written out about `deepBits` and its bytes. `known`: sets of further
+ * symbols, by position from the beginning of the key.
+ */
+export function trainAlphabets(
+  keys: PackedKeys,
+  deepBits: number,
+  known: Uint32Array = NO_SETS,
+): Training {
   const prefix = sharedPrefix(keys);
-  const bitmaps: Uint8Array[] = [];
-  let codes = 2;
-  for (let position = 0; position < POSITIONS_MAX; position++) {
-    const bitmap = new Uint8Array(BITMAP_BYTES);
-    let longer = false;
-    for (let i = 0, start = 0; i < keys.count; i++) {
-      const end = keys.ends[i]!;
-      const at = start + prefix.length + position;
-      const symbol = at < end ? keys.bytes[at]! + 1 : 0;
-      bitmap[symbol >>> 3]! |= 1 << (symbol & 7);
-      longer ||= symbol !== 0;
-      start = end;
+  const { bytes, ends, count } = keys;
+  const bitmaps = new Uint32Array(POSITIONS_MAX * WORDS);
+  bitmaps.set(known.subarray(prefix.length * WORDS, prefix.length * WORDS + bitmaps.length));
+  /** The lowest symbol that ends a bound at each position. */
+  const lastSymbols = new Uint16Array(POSITIONS_MAX).fill(SYMBOLS);
+  /** Bounds that end behind each position. */
+  const endings = new Uint32Array(POSITIONS_MAX + 1);
+  let longest = 0;
+  for (let i = 0, start = 0; i < count; i++) {
+    const end = ends[i]!;
+    const length = end - start - prefix.length;
+    const from = start + prefix.length;
+    const limit = length < POSITIONS_MAX ? length : POSITIONS_MAX;
+    for (let position = 0; position < limit; position++) {
+      noteSymbol(bitmaps, position * WORDS, bytes[from + position]! + 1);
     }
-    codes *= alphabetSize(bitmap);
-    if (!longer || codes > CODE_MAX) break;
-    bitmaps.push(bitmap);
+    endings[limit === length ? limit : POSITIONS_MAX]!++;
+    if (limit > longest) longest = limit;
+    if (length > 0 && length <= POSITIONS_MAX) {
+      const symbol = bytes[end - 1]! + 1;
+      if (symbol < lastSymbols[length - 1]!) lastSymbols[length - 1] = symbol;
+    }
+    start = end;
   }
-  return { prefix, bitmaps };
+  let positions = 0;
+  let codes = 1;
+  while (positions < longest) {
+    const set = positions * WORDS;
+    const last = lastSymbols[positions]!;
+    // A last symbol needs one below it; the end of the key, if it is the byte 0.
+    if (last < SYMBOLS && rankOf(bitmaps, set, last) === 0) noteSymbol(bitmaps, set, last - 1);
+    codes *= radixOf(bitmaps, set);
+    if (codes > CODE_MAX) break;
+    positions++;
+  }
+  let deepCount = 0;
+  for (let length = positions + 1; length <= POSITIONS_MAX; length++) {
+    deepCount += endings[length]!;
+  }
+  while (positions > 1) {
+    const added = endings[positions]!;
+    const saved = count * Math.log2(radixOf(bitmaps, (positions - 1) * WORDS));
+    if (added * (deepBits + 8 * positions) >= saved) break;
+    deepCount += added;
+    positions--;
+  }
+  const deep = new Uint32Array(deepCount);
+  for (let i = 0, start = 0, at = 0; i < count && at < deepCount; i++) {
+    if (ends[i]! - start - prefix.length > positions) deep[at++] = i;
+    start = ends[i]!;
+  }
+  return {
+    alphabets: { prefix, positions, bitmaps: bitmaps.slice(0, positions * WORDS) },
+    deep,
+  };
 }
 
-/** Returns whether a decoded encoding keeps its codes exact. */
-export function alphabetsAreSound(alphabets: Alphabets): boolean {
-  let codes = 2;
-  for (const bitmap of alphabets.bitmaps) {
-    const size = alphabetSize(bitmap);
-    codes *= size;
-    if (size === 0 || bitmap[BITMAP_BYTES - 1]! > 1 || codes > CODE_MAX) return false;
+/** Returns whether decoded alphabets keep codes exact. */
+export function alphabetsAreSound({ positions, bitmaps }: Alphabets): boolean {
+  let codes = 1;
+  for (let i = 0; i < positions; i++) {
+    const radix = radixOf(bitmaps, i * WORDS);
+    codes *= radix;
+    if (radix === 0 || bitmaps[(i + 1) * WORDS - 1]! > 1 || codes > CODE_MAX) return false;
   }
   return true;
+}
+
+/** Returns what one rank is worth at each position. */
+function weightsOf({ positions, bitmaps }: Alphabets): Float64Array {
+  const weights = new Float64Array(positions);
+  let weight = 1;
+  for (let i = positions - 1; i >= 0; i--) {
+    weights[i] = weight;
+    weight *= radixOf(bitmaps, i * WORDS);
+  }
+  return weights;
 }
 
 /** The keys ascend: what the first and the last one share, all share. */
@@ -146,22 +241,4 @@ function sharedPrefix({ bytes, ends, count }: PackedKeys): Uint8Array {
   let length = 0;
   while (length < limit && bytes[length] === bytes[lastStart + length]) length++;
   return bytes.slice(0, length);
-}
-
-function alphabetSize(bitmap: Uint8Array): number {
-  let size = 0;
-  for (const byte of bitmap) {
-    for (let bits = byte; bits !== 0; bits &= bits - 1) size++;
-  }
-  return size;
-}
-
-function rankTable(bitmap: Uint8Array): Uint16Array {
-  const table = new Uint16Array(SYMBOLS);
-  let rank = 0;
-  for (let symbol = 0; symbol < SYMBOLS; symbol++) {
-    const present = (bitmap[symbol >>> 3]! & (1 << (symbol & 7))) !== 0;
-    table[symbol] = present ? rank++ : rank | ABSENT;
-  }
-  return table;
 }

@@ -1,27 +1,34 @@
 /**
  * A block index that is a model: it knows the keys' distribution, not the keys.
  *
- * The lower bound of every block (but the first) becomes a code, the codes become a piecewise
- * linear model, and what the model is off by at each bound is kept in one byte. A look-up encodes
- * its key, asks the model for a position, and compares that with the predicted positions of the
- * bounds around it: nearly always one block is left, else two. The model never descends, so keys
- * between two bounds fall between their positions: the range is right for every key, not only for
- * those that the model has seen. All of it is verified when the model is built.
+ * The lower bound of every block but the first becomes a code (`key-encoder.ts`), and the codes
+ * become lines with a few bits per block of what each code is off by (`line-fit.ts`). Nothing is
+ * lost: the codes of all bounds can be read back, and a code divides keys exactly as its bound does.
+ * So a look-up encodes its key, lets a line guess, corrects the guess by the codes around it, and
+ * names one block, the right one, for keys that are there and for those that are not. The few bounds
+ * that are too long for a code are kept as bytes, and compared only with keys of the same code.
+ * When a model is finished it is decoded again and asked for every bound.
  */
+import { compareBytes } from "@aura/base";
+import { type BlockCutter, EvenCutter } from "./block-cutter.ts";
 import { KeyEncoder, type PackedKeys, trainAlphabets } from "./key-encoder.ts";
-import { decodeModel, encodeModel, type Model, modelBytes } from "./model-format.ts";
-import {
-  buildSegments,
-  findSegment,
-  predict,
-  type Segments,
-  segmentEnd,
-} from "./piecewise-linear.ts";
+import { type FitMethod, fitSegments } from "./line-fit.ts";
+import { LineVector, packResiduals, residualWords } from "./line-vector.ts";
+import { type DeepBounds, decodeModel, encodeModel, type Model } from "./model-format.ts";
 
-/** How a learned index is built. */
+/** How a learned index is built. Any reader reads all of them. */
 export interface LearnedIndexSettings {
-  /** What a prediction may be off by, blocks, 1 to 16. Default 1. */
+  /** What a line may be off by, blocks, 1/16 to 64. Less: fewer steps in a look-up, more segments. Default 1/2. */
   readonly errorBlocks?: number;
+  /**
+   * "piecewise-linear": free lines, found by bisection. "radix-spline": lines from bound to bound,
+   * found through a table. Default "piecewise-linear".
+   */
+  readonly modelType?: "piecewise-linear" | "radix-spline";
+  /** Of free lines: the fewest segments ("optimal", default), or a shrinking cone. */
+  readonly segments?: "optimal" | "cone";
+  /** Asks for blocks that end where the model needs no bits to say so (`block-cutter.ts`). Default true. */
+  readonly cutBlocks?: boolean;
 }
 
 /** Builds the index of one table. Fits the builder of the block index port. */
@@ -30,6 +37,8 @@ export interface LearnedIndexBuilder {
   add(lower: Uint8Array): void;
   /** Returns the model, or undefined when it does not pay. */
   finish(): Uint8Array | undefined;
+  /** Where blocks should end. */
+  readonly cutter: BlockCutter | undefined;
 }
 
 /** Finds blocks. Fits the index of the block index port. */
@@ -49,25 +58,31 @@ export interface LearnedIndexFormat {
 
 /** A model of fewer blocks is not worth its head. */
 const BLOCKS_MIN = 32;
-/** More segments than one per so many blocks: the keys have no shape to learn. */
-const BLOCKS_PER_SEGMENT_MIN = 8;
 /** A model must be at most this share of the separators that it replaces in memory. */
 const BYTES_SHARE_MAX = 0.75;
+/** More segments or deep bounds than one per so many blocks: a look-up would take longer than in separators. */
+const BLOCKS_PER_SEGMENT_MIN = 16;
+const BLOCKS_PER_DEEP_MIN = 16;
 /** What a separator costs in memory beside its bytes. */
 const SEPARATOR_BYTES = 8;
-const ERROR_BLOCKS_MAX = 16;
-const RESIDUAL_MAX = 127;
+/** What a bound that is kept as bytes costs beside them, bits. */
+const DEEP_BITS = 64;
+const ERROR_BLOCKS_MIN = 1 / 16;
+const ERROR_BLOCKS_MAX = 64;
+const ERROR_BLOCKS = 0.5;
 
 class ModelBuilder implements LearnedIndexBuilder {
-  readonly #errorBlocks: number;
+  readonly cutter: EvenCutter | undefined;
+  readonly #settings: LearnedIndexSettings;
   #bytes: Uint8Array = new Uint8Array(4096);
   #ends = new Float64Array(256);
   #end = 0;
   /** Bounds added, without the first one. */
   #count = -1;
 
-  constructor(errorBlocks: number) {
-    this.#errorBlocks = errorBlocks;
+  constructor(settings: LearnedIndexSettings) {
+    this.#settings = settings;
+    this.cutter = settings.cutBlocks === false ? undefined : new EvenCutter();
   }
 
   add(lower: Uint8Array): void {
@@ -94,17 +109,28 @@ class ModelBuilder implements LearnedIndexBuilder {
     const count = this.#count;
     if (count + 1 < BLOCKS_MIN) return undefined;
     const keys: PackedKeys = { bytes: this.#bytes, ends: this.#ends, count };
-    const alphabets = trainAlphabets(keys);
-    const codes = encodeAll(new KeyEncoder(alphabets), keys);
-    const segments = buildSegments(codes, this.#errorBlocks);
-    if (segments.codes.length * BLOCKS_PER_SEGMENT_MIN > count) return undefined;
-    const residuals = takeResiduals(segments, codes);
-    if (residuals === undefined) return undefined;
-    const model: Model = { blockCount: count + 1, alphabets, segments, ...residuals };
+    const { alphabets, deep } = trainAlphabets(keys, DEEP_BITS, this.cutter?.symbols);
     const separatorBytes = this.#end - count * alphabets.prefix.length + count * SEPARATOR_BYTES;
-    if (modelBytes(model) > separatorBytes * BYTES_SHARE_MAX) return undefined;
+    const deepBounds = takeDeep(keys, deep, alphabets.prefix.length);
+    const bytesMax = separatorBytes * BYTES_SHARE_MAX;
+    if (deep.length * BLOCKS_PER_DEEP_MIN > count) return undefined;
+    const codes = encodeAll(new KeyEncoder(alphabets), keys);
+    const { errorBlocks = ERROR_BLOCKS, modelType, segments: method = "optimal" } = this.#settings;
+    const fit: FitMethod = modelType === "radix-spline" ? "spline" : method;
+    const step = (codes[count - 1]! - codes[0]!) / count;
+    const segments = fitSegments(codes, step * errorBlocks, fit);
+    if (segments.length > 1 && segments.length * BLOCKS_PER_SEGMENT_MIN > count) return undefined;
+    if (residualWords(count, segments) === Number.POSITIVE_INFINITY) return undefined;
+    const model: Model = {
+      blockCount: count + 1,
+      alphabets,
+      segments,
+      words: packResiduals(codes, segments),
+      deep: deepBounds,
+    };
     const bytes = encodeModel(model);
-    return leadsToAll(new ModelIndex(decodeModel(bytes, count + 1)), keys) ? bytes : undefined;
+    const index = new ModelIndex(decodeModel(bytes, count + 1));
+    return index.residentBytes <= bytesMax && leadsToAll(index, keys) ? bytes : undefined;
   }
 }
 
@@ -113,53 +139,67 @@ class ModelIndex implements LearnedIndex {
   last = 0;
   readonly residentBytes: number;
   readonly #encoder: KeyEncoder;
-  readonly #segments: Segments;
-  readonly #residuals: Int8Array;
-  readonly #scale: number;
-  readonly #slack: number;
-  /** Most that a predicted bound is away from its block. */
-  readonly #reach: number;
+  readonly #codes: LineVector;
+  readonly #deep: DeepBounds;
+  readonly #prefixBytes: number;
 
   constructor(model: Model) {
     this.#encoder = new KeyEncoder(model.alphabets);
-    this.#segments = model.segments;
-    this.#residuals = model.residuals;
-    this.#scale = model.residualScale;
-    this.#slack = model.slack;
-    this.#reach = (RESIDUAL_MAX + 1) * model.residualScale + model.slack;
+    this.#codes = new LineVector(model.blockCount - 1, model.segments, model.words);
+    this.#deep = model.deep;
+    this.#prefixBytes = model.alphabets.prefix.length;
     this.residentBytes =
-      this.#encoder.residentBytes + model.segments.codes.length * 24 + model.residuals.length;
+      this.#encoder.residentBytes + this.#codes.residentBytes + deepResident(model.deep);
   }
 
   locate(key: Uint8Array, start: number, end: number): void {
-    const residuals = this.#residuals;
     const code = this.#encoder.encode(key, start, end);
-    if (code < 0) {
-      this.first = this.last = 0;
-      return;
+    let block = 0;
+    if (code === Number.POSITIVE_INFINITY) block = this.#codes.count;
+    else if (code >= 0) {
+      block = this.#codes.search(code) + 1;
+      const { blocks } = this.#deep;
+      if (blocks.length > 0 && block > 0 && this.#codes.value === code) {
+        block = this.#amongDeep(block, key, start + this.#prefixBytes, end);
+      }
     }
-    if (code === Number.POSITIVE_INFINITY) {
-      this.first = this.last = residuals.length;
-      return;
-    }
-    const segments = this.#segments;
-    const segment = findSegment(segments, code);
-    const position = predict(segments, segment, code);
-    const scale = this.#scale;
-    const slack = this.#slack;
-    // Bounds that stand for certain below the position are behind us, bounds for certain above it
-    // are ahead; between the two the rounded residuals cannot tell. The bounds at which segments
-    // begin are known exactly: by their codes.
-    const lastMax = segment < 0 ? 0 : segmentEnd(segments, segment) - 1;
-    const firstMin = segment < 0 ? 0 : segments.positions[segment]!;
-    let last = Math.min(Math.floor(position + this.#reach), lastMax);
-    while (last > 0 && last + residuals[last - 1]! * scale - slack > position) last--;
-    let first = last;
-    while (first > 0 && first + residuals[first - 1]! * scale + slack >= position) first--;
-    if (first < firstMin && code > segments.codes[segment]!) first = Math.min(firstMin, last);
-    this.first = first;
-    this.last = last;
+    this.first = this.last = block;
   }
+
+  /** Goes back over the deep bounds, from that of `block` on, that are above the key. */
+  #amongDeep(block: number, key: Uint8Array, start: number, end: number): number {
+    const { blocks, starts, bytes } = this.#deep;
+    let low = 0;
+    let high = blocks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (blocks[middle]! < block) low = middle + 1;
+      else high = middle;
+    }
+    let place = block;
+    for (let i = low; i >= 0 && blocks[i] === place; i--, place--) {
+      if (compareBytes(bytes, starts[i]!, starts[i + 1]!, key, start, end) <= 0) break;
+    }
+    return place;
+  }
+}
+
+function takeDeep(keys: PackedKeys, numbers: Uint32Array, prefixBytes: number): DeepBounds {
+  const starts = new Uint32Array(numbers.length + 1);
+  for (const [i, n] of numbers.entries()) {
+    const start = n === 0 ? 0 : keys.ends[n - 1]!;
+    starts[i + 1] = starts[i]! + keys.ends[n]! - start - prefixBytes;
+  }
+  const bytes = new Uint8Array(starts[numbers.length]!);
+  for (const [i, n] of numbers.entries()) {
+    const start = n === 0 ? 0 : keys.ends[n - 1]!;
+    bytes.set(keys.bytes.subarray(start + prefixBytes, keys.ends[n]!), starts[i]!);
+  }
+  return { blocks: numbers.map((n) => n + 1), starts, bytes };
+}
+
+function deepResident({ blocks, starts, bytes }: DeepBounds): number {
+  return blocks.length === 0 ? 0 : blocks.byteLength + starts.byteLength + bytes.length;
 }
 
 function encodeAll(encoder: KeyEncoder, keys: PackedKeys): Float64Array {
@@ -172,36 +212,28 @@ function encodeAll(encoder: KeyEncoder, keys: PackedKeys): Float64Array {
   return codes;
 }
 
-/** Returns what the model is off by at each bound; undefined when that is more than a byte can tell. */
-function takeResiduals(
-  segments: Segments,
-  codes: Float64Array,
-): Pick<Model, "residuals" | "residualScale" | "slack"> | undefined {
-  const count = codes.length;
-  const exact = new Float64Array(count);
-  let reach = 0;
-  for (let i = 0; i < count; i++) {
-    exact[i] = predict(segments, findSegment(segments, codes[i]!), codes[i]!) - (i + 1);
-    reach = Math.max(reach, Math.abs(exact[i]!));
-  }
-  if (reach > ERROR_BLOCKS_MAX) return undefined;
-  const residualScale = reach / RESIDUAL_MAX;
-  const residuals = new Int8Array(count);
-  let slack = 0;
-  for (let i = 0; i < count; i++) {
-    residuals[i] = residualScale === 0 ? 0 : Math.round(exact[i]! / residualScale);
-    slack = Math.max(slack, Math.abs(residuals[i]! * residualScale - exact[i]!));
-  }
-  // Room for the rounding of the sums in `locate`, whose terms are block numbers below 2^28.
-  return { residuals, residualScale, slack: slack + 2 ** -20 };
-}
-
-/** Returns whether every bound, and what lies just before it, is led to its block. */
+/** Returns whether every bound leads to its block, and what lies just below it to one before. */
 function leadsToAll(index: LearnedIndex, keys: PackedKeys): boolean {
-  for (let i = 0, start = 0; i < keys.count; i++) {
-    const end = keys.ends[i]!;
-    index.locate(keys.bytes, start, end);
-    if (index.first > i + 1 || index.last < i + 1) return false;
+  const { bytes, ends, count } = keys;
+  let below: Uint8Array = new Uint8Array(64);
+  for (let i = 0, start = 0; i < count; i++) {
+    const end = ends[i]!;
+    // Of equal bounds the last one counts.
+    const nextEnd = i + 1 < count ? ends[i + 1]! : end;
+    const isDouble = i + 1 < count && compareBytes(bytes, start, end, bytes, end, nextEnd) === 0;
+    index.locate(bytes, start, end);
+    if (!isDouble && index.first !== i + 1) return false;
+    if (end - start >= below.length) below = new Uint8Array((end - start) * 2);
+    // The bound without its last byte, or with the byte below, and as high as can be behind it.
+    below.set(bytes.subarray(start, end));
+    const last = end - start - 1;
+    const length = bytes[end - 1] === 0 ? last : last + 2;
+    if (length > last) {
+      below[last]!--;
+      below[last + 1] = 0xff;
+    }
+    index.locate(below, 0, length);
+    if (last >= 0 && index.first > i) return false;
     start = end;
   }
   return true;
@@ -209,16 +241,18 @@ function leadsToAll(index: LearnedIndex, keys: PackedKeys): boolean {
 
 /**
  * Returns the learned block index as a format for tables. Give it to a table writer (`index`) and
- * to whatever opens the tables.
+ * to whatever opens the tables. Throws RangeError.
  */
 export function learnedIndex(settings: LearnedIndexSettings = {}): LearnedIndexFormat {
-  const errorBlocks = settings.errorBlocks ?? 1;
-  if (!(errorBlocks >= 1 && errorBlocks <= ERROR_BLOCKS_MAX)) {
-    throw new RangeError(`errorBlocks: ${errorBlocks} is not in 1 to ${ERROR_BLOCKS_MAX}`);
+  const errorBlocks = settings.errorBlocks ?? ERROR_BLOCKS;
+  if (!(errorBlocks >= ERROR_BLOCKS_MIN && errorBlocks <= ERROR_BLOCKS_MAX)) {
+    throw new RangeError(
+      `errorBlocks: ${errorBlocks} is not in ${ERROR_BLOCKS_MIN} to ${ERROR_BLOCKS_MAX}`,
+    );
   }
   return {
     name: "learned",
-    builder: () => new ModelBuilder(errorBlocks),
+    builder: () => new ModelBuilder(settings),
     decode: (bytes, blockCount) => new ModelIndex(decodeModel(bytes, blockCount)),
   };
 }

@@ -10,7 +10,6 @@ import {
   type Codec,
   Codec as Codecs,
   compareBytes,
-  compress,
   decompress,
   getU32,
   getU56,
@@ -24,19 +23,23 @@ import {
   TRAILER_BYTES,
   type Uid,
 } from "@aura/base";
+import type { BlockCut } from "./block-cut.ts";
 import {
   BLOCK_ENTRIES_MAX,
   BLOCK_KEY_BYTES_MAX,
   BlockFlag,
   HEAD_BYTES,
   Head,
+  isEven,
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
+import { BlockPacker } from "./block-packer.ts";
 import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
 import type { ScanPlan } from "./scan-plan.ts";
 import type { LentBytes, TableScan } from "./table-scan.ts";
+import type { TableSettings } from "./table-writer.ts";
 
 /** Compressed bytes are kept when they are at most this share of the raw ones. */
 const COMPRESSED_SHARE_MAX = 0.875;
@@ -54,9 +57,13 @@ export interface BlockTally {
   deleteCount: number;
   keyBytes: number;
   valueBytes: number;
-  /** Hashes of the user keys, with room for those of one more block; undefined: none are wanted. */
+  /**
+   * Hashes of the user keys, and of their first `prefixBytes` bytes where that is not 0, with room
+   * for those of one more block; undefined: none are wanted.
+   */
   hashes: Uint32Array | undefined;
   hashCount: number;
+  readonly prefixBytes: number;
   readonly hashSeed: number;
 }
 
@@ -92,22 +99,34 @@ export class BlockBuilder {
         readonly lower: Uint8Array;
       }
     | undefined;
-  readonly #blockBytes: number;
+  readonly #cut: BlockCut;
   readonly #codec: Codec;
+  readonly #packer: BlockPacker;
   readonly #uid: Uid;
   readonly #lent: LentBytes | undefined;
   /** Where the buffer ends in `bytes`. */
   #bytesEnd: number;
 
   /** `lent` is the builder's alone while it lives; a block that does not fit gets other memory. */
-  constructor(blockBytes: number, codec: Codec, uid: Uid, lent?: LentBytes) {
-    this.#blockBytes = blockBytes;
+  constructor(
+    cut: BlockCut,
+    { codec, dictionaryBytes }: Pick<TableSettings, "codec" | "dictionaryBytes">,
+    uid: Uid,
+    lent: LentBytes | undefined,
+  ) {
+    this.#cut = cut;
     this.#codec = codec;
+    this.#packer = new BlockPacker(codec, dictionaryBytes);
     this.#uid = uid;
     this.#lent = lent;
     this.bytes = lent?.bytes ?? new Uint8Array(OWN_BYTES);
     this.sealedStart = this.sealedEnd = lent?.start ?? 0;
     this.#bytesEnd = lent?.end ?? OWN_BYTES;
+  }
+
+  /** What sealed blocks were compressed with; empty without a dictionary. */
+  get dictionary(): Uint8Array {
+    return this.#packer.dictionary;
   }
 
   /** Bytes of the sealed blocks. */
@@ -120,6 +139,12 @@ export class BlockBuilder {
     return this.#rowBytes + this.#keyBytes + this.count * 4;
   }
 
+  /** Raw bytes of the open block as they count against its size. */
+  get sizeBytes(): number {
+    const keyBytes = this.#keyBytes - this.count * this.#prefixBytes + this.#lower.length;
+    return this.#rowBytes + keyBytes + (this.count + 1) * 4 + HEAD_BYTES + BLOCK_TRAILER_BYTES;
+  }
+
   /** Sequence of the last entry of the open block. Precondition: it is not empty. */
   get lastSeq(): number {
     const { count } = this;
@@ -128,11 +153,18 @@ export class BlockBuilder {
 
   /**
    * Returns whether the open block has room for an entry whose key shares `common` bytes with the
-   * key before. An empty block has room for any entry.
+   * key before, and need not end before it. An empty block has room for any entry.
    */
-  hasRoom(keyBytes: number, valueBytes: number, common: number): boolean {
+  hasRoom(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    valueBytes: number,
+    common: number,
+  ): boolean {
     const count = this.count;
     if (count === 0) return true;
+    const keyBytes = keyEnd - keyStart;
     const prefixBytes = common < this.#prefixBytes ? common : this.#prefixBytes;
     const bytes =
       this.#rowBytes +
@@ -144,9 +176,10 @@ export class BlockBuilder {
       HEAD_BYTES +
       BLOCK_TRAILER_BYTES;
     return (
-      bytes <= this.#blockBytes &&
+      bytes <= this.#cut.room &&
       count < BLOCK_ENTRIES_MAX &&
-      this.#keyBytes + keyBytes <= BLOCK_KEY_BYTES_MAX
+      this.#keyBytes + keyBytes <= BLOCK_KEY_BYTES_MAX &&
+      (bytes < this.#cut.from || !this.#cut.isPast(key, keyStart, keyEnd, prefixBytes))
     );
   }
 
@@ -190,7 +223,10 @@ export class BlockBuilder {
   addPlan(plan: ScanPlan): boolean {
     const { keys } = this;
     const { scans, inputs, froms, tos } = plan;
-    const room = this.#blockBytes - this.#lower.length - HEAD_BYTES - BLOCK_TRAILER_BYTES - 8;
+    const cut = this.#cut;
+    const overhead = this.#lower.length + HEAD_BYTES + BLOCK_TRAILER_BYTES + 8;
+    const room = cut.room - overhead;
+    const cutFrom = cut.from - overhead;
     let count = this.count;
     let keyEnd = count === 0 ? 0 : this.#keyBytes;
     let rowEnd = this.#rowBytes;
@@ -224,6 +260,7 @@ export class BlockBuilder {
           while (common < limit && keys[common] === keys[keyStart + common]) common++;
           const blockBytes = rowStop + end + count * (4 - common);
           if (blockBytes > room || count === BLOCK_ENTRIES_MAX) break;
+          if (blockBytes >= cutFrom && cut.isPast(keys, keyStart, end, common)) break;
           prefixBytes = common;
         }
         if (count === this.#keyEnds.length) this.#growEnds();
@@ -271,13 +308,13 @@ export class BlockBuilder {
     let end = raw;
     let codec: number = Codecs.none;
     if (this.#codec !== Codecs.none) {
-      const packed = compress(this.#codec, this.bytes.subarray(start, raw));
+      const packed = this.#packer.pack(this.bytes.subarray(start, raw));
       const limit = (raw - start) * COMPRESSED_SHARE_MAX - RAW_LENGTH_BYTES;
       if (packed !== undefined && packed.length <= limit) {
         putU32(this.bytes, start, raw - start);
         this.bytes.set(packed, start + RAW_LENGTH_BYTES);
         end = start + RAW_LENGTH_BYTES + packed.length;
-        codec = this.#codec;
+        codec = this.#packer.codec;
       }
     }
     this.sealedEnd = putBlockTrailer(this.bytes, start, end, codec, this.#uid, offset);
@@ -374,7 +411,7 @@ export class BlockBuilder {
     const { keys, count } = this;
     const keyEnds = this.#keyEnds;
     const rowEnds = this.#rowEnds;
-    const { hashes, hashSeed } = tally;
+    const { hashes, hashSeed, prefixBytes } = tally;
     const from = this.#prefixBytes;
     let { hashCount, smallestSeq, largestSeq, deleteCount } = tally;
     let previousSeq = 0;
@@ -389,6 +426,7 @@ export class BlockBuilder {
       if (bytes[row + 7] === Kind.delete) deleteCount++;
       row = rowBase + rowEnds[i]!;
       let isNewKey = i > 0 || !this.#continued;
+      let common = 0;
       if (i > 0) {
         // In front of `from` all are the same.
         const length = keyEnd - keyStart;
@@ -396,6 +434,7 @@ export class BlockBuilder {
         const limit = length < previousLength ? length : previousLength;
         let at = from;
         while (at < limit && keys[previousStart + at] === keys[keyStart + at]) at++;
+        common = at;
         if (at === limit) {
           isNewKey = length > previousLength;
           assert(isNewKey || (length === previousLength && seq < previousSeq), IN_ORDER);
@@ -403,6 +442,10 @@ export class BlockBuilder {
       }
       if (isNewKey && hashes !== undefined) {
         hashes[hashCount++] = hashKey(keys, keyStart, keyEnd, hashSeed);
+        // `common` is what a key shares with the one before, which has put their prefix in.
+        if (prefixBytes > common && keyEnd - keyStart >= prefixBytes) {
+          hashes[hashCount++] = hashKey(keys, keyStart, keyStart + prefixBytes, hashSeed);
+        }
       }
       previousSeq = seq;
       previousStart = keyStart;
@@ -554,15 +597,4 @@ export class BlockBuilder {
     rowEnds.set(this.#rowEnds);
     this.#rowEnds = rowEnds;
   }
-}
-
-/** Returns whether the distances between the ends, from 0 on, are all the same. */
-function isEven(ends: Uint16Array | Uint32Array, count: number): boolean {
-  const width = ends[0]!;
-  let end = width;
-  for (let i = 1; i < count; i++) {
-    end += width;
-    if (ends[i] !== end) return false;
-  }
-  return true;
 }

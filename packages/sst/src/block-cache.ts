@@ -7,19 +7,31 @@
  * blocks that were asked for since they came are copied on to the main queue, the rest go. A scan
  * passes through the small queue and leaves the main one alone.
  *
- * Everything counts against the capacity: slabs with their headers and gaps, the location table and
- * the ghost table. Space ids are never reused: a hit on a table that is gone cannot happen.
+ * Everything counts against the capacity: slabs with their headers and gaps, the location table, the
+ * ghost table, and what others pin (`pin`: filters and indexes of open tables): pinned bytes take the
+ * place of slabs. When more is pinned than the capacity, no block is cached; who pins keeps that from
+ * happening. Space ids are never reused: a hit on a table that is gone cannot happen.
  */
 import { assert } from "@aura/base";
 import { HeldBlocks } from "./held-blocks.ts";
 import { LocationTable } from "./location-table.ts";
 
+/** How often a block was asked for with `find`, and was here or not. */
+export interface CacheCounts {
+  hits: number;
+  misses: number;
+}
+
 /** A table's part of the cache. Made by `BlockCache.openSpace`. */
 export interface CacheSpace {
+  /** Counted on by the cache. */
+  readonly counts: CacheCounts;
   /** Never reused; 0 once the space is closed, which no block has. */
   id: number;
   /** Bytes of this space in slabs. Kept by the cache. */
   cachedBytes: number;
+  /** Locations of blocks 0 to n - 1, 0 where a block is not in a slab. Kept by the cache. */
+  places: Int32Array;
 }
 
 /** Counts since the cache was made. */
@@ -29,8 +41,10 @@ export interface BlockCacheStats {
   readonly insertions: number;
   /** Blocks dropped to make room. */
   readonly evictions: number;
-  /** Memory in use, at most `capacityBytes`. */
+  /** Memory in use, at most `capacityBytes` if not more is pinned. */
   readonly usedBytes: number;
+  /** Of it, what is pinned. */
+  readonly pinnedBytes: number;
 }
 
 /** Words of the header in front of each block: space id, block number, length, uses. */
@@ -49,6 +63,8 @@ const CAPACITY_BYTES_MIN = 128 * 1024;
 const SLAB_BYTES_MIN = 8 * 1024;
 const SLAB_BYTES_MAX = 512 * 1024;
 const SLABS_WANTED = 32;
+/** Fewer are none: two queues, a reserve, and one to fill. */
+const SLABS_MIN = 4;
 /** One slot of the location table per this many bytes of capacity: 0.8 % of it. */
 const BYTES_PER_SLOT = 1024;
 const BYTES_PER_GHOST = 4096;
@@ -58,12 +74,16 @@ const SMALL_SHARE = 0.1;
 /** Slabs that are emptied with survivors before one is dropped whole: bounds the work of an insertion. */
 const EMPTYING_STEPS_MAX = 6;
 
+const NO_PLACES = new Int32Array(0);
+
 interface Slab {
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
   /** Where the next block goes. */
   end: number;
 }
+
+const NO_SLAB: Slab = { bytes: new Uint8Array(0), words: new Int32Array(0), end: 0 };
 
 /** Bytes-bounded, scan-resistant cache of blocks. */
 export class BlockCache {
@@ -82,8 +102,12 @@ export class BlockCache {
   readonly #slabBytes: number;
   /** Location >>> this is the slab's number. */
   readonly #slabShift: number;
-  readonly #slabsMax: number;
+  /** Slabs that the capacity has room for beside what is pinned. */
+  #slabsMax = 0;
+  /** By number; a number whose slab was given back is among `#gaps`, and is nowhere else. */
   readonly #slabs: Slab[] = [];
+  readonly #gaps: number[] = [];
+  #pinnedBytes = 0;
   readonly #free: number[] = [];
   /** An empty slab for the survivors of an emptied one; -1 while memory is not used up. */
   #reserve = -1;
@@ -111,13 +135,58 @@ export class BlockCache {
       enabled ? powerBelow(this.capacityBytes / BYTES_PER_SLOT) : 1,
     );
     this.#ghosts = new Int32Array(enabled ? powerBelow(this.capacityBytes / BYTES_PER_GHOST) : 1);
-    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
-    this.#slabsMax = enabled ? Math.floor((this.capacityBytes - books) / slabBytes) : 0;
+    this.#fitSlabs();
   }
 
-  /** Opens a part of the cache for one table. Close it with `evictTable`. */
-  openSpace(): CacheSpace {
-    const space = { id: ++this.#lastSpaceId, cachedBytes: 0 };
+  /** Bytes that are pinned, of all who pin. */
+  get pinnedBytes(): number {
+    return this.#pinnedBytes;
+  }
+
+  /**
+   * Counts memory that others hold against the capacity, or, below 0, no longer. Blocks make room
+   * for it at once.
+   */
+  pin(bytes: number): void {
+    this.#pinnedBytes += bytes;
+    this.#fitSlabs();
+  }
+
+  /** Makes room for what is pinned: slabs beyond their number are emptied and given back. */
+  #fitSlabs(): void {
+    if (this.capacityBytes < CAPACITY_BYTES_MIN) return;
+    const room = this.capacityBytes - this.#bookBytes - this.#pinnedBytes;
+    const count = Math.max(Math.floor(room / this.#slabBytes), 0);
+    this.#slabsMax = count >= SLABS_MIN ? count : 0;
+    while (this.#slabs.length - this.#gaps.length > this.#slabsMax) {
+      let index = this.#free.pop();
+      if (index === undefined && this.#small.length + this.#main.length > 0) {
+        this.#emptyOldest(false);
+        index = this.#free.pop();
+      }
+      if (index === undefined) {
+        index = this.#reserve;
+        this.#reserve = -1;
+      }
+      assert(index >= 0, "a slab to give back");
+      this.#slabs[index] = NO_SLAB;
+      this.#gaps.push(index);
+    }
+  }
+
+  /** Location table and ghosts. */
+  get #bookBytes(): number {
+    return this.#locations.pairs.byteLength + this.#ghosts.byteLength;
+  }
+
+  /**
+   * Opens a part of the cache for one table. Close it with `evictTable`. Blocks below `blockCount`
+   * are found without a hash, for 4 bytes each, which are the opener's to count.
+   */
+  openSpace(counts: CacheCounts = { hits: 0, misses: 0 }, blockCount: number = 0): CacheSpace {
+    const isMapped = blockCount > 0 && this.#slabsMax > 0;
+    const places = isMapped ? new Int32Array(blockCount) : NO_PLACES;
+    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0, places };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -130,12 +199,17 @@ export class BlockCache {
     this.#held.removeSpace(id);
     // Its blocks stay where they are until their slabs are emptied, but nobody can ask for them.
     space.id = 0;
+    space.places = NO_PLACES;
     this.#deadBytes += space.cachedBytes;
   }
 
   /** Returns whether the block is here, counts that, and sets `bytes`, `start` and `end` if it is. */
   find(space: CacheSpace, block: number): boolean {
-    const id = space.id;
+    const { id, places } = space;
+    if (block < places.length) {
+      const place = places[block]!;
+      return place === 0 ? this.#findHeld(space, block) : this.#stand(space, place);
+    }
     const hash = hashOf(id, block);
     const { pairs, mask } = this.#locations;
     let slot = hash & mask;
@@ -144,30 +218,41 @@ export class BlockCache {
       if (location === 0) break;
       if (pairs[slot * 2] === hash) {
         const slab = this.#slabs[location >>> this.#slabShift]!;
-        const at = (location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
-        const words = slab.words;
-        const word = at >>> 2;
+        const word = ((location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT) >>> 2;
+        const { words } = slab;
         if (words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block) {
-          const uses = words[word + HEAD_USES]!;
-          if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
-          this.bytes = slab.bytes;
-          this.start = at + HEAD_BYTES;
-          this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
-          this.#hits++;
-          return true;
+          return this.#stand(space, location);
         }
       }
       slot = (slot + 1) & mask;
     }
-    return this.#findHeld(id, block);
+    return this.#findHeld(space, block);
   }
 
-  #findHeld(id: number, block: number): boolean {
-    const held = this.#held.count === 0 ? undefined : this.#held.take(id, block);
+  /** Sets `bytes`, `start` and `end` to the block at a location. Returns true. */
+  #stand(space: CacheSpace, location: number): boolean {
+    const slab = this.#slabs[location >>> this.#slabShift]!;
+    const { words } = slab;
+    const at = (location & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
+    const word = at >>> 2;
+    const uses = words[word + HEAD_USES]!;
+    if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
+    this.bytes = slab.bytes;
+    this.start = at + HEAD_BYTES;
+    this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
+    this.#hits++;
+    space.counts.hits++;
+    return true;
+  }
+
+  #findHeld(space: CacheSpace, block: number): boolean {
+    const held = this.#held.count === 0 ? undefined : this.#held.take(space.id, block);
     if (held === undefined) {
       this.#misses++;
+      space.counts.misses++;
       return false;
     }
+    space.counts.hits++;
     this.bytes = held;
     this.start = 0;
     this.end = held.length;
@@ -189,7 +274,7 @@ export class BlockCache {
 
   /** Returns whether `insert` can take a block of this length. */
   fits(length: number): boolean {
-    return this.#slabsMax > 3 && SLAB_START + HEAD_BYTES + length + 7 <= this.#slabBytes;
+    return this.#slabsMax > 0 && SLAB_START + HEAD_BYTES + length + 7 <= this.#slabBytes;
   }
 
   /** Copies the block source[start, end) into the cache, unless it is there or does not fit. */
@@ -221,14 +306,15 @@ export class BlockCache {
   }
 
   stats(): BlockCacheStats {
-    const enabled = this.#slabsMax > 0;
-    const books = this.#locations.pairs.byteLength + this.#ghosts.byteLength;
+    const enabled = this.capacityBytes >= CAPACITY_BYTES_MIN;
+    const slabCount = this.#slabs.length - this.#gaps.length;
     return {
       hits: this.#hits,
       misses: this.#misses,
       insertions: this.#insertions,
       evictions: this.#evictions,
-      usedBytes: enabled ? this.#slabs.length * this.#slabBytes + books : 0,
+      usedBytes: this.#pinnedBytes + (enabled ? slabCount * this.#slabBytes + this.#bookBytes : 0),
+      pinnedBytes: this.#pinnedBytes,
     };
   }
 
@@ -258,7 +344,9 @@ export class BlockCache {
     const bytes = storedBytes(length);
     slab.end = at + bytes;
     space.cachedBytes += bytes;
-    this.#locations.add(hashOf(space.id, block), this.#locationOf(index, at));
+    const location = this.#locationOf(index, at);
+    if (block < space.places.length) space.places[block] = location;
+    this.#locations.add(hashOf(space.id, block), location);
   }
 
   #locationOf(index: number, at: number): number {
@@ -268,8 +356,15 @@ export class BlockCache {
   /** Returns an empty slab that is in no queue. */
   #takeSlab(): number {
     for (let step = 0; this.#free.length === 0; step++) {
-      if (this.#slabs.length < this.#slabsMax - 1) return this.#newSlab();
-      if (this.#reserve === -1) this.#reserve = this.#newSlab();
+      const slabCount = this.#slabs.length - this.#gaps.length;
+      if (slabCount < this.#slabsMax - 1) return this.#newSlab();
+      if (this.#reserve === -1) {
+        if (slabCount < this.#slabsMax) this.#reserve = this.#newSlab();
+        else {
+          this.#emptyOldest(false);
+          this.#reserve = this.#free.pop()!;
+        }
+      }
       this.#emptyOldest(step < EMPTYING_STEPS_MAX);
     }
     return this.#free.pop()!;
@@ -278,12 +373,16 @@ export class BlockCache {
   #newSlab(): number {
     const buffer = new ArrayBuffer(this.#slabBytes);
     const slab = { bytes: new Uint8Array(buffer), words: new Int32Array(buffer), end: SLAB_START };
-    return this.#slabs.push(slab) - 1;
+    const gap = this.#gaps.pop();
+    if (gap === undefined) return this.#slabs.push(slab) - 1;
+    this.#slabs[gap] = slab;
+    return gap;
   }
 
   /** Empties the oldest slab of one queue. `survival`: blocks in use move on to the main queue. */
   #emptyOldest(survival: boolean): void {
-    const smallMax = Math.max(1, Math.floor(this.#slabs.length * SMALL_SHARE));
+    const slabCount = this.#slabs.length - this.#gaps.length;
+    const smallMax = Math.max(1, Math.floor(slabCount * SMALL_SHARE));
     const fromSmall =
       this.#main.length === 0 ||
       (this.#small.length > smallMax && this.#deadBytes < this.#slabBytes);
@@ -317,6 +416,7 @@ export class BlockCache {
       return;
     }
     space.cachedBytes -= bytes;
+    if (block < space.places.length) space.places[block] = 0;
     if (!survives || uses === 0) {
       this.#evictions++;
       if (fromSmall) this.#ghosts[hash & (this.#ghosts.length - 1)] = hash;

@@ -26,6 +26,27 @@ export interface BlockIndexBuilder {
   add(lower: Uint8Array): void;
   /** Returns the index, or undefined when this format does not pay for this table. */
   finish(): Uint8Array | undefined;
+  /** Where blocks should end for the index to be small. Without it they are cut by size alone. */
+  readonly cutter?: BlockCutter | undefined;
+}
+
+/** Asks for the bounds of blocks. They end there if their size is within limits. */
+export interface BlockCutter {
+  /** The bound asked for: bytes[0, what `next` returned). */
+  readonly bytes: Uint8Array;
+  /**
+   * Called when a block has ended, of `blockBytes` raw bytes; the next one begins at `lower`, with
+   * key[keyStart, keyEnd) (empty: not known). Blocks of about `targetBytes` are wanted. Returns the
+   * length of the bound at which the next block should end; 0: by size. The bound is above `lower`.
+   */
+  next(
+    lower: Uint8Array,
+    blockBytes: number,
+    targetBytes: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+  ): number;
 }
 
 /** Finds blocks. */

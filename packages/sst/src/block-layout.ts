@@ -59,3 +59,14 @@ export function rowStartsBytes(flags: number, count: number): number {
   if ((flags & BlockFlag.evenRows) !== 0) return 0;
   return (count + 1) * ((flags & BlockFlag.wideRows) !== 0 ? 4 : 2);
 }
+
+/** Returns whether the distances between the ends, from 0 on, are all the same. */
+export function isEven(ends: Uint16Array | Uint32Array, count: number): boolean {
+  const width = ends[0]!;
+  let end = width;
+  for (let i = 1; i < count; i++) {
+    end += width;
+    if (ends[i] !== end) return false;
+  }
+  return true;
+}

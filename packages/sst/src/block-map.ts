@@ -9,10 +9,8 @@ import {
   VARINT_BYTES_MAX,
   VarintReader,
 } from "@aura/base";
+import { BlockOffsets } from "./block-offsets.ts";
 import { BLOCK_TRAILER_BYTES } from "./format.ts";
-
-/** Offsets of the blocks; entry `count` is where the last one ends. */
-export type BlockOffsets = Uint32Array | Float64Array;
 
 /** Returns the bytes of a block map. */
 export function encodeBlockMap(lengths: Float64Array, count: number): Uint8Array {
@@ -22,7 +20,10 @@ export function encodeBlockMap(lengths: Float64Array, count: number): Uint8Array
   return bytes.slice(0, end);
 }
 
-/** Reads a block map; the blocks must fill the file up to `dataEnd`. Throws AURA_CORRUPTION. */
+/**
+ * Reads a block map; the blocks must fill the file up to `dataEnd`. Offset `count` is where the last
+ * one ends. Throws AURA_CORRUPTION.
+ */
 export function decodeBlockMap(
   bytes: Uint8Array,
   count: number,
@@ -31,8 +32,7 @@ export function decodeBlockMap(
   offset: number,
 ): BlockOffsets {
   if (count > bytes.length) throw corruption(file, offset, "block map");
-  const offsets: BlockOffsets =
-    dataEnd <= 0xffffffff ? new Uint32Array(count + 1) : new Float64Array(count + 1);
+  const offsets = new Float64Array(count + 1);
   const reader = new VarintReader();
   let at = 0;
   let end = FILE_HEADER_BYTES;
@@ -47,5 +47,5 @@ export function decodeBlockMap(
   }
   offsets[count] = end;
   if (end !== dataEnd || at !== bytes.length) throw corruption(file, offset, "block map");
-  return offsets;
+  return new BlockOffsets(offsets);
 }

@@ -1,7 +1,7 @@
 /**
  * The blocks of one table, through the cache: what a look-up loads and finds again.
  */
-import type { BlockCache, CacheSpace } from "./block-cache.ts";
+import type { BlockCache, CacheCounts, CacheSpace } from "./block-cache.ts";
 import type { BlockLocator } from "./block-locator.ts";
 import { copyOf } from "./copy-bytes.ts";
 import type { RawBlock, TableFile } from "./table-file.ts";
@@ -11,20 +11,42 @@ let scratch = new Uint8Array(16 * 1024);
 /** Longer blocks are read into memory of their own. */
 const SCRATCH_BYTES_MAX = 1024 * 1024;
 
-/** Blocks of one table. Block number `blockCount` stands for the table's separators. */
+/**
+ * Blocks of one table, and what the cache counts for it: its blocks, and, pinned, what it holds in
+ * memory besides. Block number `blockCount` stands for the table's separators.
+ */
 export class BlockStore {
   readonly cache: BlockCache;
   readonly space: CacheSpace;
   readonly file: TableFile;
   readonly #locator: BlockLocator;
+  readonly #otherBytes: number;
+  #pinnedBytes = 0;
+  #closed = false;
   /** Loads under way on the thread pool, by block. */
   readonly #loading = new Map<number, Promise<void>>();
 
-  constructor(file: TableFile, locator: BlockLocator, cache: BlockCache) {
+  /** `otherBytes`: what the table holds beside what `file` and `locator` do. */
+  constructor(
+    file: TableFile,
+    locator: BlockLocator,
+    otherBytes: number,
+    cache: BlockCache,
+    counts: CacheCounts,
+  ) {
     this.file = file;
     this.#locator = locator;
+    this.#otherBytes = otherBytes;
     this.cache = cache;
-    this.space = cache.openSpace();
+    this.space = cache.openSpace(counts, file.blockCount);
+    this.#pin(this.residentBytes);
+  }
+
+  /** Memory that the table holds beside its blocks: filter, dictionary, block index, offsets, places. */
+  get residentBytes(): number {
+    const { places } = this.space;
+    const maps = this.file.offsets.byteLength + places.byteLength;
+    return this.#locator.residentBytes + maps + this.#otherBytes;
   }
 
   /**
@@ -33,8 +55,8 @@ export class BlockStore {
    */
   readSync(block: number, target: RawBlock): void {
     const { file, cache } = this;
-    const offset = file.offsets[block]!;
-    const length = file.offsets[block + 1]! - offset;
+    const offset = file.offsets.at(block);
+    const length = file.offsets.at(block + 1) - offset;
     let bytes: Uint8Array;
     if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
     else {
@@ -48,8 +70,10 @@ export class BlockStore {
 
   /** Reads a block on this thread, for a look-up that comes again. */
   loadSync(block: number): void {
-    if (block === this.file.blockCount) this.#locator.loadSeparatorsSync();
-    else if (!this.cache.has(this.space, block)) {
+    if (block === this.file.blockCount) {
+      this.#locator.loadSeparatorsSync();
+      this.#pin(this.residentBytes);
+    } else if (!this.cache.has(this.space, block)) {
       const raw: RawBlock = { bytes: scratch, start: 0, end: 0 };
       this.readSync(block, raw);
       if (this.cache.has(this.space, block)) return;
@@ -68,19 +92,28 @@ export class BlockStore {
   }
 
   close(): void {
+    this.#closed = true;
+    this.#pin(0);
     this.cache.evictTable(this.space.id);
     this.file.closeSync();
+  }
+
+  #pin(bytes: number): void {
+    const wanted = this.#closed ? 0 : bytes;
+    this.cache.pin(wanted - this.#pinnedBytes);
+    this.#pinnedBytes = wanted;
   }
 
   async #load(block: number): Promise<void> {
     const { file, cache, space } = this;
     if (block === file.blockCount) {
       await this.#locator.loadSeparators();
+      this.#pin(this.residentBytes);
       return;
     }
     if (cache.has(space, block)) return;
-    const offset = file.offsets[block]!;
-    const stored = new Uint8Array(file.offsets[block + 1]! - offset);
+    const offset = file.offsets.at(block);
+    const stored = new Uint8Array(file.offsets.at(block + 1) - offset);
     await file.read(offset, stored);
     const raw: RawBlock = { bytes: stored, start: 0, end: 0 };
     file.openBlock(block, stored, 0, stored.length, raw);

@@ -1,12 +1,12 @@
 /**
  * Bloom filter over key hashes (32 bits, one seeded hash per key, see `hashKey` of base).
  *
- * bytes = probes u32 | words u32 ... . Bit positions come from the hash by double hashing, scaled
+ * bytes = kind u8 | probes u8 | 0 u16 | words u32 ... . Bit positions come from the hash by double hashing, scaled
  * to the number of bits; no false negatives.
  */
 import { corruption, putU32 } from "@aura/base";
+import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 
-const HEAD_BYTES = 4;
 const PROBES_MAX = 30;
 /** A filter this long has bit positions below 2^32. */
 const FILTER_WORDS_MAX = 0x07ffffff;
@@ -15,6 +15,16 @@ const FILTER_WORDS_MAX = 0x07ffffff;
 function step(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
   return (mixed ^ (mixed >>> 13)) | 1;
+}
+
+function probesOf(bitsPerKey: number): number {
+  return Math.min(Math.max(Math.round(bitsPerKey * Math.LN2), 1), PROBES_MAX);
+}
+
+/** Returns the share of absent keys that a filter of so many bits per key lets pass, by theory. */
+export function bloomRate(bitsPerKey: number): number {
+  const probes = probesOf(bitsPerKey);
+  return (1 - Math.exp(-probes / bitsPerKey)) ** probes;
 }
 
 /**
@@ -28,7 +38,7 @@ export function buildBloom(
 ): Uint8Array | undefined {
   if (bitsPerKey < 1 || count === 0) return undefined;
   const wordCount = Math.min(Math.max(Math.ceil((count * bitsPerKey) / 32), 2), FILTER_WORDS_MAX);
-  const probes = Math.min(Math.max(Math.round(bitsPerKey * Math.LN2), 1), PROBES_MAX);
+  const probes = probesOf(bitsPerKey);
   const words = new Uint32Array(wordCount);
   const scale = (wordCount * 32) / 0x100000000;
   for (let i = 0; i < count; i++) {
@@ -40,13 +50,14 @@ export function buildBloom(
       hash = (hash + delta) | 0;
     }
   }
-  const bytes = new Uint8Array(HEAD_BYTES + wordCount * 4);
-  putU32(bytes, 0, probes);
-  for (let i = 0; i < wordCount; i++) putU32(bytes, HEAD_BYTES + i * 4, words[i]!);
+  const bytes = new Uint8Array(FILTER_HEAD_BYTES + wordCount * 4);
+  bytes[0] = FilterKind.bloom;
+  bytes[1] = probes;
+  for (let i = 0; i < wordCount; i++) putU32(bytes, FILTER_HEAD_BYTES + i * 4, words[i]!);
   return bytes;
 }
 
-/** A filter in memory. */
+/** A Bloom filter in memory. */
 export class Bloom {
   readonly #words: Uint32Array;
   readonly #probes: number;
@@ -54,20 +65,20 @@ export class Bloom {
 
   /** Reads what `buildBloom` returned; `file` and `offset` name it in errors. Keeps no view. */
   constructor(bytes: Uint8Array, file: string, offset: number) {
-    const wordBytes = bytes.length - HEAD_BYTES;
-    const probes = bytes.length < HEAD_BYTES ? 0 : (bytes[0] ?? 0);
+    const wordBytes = bytes.length - FILTER_HEAD_BYTES;
+    const probes = wordBytes < 0 ? 0 : bytes[1]!;
     const whole =
       wordBytes >= 8 &&
       wordBytes % 4 === 0 &&
       wordBytes / 4 <= FILTER_WORDS_MAX &&
       probes >= 1 &&
       probes <= PROBES_MAX &&
-      bytes[1] === 0 &&
+      bytes[0] === FilterKind.bloom &&
       bytes[2] === 0 &&
       bytes[3] === 0;
     if (!whole) throw corruption(file, offset, "filter");
     const words = new Uint32Array(wordBytes / 4);
-    for (let i = 0, at = HEAD_BYTES; i < words.length; i++, at += 4) {
+    for (let i = 0, at = FILTER_HEAD_BYTES; i < words.length; i++, at += 4) {
       words[i] =
         bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     }
@@ -76,9 +87,16 @@ export class Bloom {
     this.#scale = (words.length * 32) / 0x100000000;
   }
 
-  /** Number of bits. */
   get bits(): number {
     return this.#words.length * 32;
+  }
+
+  get byteLength(): number {
+    return this.#words.byteLength;
+  }
+
+  rateOf(count: number): number {
+    return (1 - Math.exp((-this.#probes * count) / this.bits)) ** this.#probes;
   }
 
   /** Returns false when no key of the table has this hash. */

@@ -11,6 +11,7 @@ import {
   VARINT_BYTES_MAX,
   VarintReader,
 } from "@aura/base";
+import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
 
 /** Values of one value-log segment that a table points to. */
 export interface SegmentReferences {
@@ -39,6 +40,8 @@ export interface TableSummary {
   readonly references: readonly SegmentReferences[];
   /** Bits of the filter, 0 without one. */
   readonly filterBits: number;
+  /** The filter has the first so many bytes of keys too, 0 if it has not. */
+  readonly prefixBytes: number;
   readonly rawKeyBytes: number;
   readonly rawValueBytes: number;
   /** Name of the block index beside the separators, or "separators". */
@@ -49,20 +52,25 @@ export interface TableSummary {
 export interface TableProperties extends Omit<TableSummary, "fileBytes" | "blockCount"> {
   /** Seed of the hashes in the filter. */
   readonly hashSeed: number;
+  /** What blocks were compressed with whose trailers say so; empty for none. */
+  readonly dictionary: Uint8Array;
 }
 
 /** Longest name of a block index, bytes of UTF-8. */
 export const INDEX_NAME_BYTES_MAX = 64;
+/** Longest prefix that a filter knows. */
+export const PREFIX_BYTES_MAX = 255;
 
 /** Returns the bytes of the properties section. */
 export function encodeProperties(properties: TableProperties): Uint8Array {
   const name = new TextEncoder().encode(properties.indexName);
-  const { smallestKey, largestKey, references } = properties;
+  const { smallestKey, largestKey, references, dictionary } = properties;
   const bytes = new Uint8Array(
-    (13 + references.length * 3) * VARINT_BYTES_MAX +
+    (15 + references.length * 3) * VARINT_BYTES_MAX +
       smallestKey.length +
       largestKey.length +
-      name.length,
+      name.length +
+      dictionary.length,
   );
   let at = 0;
   const counts = [
@@ -75,9 +83,10 @@ export function encodeProperties(properties: TableProperties): Uint8Array {
     properties.smallestSeq,
     properties.largestSeq,
     properties.filterBits,
+    properties.prefixBytes,
   ];
   for (const count of counts) at = putVarint(bytes, at, count);
-  for (const part of [smallestKey, largestKey, name]) {
+  for (const part of [smallestKey, largestKey, name, dictionary]) {
     at = putVarint(bytes, at, part.length);
     bytes.set(part, at);
     at += part.length;
@@ -116,9 +125,11 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
   const smallestSeq = number();
   const largestSeq = number();
   const filterBits = number();
+  const prefixBytes = number(PREFIX_BYTES_MAX);
   const smallestKey = part(KEY_BYTES_MAX);
   const largestKey = part(KEY_BYTES_MAX);
   const indexName = new TextDecoder().decode(part(INDEX_NAME_BYTES_MAX));
+  const dictionary = part(DICTIONARY_BYTES_MAX);
   const references: SegmentReferences[] = [];
   const referenceCount = number(bytes.length - at);
   for (let i = 0; i < referenceCount; i++) {
@@ -128,6 +139,7 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
     at === bytes.length &&
     entryCount >= 1 &&
     deleteCount <= entryCount &&
+    (prefixBytes === 0 || filterBits > 0) &&
     smallestSeq <= largestSeq &&
     compareKeys(smallestKey, largestKey) <= 0;
   if (!whole) throw corruption(file, offset, "properties");
@@ -141,9 +153,11 @@ export function decodeProperties(bytes: Uint8Array, file: string, offset: number
     smallestSeq,
     largestSeq,
     filterBits,
+    prefixBytes,
     smallestKey,
     largestKey,
     indexName,
     references,
+    dictionary,
   };
 }

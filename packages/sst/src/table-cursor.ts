@@ -21,6 +21,11 @@ export interface TableCursorOptions {
   readonly fillCache?: boolean;
   /** Most bytes read at once when the cursor goes on in one direction. Default 256 KiB. */
   readonly readAheadBytes?: number;
+  /**
+   * Values may be kept: `valueBytes` is memory that the cursor never writes to again, of a block or
+   * of up to 64 KiB of neighbouring ones. Default false: borrowed until the next move.
+   */
+  readonly lendsValues?: boolean;
 }
 
 const Move = { first: 0, last: 1, seek: 2, seekBefore: 3, next: 4, prev: 5 } as const;
@@ -28,6 +33,8 @@ const Move = { first: 0, last: 1, seek: 2, seekBefore: 3, next: 4, prev: 5 } as 
 const READ_AHEAD_BYTES = 256 * 1024;
 const READ_AHEAD_BYTES_START = 16 * 1024;
 const READ_AHEAD_GROWTH = 4;
+/** Memory for lent blocks comes in pieces up to this size, each twice the one before. */
+const LENT_PIECE_BYTES_MAX = 64 * 1024;
 const NO_BYTES = new Uint8Array(0);
 const NO_BLOCK = -1;
 
@@ -64,6 +71,10 @@ export class TableCursor implements EntryCursor {
   #seekKeyEnd = 0;
   /** Copy of a block that came from the cache. */
   #copy: Uint8Array = NO_BYTES;
+  /** Where blocks go whose values are lent: #piece[0, #pieceUsed) is never written to again. */
+  readonly #lendsValues: boolean;
+  #piece: Uint8Array = NO_BYTES;
+  #pieceUsed = 0;
   /** Stored blocks [windowFirst, windowEnd), read in one go. */
   #window: Uint8Array = NO_BYTES;
   #windowFirst = 0;
@@ -79,6 +90,7 @@ export class TableCursor implements EntryCursor {
     this.#mayRead = options.mayRead ?? false;
     this.#fillCache = options.fillCache ?? true;
     this.#readAheadMax = options.readAheadBytes ?? READ_AHEAD_BYTES;
+    this.#lendsValues = options.lendsValues ?? false;
   }
 
   first(): void {
@@ -135,9 +147,9 @@ export class TableCursor implements EntryCursor {
         this.#start();
       } else {
         const [first, end] = this.#span();
-        const offset = file.offsets[first]!;
+        const offset = file.offsets.at(first);
         // Memory of its own: a move that does not wait for this read may fill the window meanwhile.
-        const window = new Uint8Array(file.offsets[end]! - offset);
+        const window = new Uint8Array(file.offsets.at(end) - offset);
         await file.read(offset, window);
         if (ticket !== this.#ticket) return;
         this.#install(window, first, end);
@@ -158,7 +170,7 @@ export class TableCursor implements EntryCursor {
     this.#current = NO_BLOCK;
     this.#windowFirst = this.#windowEnd = 0;
     this.#entryCount = 0;
-    this.#window = this.#copy = this.valueBytes = this.#raw.bytes = NO_BYTES;
+    this.#window = this.#copy = this.#piece = this.valueBytes = this.#raw.bytes = NO_BYTES;
     this.#reader.bytes = NO_BYTES;
   }
 
@@ -244,7 +256,7 @@ export class TableCursor implements EntryCursor {
     }
     const { file } = this.#store;
     if (locator.exact) {
-      const offset = file.offsets[this.#block]!;
+      const offset = file.offsets.at(this.#block);
       throw corruption(file.path, offset, "bounds of a data block contradict the block index");
     }
     if (this.#mayRead) {
@@ -274,6 +286,10 @@ export class TableCursor implements EntryCursor {
       if (cache.find(space, block)) {
         this.#current = NO_BLOCK;
         const length = cache.end - cache.start;
+        if (this.#lendsValues) {
+          this.#openLent(block, cache.bytes, cache.start, cache.end);
+          return true;
+        }
         if (length > this.#copy.length) this.#copy = new Uint8Array(length + (length >>> 2));
         copyBytes(this.#copy, 0, cache.bytes, cache.start, cache.end);
         this.#open(block, this.#copy, 0, length);
@@ -286,13 +302,28 @@ export class TableCursor implements EntryCursor {
       this.#fillSync();
     }
     this.#current = NO_BLOCK;
-    const base = file.offsets[this.#windowFirst]!;
+    const base = file.offsets.at(this.#windowFirst);
     const raw = this.#raw;
-    const start = file.offsets[block]! - base;
-    file.openBlock(block, this.#window, start, file.offsets[block + 1]! - base, raw);
+    const start = file.offsets.at(block) - base;
+    file.openBlock(block, this.#window, start, file.offsets.at(block + 1) - base, raw);
     if (this.#fillCache) cache.insert(space, block, raw.bytes, raw.start, raw.end);
-    this.#open(block, raw.bytes, raw.start, raw.end);
+    if (this.#lendsValues) this.#openLent(block, raw.bytes, raw.start, raw.end);
+    else this.#open(block, raw.bytes, raw.start, raw.end);
     return true;
+  }
+
+  /** Opens a copy of the block bytes[start, end) in memory that is not used for another one. */
+  #openLent(block: number, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (this.#pieceUsed + length > this.#piece.length) {
+      const grown = Math.min(this.#piece.length * 2, LENT_PIECE_BYTES_MAX);
+      this.#piece = new Uint8Array(Math.max(length, grown));
+      this.#pieceUsed = 0;
+    }
+    const at = this.#pieceUsed;
+    this.#pieceUsed = at + length;
+    copyBytes(this.#piece, at, bytes, start, end);
+    this.#open(block, this.#piece, at, at + length);
   }
 
   #open(block: number, bytes: Uint8Array, start: number, end: number): void {
@@ -333,9 +364,9 @@ export class TableCursor implements EntryCursor {
     let end = first + 1;
     const move = this.#move;
     if (move === Move.next) {
-      while (end < blockCount && offsets[end + 1]! - offsets[first]! <= this.#readAhead) end++;
+      while (end < blockCount && offsets.at(end + 1) - offsets.at(first) <= this.#readAhead) end++;
     } else if (move === Move.prev) {
-      while (first > 0 && offsets[end]! - offsets[first - 1]! <= this.#readAhead) first--;
+      while (first > 0 && offsets.at(end) - offsets.at(first - 1) <= this.#readAhead) first--;
     }
     const grown = Math.max(this.#readAhead * READ_AHEAD_GROWTH, READ_AHEAD_BYTES_START);
     this.#readAhead = Math.min(grown, this.#readAheadMax);
@@ -345,8 +376,8 @@ export class TableCursor implements EntryCursor {
   #fillSync(): void {
     const { file } = this.#store;
     const [first, end] = this.#span();
-    const offset = file.offsets[first]!;
-    const length = file.offsets[end]! - offset;
+    const offset = file.offsets.at(first);
+    const length = file.offsets.at(end) - offset;
     let window = this.#window;
     if (length > window.length) window = new Uint8Array(length);
     // Until the read is through, the window holds nothing.

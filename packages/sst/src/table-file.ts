@@ -20,7 +20,9 @@ import {
 } from "@aura/base";
 import { RAW_LENGTH_BYTES } from "./block-builder.ts";
 import { BlockState, checkBlock } from "./block-check.ts";
-import { type BlockOffsets, decodeBlockMap } from "./block-map.ts";
+import { decodeBlockMap } from "./block-map.ts";
+import type { BlockOffsets } from "./block-offsets.ts";
+import { DICTIONARY_BYTES_MIN, DICTIONARY_FLAG } from "./block-packer.ts";
 import {
   BLOCK_TRAILER_BYTES,
   checkBlockTrailer,
@@ -29,6 +31,7 @@ import {
   type Footer,
   type Section,
 } from "./format.ts";
+import { decodeProperties } from "./properties.ts";
 
 /** Which file is expected at a path. */
 export interface TableIdentity {
@@ -55,6 +58,7 @@ export class TableFile {
   readonly #uid: Uid;
   #handle: FileHandle | undefined;
   #closed = false;
+  #dictionary: Uint8Array | undefined;
   /** Reads on the thread pool that use the handle. */
   #reading = 0;
 
@@ -83,6 +87,11 @@ export class TableFile {
       this.#handle.closeSync();
       throw error;
     }
+  }
+
+  /** Gives the table's dictionary, so that it is not read again. */
+  setDictionary(dictionary: Uint8Array): void {
+    this.#dictionary = dictionary;
   }
 
   get blockCount(): number {
@@ -132,7 +141,7 @@ export class TableFile {
    * Throws AURA_CORRUPTION or AURA_UNSUPPORTED.
    */
   openBlock(block: number, bytes: Uint8Array, start: number, end: number, target: RawBlock): void {
-    const offset = this.offsets[block]!;
+    const offset = this.offsets.at(block);
     checkBlockTrailer(bytes, start, end, this.#uid, offset, this.path);
     const codec = bytes[end - BLOCK_TRAILER_BYTES]!;
     target.bytes = bytes;
@@ -199,11 +208,33 @@ export class TableFile {
     if (stored < 0 || rawBytes > this.footer.rawBlockBytesMax) {
       throw corruption(this.path, offset, "length of a compressed block");
     }
+    const dictionary =
+      (codec & DICTIONARY_FLAG) === 0 ? undefined : this.#dictionaryOf(codec, offset);
+    const packed = bytes.subarray(start + RAW_LENGTH_BYTES, end);
     try {
-      return decompress(codec as Codec, bytes.subarray(start + RAW_LENGTH_BYTES, end), rawBytes);
+      return decompress(codec & ~DICTIONARY_FLAG, packed, rawBytes, dictionary);
     } catch (cause) {
       throw this.#located(cause, offset);
     }
+  }
+
+  /** Returns the table's dictionary, which the block at `offset` needs; reads it the first time. */
+  #dictionaryOf(codec: number, offset: number): Uint8Array {
+    if (codec !== (Codec.zstd | DICTIONARY_FLAG)) {
+      throw new AuraError("AURA_UNSUPPORTED", `${this.path}: codec ${codec} at offset ${offset}`, {
+        file: this.path,
+        offset,
+        actual: codec,
+      });
+    }
+    const { properties } = this.footer;
+    this.#dictionary ??= decodeProperties(
+      this.sectionSync(properties),
+      this.path,
+      properties.offset,
+    ).dictionary;
+    if (this.#dictionary.length >= DICTIONARY_BYTES_MIN) return this.#dictionary;
+    throw corruption(this.path, offset, "block of a dictionary that the table does not have");
   }
 
   /** Returns an error of a codec with file and offset. */

@@ -144,7 +144,7 @@ export class TableScan {
 
   /** Offset of the current block in the file. */
   get offset(): number {
-    return this.#file.offsets[this.#next - 1]!;
+    return this.#file.offsets.at(this.#next - 1);
   }
 
   /** Bytes from a key's beginning that shared bytes, head and tail tell of together. */
@@ -222,8 +222,8 @@ export class TableScan {
     const file = this.#file;
     const { offsets } = file;
     if (block < this.#windowFirst || block >= this.#windowEnd) this.#readFrom(block);
-    const start = this.#windowStart + offsets[block]! - offsets[this.#windowFirst]!;
-    const end = start + offsets[block + 1]! - offsets[block]!;
+    const start = this.#windowStart + offsets.at(block) - offsets.at(this.#windowFirst);
+    const end = start + offsets.at(block + 1) - offsets.at(block);
     const raw = this.#raw;
     file.openBlock(block, this.#window, start, end, raw);
     this.stored = this.#window;
@@ -246,11 +246,11 @@ export class TableScan {
   #readFrom(block: number): void {
     const { offsets, blockCount } = this.#file;
     const { window } = this.#options;
-    const offset = offsets[block]!;
+    const offset = offsets.at(block);
     const room = window.end - window.start;
     let end = block + 1;
-    while (end < blockCount && offsets[end + 1]! - offset <= room) end++;
-    const length = offsets[end]! - offset;
+    while (end < blockCount && offsets.at(end + 1) - offset <= room) end++;
+    const length = offsets.at(end) - offset;
     this.#windowFirst = this.#windowEnd = 0;
     if (length <= room) {
       this.#window = window.bytes;

@@ -5,8 +5,8 @@ import { type AuraError, compareBytes, corruption, hashKey, Kind } from "@aura/b
 import type { BlockIndex } from "./block-index.ts";
 import type { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
-import type { Bloom } from "./bloom.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
+import type { KeyFilter } from "./key-filter.ts";
 import type { TableSummary } from "./properties.ts";
 import { separatorIndex } from "./separator-index.ts";
 import type { RawBlock, TableFile } from "./table-file.ts";
@@ -18,7 +18,7 @@ export function verifyTable(
   file: TableFile,
   summary: TableSummary,
   locator: BlockLocator,
-  filter: Bloom | undefined,
+  filter: KeyFilter | undefined,
   hashSeed: number,
 ): void {
   // A damaged model was passed over at open: here it is an error.
@@ -34,7 +34,7 @@ class TableWalk {
   readonly #file: TableFile;
   readonly #summary: TableSummary;
   readonly #locator: BlockLocator;
-  readonly #filter: Bloom | undefined;
+  readonly #filter: KeyFilter | undefined;
   readonly #hashSeed: number;
   readonly #separators: BlockIndex;
   readonly #reader = new BlockReader();
@@ -58,7 +58,7 @@ class TableWalk {
     file: TableFile,
     summary: TableSummary,
     locator: BlockLocator,
-    filter: Bloom | undefined,
+    filter: KeyFilter | undefined,
     hashSeed: number,
     separators: BlockIndex,
   ) {
@@ -74,8 +74,8 @@ class TableWalk {
     const { blockCount, offsets } = this.#file;
     for (let block = 0; block < blockCount; block++) {
       this.#block = block;
-      const stored = new Uint8Array(offsets[block + 1]! - offsets[block]!);
-      this.#file.readSync(offsets[block]!, stored);
+      const stored = new Uint8Array(offsets.at(block + 1) - offsets.at(block));
+      this.#file.readSync(offsets.at(block), stored);
       this.#file.openBlock(block, stored, 0, stored.length, this.#raw);
       this.#reader.open(this.#raw.bytes, this.#raw.start, this.#raw.end);
       this.#walkBlock();
@@ -180,8 +180,13 @@ class TableWalk {
     const key = this.#key;
     const length = this.#keyLength;
     const hash = hashKey(key, 0, length, this.#hashSeed);
-    if (this.#filter !== undefined && !this.#filter.has(hash))
-      throw this.#error("key not in the filter");
+    const filter = this.#filter;
+    if (filter !== undefined && !filter.has(hash)) throw this.#error("key not in the filter");
+    const { prefixBytes } = this.#summary;
+    if (filter !== undefined && prefixBytes > 0 && length >= prefixBytes) {
+      const prefixHash = hashKey(key, 0, prefixBytes, this.#hashSeed);
+      if (!filter.has(prefixHash)) throw this.#error("prefix not in the filter");
+    }
     this.#separators.locate(key, 0, length);
     if (this.#separators.first !== this.#block || this.#separators.last !== this.#block) {
       throw this.#error("separators lead astray");
@@ -201,6 +206,6 @@ class TableWalk {
   }
 
   #error(what: string): AuraError {
-    return corruption(this.#file.path, this.#file.offsets[this.#block]!, what);
+    return corruption(this.#file.path, this.#file.offsets.at(this.#block), what);
   }
 }

@@ -21,10 +21,12 @@ import {
   type Uid,
 } from "@aura/base";
 import { BlockBuilder, type BlockTally } from "./block-builder.ts";
+import { BlockCut } from "./block-cut.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
-import { buildBloom } from "./bloom.ts";
+import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
+import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 import {
   BLOCK_COUNT_MAX,
   BLOCK_RAW_BYTES_MAX,
@@ -34,9 +36,11 @@ import {
   putBlockTrailer,
   type Section,
 } from "./format.ts";
+import { buildFilter, FILTER_BITS_MAX } from "./key-filter.ts";
 import {
   encodeProperties,
   INDEX_NAME_BYTES_MAX,
+  PREFIX_BYTES_MAX,
   type SegmentReferences,
   type TableProperties,
   type TableSummary,
@@ -51,8 +55,20 @@ export interface TableSettings {
   readonly blockBytes: number;
   /** Kept per block where it saves an eighth. Default `Codec.none`. */
   readonly codec: Codec;
-  /** Filter bits per user key, 0 (or below 1) for no filter, at most 40. Default 10. */
+  /**
+   * Length of a dictionary that blocks may share, 0 (none, the default) or 256 to 65536. Only with
+   * `Codec.zstd`; one that does not pay is not stored, and a table of few blocks has none.
+   */
+  readonly dictionaryBytes: number;
+  /** Kind of the filter. Default `FilterKind.bloom`. */
+  readonly filter: FilterKind;
+  /**
+   * Bits per user key that a Bloom filter would take, 0 (or below 1) for no filter, at most 40; a
+   * Ribbon filter takes fewer for the same rate. Default 10.
+   */
   readonly bloomBitsPerKey: number;
+  /** The filter knows the first so many bytes of keys too, 0 (none, the default) to 255. */
+  readonly prefixBytes: number;
   /** Seed of `hashKey` for the filter. Default 0. */
   readonly hashSeed: number;
   /** Block indexes to try beside the separators; the first one that pays is stored. Default none. */
@@ -81,7 +97,6 @@ const LENT_SPARE_BYTES = 16 * 1024;
 const SMALL_BLOCK_NEIGHBOURS = 3;
 const BLOCK_BYTES_MIN = 64;
 const BLOCK_BYTES_MAX = 1024 * 1024;
-const BLOOM_BITS_MAX = 40;
 /** Longest value inside a table: its block stays below `BLOCK_RAW_BYTES_MAX`. */
 const INLINE_VALUE_BYTES_MAX = BLOCK_RAW_BYTES_MAX - 0x100000;
 const NO_BYTES = new Uint8Array(0);
@@ -95,6 +110,7 @@ export class TableWriter {
   readonly #writeBytes: number;
   readonly #separators: BlockIndexBuilder = separatorIndex.builder();
   readonly #models: { readonly name: string; readonly builder: BlockIndexBuilder }[];
+  readonly #cut: BlockCut;
   readonly #references = new Map<number, { count: number; bytes: number }>();
   /** File bytes written; the builder's sealed blocks follow. */
   #written = FILE_HEADER_BYTES;
@@ -120,14 +136,19 @@ export class TableWriter {
     const settings: TableSettings = {
       blockBytes: 4096,
       codec: Codec.none,
+      dictionaryBytes: 0,
+      filter: FilterKind.bloom,
       bloomBitsPerKey: 10,
+      prefixBytes: 0,
       hashSeed: 0,
       index: [],
       ...options.settings,
     };
-    const { blockBytes, bloomBitsPerKey } = settings;
+    const { blockBytes, bloomBitsPerKey, prefixBytes } = settings;
     assert(blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX, "block bytes in range");
-    assert(bloomBitsPerKey >= 0 && bloomBitsPerKey <= BLOOM_BITS_MAX, "filter bits in range");
+    assert(bloomBitsPerKey >= 0 && bloomBitsPerKey <= FILTER_BITS_MAX, "filter bits in range");
+    assert(settings.dictionaryBytes <= DICTIONARY_BYTES_MAX, "dictionary bytes in range");
+    assert(prefixBytes >= 0 && prefixBytes <= PREFIX_BYTES_MAX, "prefix bytes in range");
     assert(options.keyspace >>> 0 === options.keyspace, "keyspace is a u32");
     assert(settings.hashSeed >>> 0 === settings.hashSeed, "hash seed is a u32");
     for (const { name } of settings.index) {
@@ -137,7 +158,6 @@ export class TableWriter {
     this.#options = options;
     this.#settings = settings;
     const { buffer } = options;
-    this.#blocks = new BlockBuilder(blockBytes, settings.codec, options.uid, buffer);
     this.#writeBytes =
       buffer === undefined
         ? WRITE_BYTES
@@ -149,14 +169,20 @@ export class TableWriter {
       deleteCount: 0,
       keyBytes: 0,
       valueBytes: 0,
-      hashes: bloomBitsPerKey < 1 ? undefined : new Uint32Array(4096),
+      hashes:
+        bloomBitsPerKey < 1 || settings.filter === FilterKind.none
+          ? undefined
+          : new Uint32Array(4096),
       hashCount: 0,
+      prefixBytes,
       hashSeed: settings.hashSeed,
     };
     this.#models = settings.index.map((format) => ({
       name: format.name,
       builder: format.builder(),
     }));
+    this.#cut = new BlockCut(blockBytes, this.#models[0]?.builder.cutter);
+    this.#blocks = new BlockBuilder(this.#cut, settings, options.uid, buffer);
   }
 
   get entryCount(): number {
@@ -219,8 +245,8 @@ export class TableWriter {
         : common === previousLength ||
           (common < keyLength && previous[previousStart + common]! < key[keyStart + common]!);
       assert(ascends, "entries in internal order");
-      if (!blocks.hasRoom(keyLength, valueLength, common)) {
-        this.#sealBlock(key, keyStart, sameKey, common);
+      if (!blocks.hasRoom(key, keyStart, keyEnd, valueLength, common)) {
+        this.#sealBlock(key, keyStart, keyEnd, sameKey, common);
       }
     }
     blocks.add(key, keyStart, keyEnd, common, seq, tag, value, valueStart, valueEnd);
@@ -249,7 +275,7 @@ export class TableWriter {
       if (isTaken && this.estimatedBytes >= bytesMax) break;
       const key = this.#nextKey(plan);
       const common = this.#commonWithLast(key);
-      this.#sealBlock(key, 0, false, common);
+      this.#sealBlock(key, 0, key.length, false, common);
     }
     // For `add`, which compares with the entry before.
     this.#lastSeq = blocks.lastSeq;
@@ -264,7 +290,8 @@ export class TableWriter {
     const blocks = this.#blocks;
     const scan = plan.scans[plan.inputs[0]!]!;
     const { reader, rawBytes } = scan;
-    const isSized = rawBytes * 2 >= blockBytes && (rawBytes <= blockBytes || scan.count === 1);
+    const isSized =
+      rawBytes * 2 >= blockBytes && (rawBytes <= this.#cut.bytesMax || scan.count === 1);
     if (plan.entry !== 0 || this.#entryCount === 0 || scan.codec !== codec || !isSized)
       return false;
     this.#blocksInRow++;
@@ -290,6 +317,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
+    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
@@ -367,8 +395,9 @@ export class TableWriter {
     const [indexName, modelBytes] = this.#finishModel();
     const model = section(modelBytes);
     const tally = this.#tally;
+    const { filter: filterKind, bloomBitsPerKey, prefixBytes } = this.#settings;
     const filterBytes =
-      tally.hashes && buildBloom(tally.hashes, tally.hashCount, this.#settings.bloomBitsPerKey);
+      tally.hashes && buildFilter(filterKind, tally.hashes, tally.hashCount, bloomBitsPerKey);
     const filter = section(filterBytes);
     const properties: TableProperties = {
       keyspace: this.#options.keyspace,
@@ -379,11 +408,13 @@ export class TableWriter {
       rawValueBytes: tally.valueBytes,
       smallestSeq: tally.smallestSeq,
       largestSeq: tally.largestSeq,
-      filterBits: filterBytes === undefined ? 0 : (filterBytes.length - 4) * 8,
+      filterBits: filterBytes === undefined ? 0 : (filterBytes.length - FILTER_HEAD_BYTES) * 8,
+      prefixBytes: filterBytes === undefined ? 0 : prefixBytes,
       smallestKey: this.#smallestKey,
       largestKey,
       indexName,
       references: this.#sortedReferences(),
+      dictionary: blocks.dictionary,
     };
     const footer = {
       separators,
@@ -397,7 +428,7 @@ export class TableWriter {
     parts.push(encodeFooter(footer, this.#options.uid, end));
     this.#file.writevSync(parts, this.#written);
     this.#written = end + FOOTER_BYTES;
-    const { hashSeed: _, ...summary } = properties;
+    const { hashSeed: _, dictionary: __, ...summary } = properties;
     return { ...summary, fileBytes: this.#written, blockCount: this.#blockCount };
   }
 
@@ -415,11 +446,11 @@ export class TableWriter {
       .sort((a, b) => a.segment - b.segment);
   }
 
-  /** Makes room for the hashes of a block with this many entries. */
+  /** Makes room for the hashes of a block with this many entries, keys and prefixes. */
   #reserveHashes(entries: number): void {
     const tally = this.#tally;
     if (tally.hashes === undefined) return;
-    const count = tally.hashCount + entries;
+    const count = tally.hashCount + (tally.prefixBytes > 0 ? 2 * entries : entries);
     if (count <= tally.hashes.length) return;
     const grown = new Uint32Array(Math.max(count, tally.hashes.length * 2));
     grown.set(tally.hashes);
@@ -427,17 +458,26 @@ export class TableWriter {
   }
 
   /** Ends the open block: the entry of `key` opens the next one. */
-  #sealBlock(key: Uint8Array, keyStart: number, sameKey: boolean, common: number): void {
-    if (!sameKey) {
-      const separator = copyOf(key, keyStart, keyStart + common + 1);
-      this.#endBlock(separator, false, false);
-      this.#lower = separator;
-      return;
+  #sealBlock(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    sameKey: boolean,
+    common: number,
+  ): void {
+    const { keys, lastKeyStart, lastKeyEnd, sizeBytes } = this.#blocks;
+    let bound: Uint8Array;
+    if (sameKey) {
+      this.#endBlock(NO_BYTES, true, false);
+      bound = new Uint8Array(common + 1);
+      copyBytes(bound, 0, key, keyStart, keyStart + common);
+    } else {
+      const cut = this.#cut;
+      bound = cut.boundBetween(keys, lastKeyStart, lastKeyEnd, key, keyStart, keyEnd, common);
+      this.#endBlock(bound, false, false);
     }
-    this.#endBlock(NO_BYTES, true, false);
-    const bound = new Uint8Array(common + 1);
-    copyBytes(bound, 0, key, keyStart, keyStart + common);
     this.#lower = bound;
+    this.#cut.next(bound, sizeBytes, key, keyStart, keyEnd);
   }
 
   #endBlock(upper: Uint8Array, continues: boolean, last: boolean): void {

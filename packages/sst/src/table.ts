@@ -6,12 +6,12 @@
  * the next operation on the cache.
  */
 import { AuraError, corruption, type FileSystem } from "@aura/base";
-import { BlockCache } from "./block-cache.ts";
+import { BlockCache, type CacheCounts } from "./block-cache.ts";
 import type { BlockIndexFormat } from "./block-index.ts";
 import { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
 import { BlockStore } from "./block-store.ts";
-import { Bloom } from "./bloom.ts";
+import { type KeyFilter, openFilter } from "./key-filter.ts";
 import { decodeProperties, type TableSummary } from "./properties.ts";
 import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
@@ -50,6 +50,22 @@ export interface TableOpenOptions extends TableIdentity {
   readonly indexFormats?: readonly BlockIndexFormat[];
   /** Shared with other tables. Default: none, blocks are read anew each time. */
   readonly cache?: BlockCache;
+  /** Counted on, so that counts outlive the open table. Default: counts of its own, from 0. */
+  readonly counts?: TableCounts;
+}
+
+/** What was asked of one table, and how its filter and the cache answered. */
+export class TableCounts {
+  /** Look-ups that the filter ended: the key is surely absent. */
+  denied = 0;
+  /** Look-ups that the filter let pass in vain: no version of the key, or only later ones. */
+  passedInVain = 0;
+  /** The share of absent keys that the filter lets pass, by theory; 1 without one. */
+  filterRate = 1;
+  /** Look-ups that found a version. */
+  found = 0;
+  /** Blocks that a look-up or cursor found in the cache, and did not. */
+  readonly blocks: CacheCounts = { hits: 0, misses: 0 };
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -62,21 +78,26 @@ export class Table {
   readonly number: number;
   readonly path: string;
   readonly summary: TableSummary;
+  readonly counts: TableCounts;
   readonly #hashSeed: number;
   readonly #file: TableFile;
-  readonly #filter: Bloom | undefined;
+  readonly #filter: KeyFilter | undefined;
   readonly #locator: BlockLocator;
   readonly #store: BlockStore;
 
   private constructor(fs: FileSystem, options: TableOpenOptions) {
     this.number = options.number;
     this.path = options.path;
+    this.counts = options.counts ?? new TableCounts();
     this.#file = new TableFile(fs, options);
+    let dictionaryBytes = 0;
     try {
       const { footer } = this.#file;
       const offset = footer.properties.offset;
       const bytes = this.#file.sectionSync(footer.properties);
-      const { hashSeed, ...properties } = decodeProperties(bytes, this.path, offset);
+      const { hashSeed, dictionary, ...properties } = decodeProperties(bytes, this.path, offset);
+      this.#file.setDictionary(dictionary);
+      dictionaryBytes = dictionary.length;
       this.#hashSeed = hashSeed;
       this.summary = {
         ...properties,
@@ -94,7 +115,13 @@ export class Table {
       throw error;
     }
     const cache = options.cache ?? new BlockCache({ capacityBytes: 0 });
-    this.#store = new BlockStore(this.#file, this.#locator, cache);
+    this.#store = new BlockStore(
+      this.#file,
+      this.#locator,
+      (this.#filter?.byteLength ?? 0) + dictionaryBytes,
+      cache,
+      this.counts.blocks,
+    );
   }
 
   /**
@@ -114,15 +141,22 @@ export class Table {
     return this.#locator.indexName;
   }
 
-  /** Memory held outside the cache, bytes: filter, block index, block offsets. */
+  /** Memory held beside blocks, bytes: filter, block index, block offsets. Pinned in the cache. */
   get residentBytes(): number {
-    const filter = this.#filter === undefined ? 0 : this.#filter.bits / 8;
-    return this.#locator.residentBytes + this.#file.offsets.byteLength + filter;
+    return this.#store.residentBytes;
   }
 
   /** Returns false when the table surely has no key with this hash. */
   mayHave(keyHash: number): boolean {
     return this.#filter === undefined || this.#filter.has(keyHash);
+  }
+
+  /**
+   * Returns false when the table surely has no key that begins with a prefix of
+   * `summary.prefixBytes` bytes, whose hash this is. True when that is 0.
+   */
+  mayHavePrefix(prefixHash: number): boolean {
+    return this.summary.prefixBytes === 0 || this.mayHave(prefixHash);
   }
 
   /**
@@ -144,7 +178,10 @@ export class Table {
     const store = this.#store;
     const cache = store.cache;
     if (!hit.waiting.resume(store.space.id, key, keyStart, keyEnd, seqMax, locator)) {
-      if (this.#filter !== undefined && !this.#filter.has(keyHash)) return Lookup.absent;
+      if (this.#filter !== undefined && !this.#filter.has(keyHash)) {
+        this.counts.denied++;
+        return Lookup.absent;
+      }
       locator.start(key, keyStart, keyEnd);
     }
     for (;;) {
@@ -162,7 +199,11 @@ export class Table {
       const side =
         place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
       if (side === 0) {
-        if (!reader.found) return Lookup.absent;
+        if (!reader.found) {
+          this.counts.passedInVain++;
+          return Lookup.absent;
+        }
+        this.counts.found++;
         const rowAt = reader.rowAt(place);
         hit.seq = reader.seqAt(place);
         hit.tag = reader.bytes[rowAt + 7]!;
@@ -180,7 +221,7 @@ export class Table {
           hit.block = this.summary.blockCount;
           return Lookup.pending;
         }
-        locator.loadSeparatorsSync();
+        store.loadSync(this.summary.blockCount);
         locator.start(key, keyStart, keyEnd);
       }
     }
@@ -225,7 +266,7 @@ export class Table {
     this.#store.close();
   }
 
-  #openFilter(hashSeed: number): Bloom | undefined {
+  #openFilter(hashSeed: number): KeyFilter | undefined {
     const { filter } = this.#file.footer;
     const offset = filter.offset;
     if (filter.bytes === 0) {
@@ -240,9 +281,10 @@ export class Table {
         actual: this.#hashSeed,
       });
     }
-    const bloom = new Bloom(this.#file.sectionSync(filter), this.path, offset);
-    if (bloom.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
-    return bloom;
+    const opened = openFilter(this.#file.sectionSync(filter), this.path, offset);
+    if (opened.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
+    this.counts.filterRate = opened.rateOf(this.summary.entryCount);
+    return opened;
   }
 
   #isLastKey(key: Uint8Array, keyStart: number, keyEnd: number): boolean {
@@ -250,7 +292,7 @@ export class Table {
   }
 
   #contradiction(block: number): AuraError {
-    const offset = this.#file.offsets[block]!;
+    const offset = this.#file.offsets.at(block);
     return corruption(this.path, offset, "bounds of a data block contradict the block index");
   }
 }

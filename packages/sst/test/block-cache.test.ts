@@ -199,18 +199,21 @@ test("any mix of calls gives right content or a miss", () => {
       fc.constantFrom(128 * KIB, 256 * KIB),
       (calls, capacityBytes) => {
         const cache = new BlockCache({ capacityBytes });
-        const spaces = Array.from({ length: 4 }, () => cache.openSpace());
+        // Some know how many blocks they have: all of them, or a part.
+        const openSpace = (at: number) => cache.openSpace(undefined, [0, 61, 30, 61][at]);
+        const spaces = Array.from({ length: 4 }, (_, at) => openSpace(at));
         const lengthOf = (block: number): number => (block * 997) % 7000;
         for (const { space: at, block, what } of calls) {
           const space = spaces[at]!;
           if (what === "insert") insert(cache, space, block, lengthOf(block));
           else if (what === "find") {
-            if (cache.find(space, block)) {
-              expect(isRight(cache, space, block, lengthOf(block))).toBe(true);
-            }
+            const has = cache.has(space, block);
+            expect(cache.find(space, block)).toBe(has);
+            if (has) expect(isRight(cache, space, block, lengthOf(block))).toBe(true);
           } else {
             cache.evictTable(space.id);
-            spaces[at] = cache.openSpace();
+            expect(cache.find(space, block)).toBe(false);
+            spaces[at] = openSpace(at);
             expect(cache.find(spaces[at]!, block)).toBe(false);
           }
         }
@@ -219,4 +222,66 @@ test("any mix of calls gives right content or a miss", () => {
     ),
     { numRuns: 100 },
   );
+});
+
+describe("pinned memory", () => {
+  test("takes the place of blocks, and gives it back", () => {
+    const capacityBytes = 4 * MIB;
+    const cache = new BlockCache({ capacityBytes });
+    const space = cache.openSpace();
+    const random = new SeededRandom(11);
+    let pinned = 0;
+    let held = 0;
+    for (let step = 0; step < 6000; step++) {
+      insert(cache, space, step, 1 + random.below(6000));
+      if (random.below(20) === 0) {
+        const bytes = random.below(capacityBytes * 0.9);
+        cache.pin(bytes - pinned);
+        pinned = bytes;
+      }
+      const block = random.below(step + 1);
+      if (cache.find(space, block)) held++;
+      const { usedBytes, pinnedBytes } = cache.stats();
+      expect(pinnedBytes).toBe(pinned);
+      expect(usedBytes).toBeLessThanOrEqual(capacityBytes);
+    }
+    expect(held).toBeGreaterThan(100);
+    cache.pin(-pinned);
+    for (let step = 6000; step < 8000; step++) insert(cache, space, step, 3000);
+    expect(cache.stats().usedBytes).toBeGreaterThan(capacityBytes * 0.8);
+  });
+
+  test("of more than the capacity leaves no block, and what is found later is right", () => {
+    const cache = new BlockCache({ capacityBytes: MIB });
+    const space = cache.openSpace();
+    for (let block = 0; block < 300; block++) insert(cache, space, block, 4000);
+    cache.pin(2 * MIB);
+    expect(cache.fits(100)).toBe(false);
+    for (let block = 0; block < 300; block++) expect(cache.has(space, block)).toBe(false);
+    cache.pin(-2 * MIB);
+    for (let block = 0; block < 300; block++) insert(cache, space, block, 3999);
+    let found = 0;
+    for (let block = 0; block < 300; block++) {
+      if (!cache.find(space, block)) continue;
+      found++;
+      expect(isRight(cache, space, block, 3999)).toBe(true);
+    }
+    expect(found).toBeGreaterThan(180);
+  });
+
+  test("that survives growth and shrinkage keeps what is used", () => {
+    const cache = new BlockCache({ capacityBytes: 4 * MIB });
+    const space = cache.openSpace();
+    const random = new SeededRandom(3);
+    for (let round = 0; round < 400; round++) {
+      cache.pin(64 * KIB);
+      for (let n = 0; n < 20; n++) insert(cache, space, random.below(3000), 4000);
+      for (let block = 0; block < 100; block++) {
+        if (!cache.find(space, block)) insert(cache, space, block, 4000);
+        else expect(isRight(cache, space, block, 4000)).toBe(true);
+      }
+      cache.pin(-64 * KIB + (round % 7) - 3);
+      expect(cache.stats().usedBytes).toBeLessThanOrEqual(4 * MIB);
+    }
+  });
 });

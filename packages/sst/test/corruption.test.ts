@@ -299,6 +299,22 @@ describe("forged with right checksums", () => {
     }
   });
 
+  test("a block that needs a dictionary, in a table without one", () => {
+    const bytes = bytesOf({ settings: { codec: 1 } });
+    const packed = blockRanges(bytes).find(([, end]) => bytes[end - 5] === 1)!;
+    for (const [codec, code] of [
+      [0x83, "AURA_CORRUPTION"],
+      [0x81, "AURA_UNSUPPORTED"],
+      [0x80, "AURA_UNSUPPORTED"],
+    ] as const) {
+      const forged = Buffer.from(bytes);
+      forged[packed[1] - 5] = codec;
+      seal(forged, ...packed);
+      const error = errorOf(() => openTable(holding(forged)).verifySync());
+      expect(error).toMatchObject({ code, file: PATH, offset: packed[0] });
+    }
+  });
+
   test("an unknown codec is refused as such", () => {
     const bytes = bytesOf();
     const [start, end] = blockRanges(bytes)[0]!;

@@ -3,9 +3,13 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { BlockState, checkBlock } from "../src/block-check.ts";
 import { decodeBlockMap, encodeBlockMap } from "../src/block-map.ts";
+import { BlockOffsets } from "../src/block-offsets.ts";
 import { Bloom, buildBloom } from "../src/bloom.ts";
+import { FilterKind } from "../src/filter-kind.ts";
 import { decodeFooter, encodeFooter, FOOTER_BYTES, type Footer } from "../src/format.ts";
+import { buildFilter, filterRate, openFilter } from "../src/key-filter.ts";
 import { decodeProperties, encodeProperties, type TableProperties } from "../src/properties.ts";
+import { buildRibbon, Ribbon } from "../src/ribbon.ts";
 import { errorOf, text } from "./support.ts";
 
 beforeAll(() => hashReady());
@@ -82,7 +86,91 @@ describe("filter", () => {
   });
 });
 
+describe("ribbon filter", () => {
+  /** Unlike neighbours: these hashes are a counter's. */
+  const hashes = (count: number, from = 0): Uint32Array =>
+    new Uint32Array(count).map((_, i) => Math.imul(from + i + 1, 0x9e3779b1));
+  const random = (count: number, seed: number): Uint32Array => {
+    const source = new SeededRandom(seed);
+    return new Uint32Array(count).map(() => source.uint32());
+  };
+
+  test.each([1, 2, 63, 64, 600, 1999, 7000, 40_000])("has every one of %i keys", (count) => {
+    for (const all of [hashes(count), random(count, count)]) {
+      for (const rate of [0.4, 0.1, 0.02, 0.008, 0.0001]) {
+        const ribbon = new Ribbon(buildRibbon(all, count, rate)!, FILE, 0);
+        expect(all.every((hash) => ribbon.has(hash))).toBe(true);
+      }
+    }
+  });
+
+  test("has keys whose hashes are alike, or all in one shard", () => {
+    const alike = new Uint32Array(5000).fill(77);
+    const ribbon = new Ribbon(buildRibbon(alike, 5000, 0.01)!, FILE, 0);
+    expect(ribbon.has(77)).toBe(true);
+    const crowd = new Uint32Array(5000).map((_, i) => i);
+    const crowded = new Ribbon(buildRibbon(crowd, 5000, 0.01)!, FILE, 0);
+    expect(crowd.every((hash) => crowded.has(hash))).toBe(true);
+  });
+
+  test("lets as many others pass as a Bloom filter, with 26 % fewer bits", () => {
+    const all = random(60_000, 3);
+    const others = random(200_000, 4);
+    for (const bits of [5, 7.5, 10, 13, 18]) {
+      const ribbon = openFilter(buildFilter(FilterKind.ribbon, all, 60_000, bits)!, FILE, 0);
+      expect(ribbon.bits / 60_000).toBeLessThan(bits * 0.74);
+      const passed = others.filter((hash) => ribbon.has(hash)).length;
+      const rate = filterRate(bits);
+      expect(passed / 200_000).toBeLessThan(rate * 1.15 + 3 * Math.sqrt(rate / 200_000));
+      expect(passed / 200_000).toBeGreaterThan(rate * 0.7 - 3 * Math.sqrt(rate / 200_000));
+    }
+  });
+
+  test("is a Bloom filter for few keys, and left out below one bit or when none is wanted", () => {
+    const few = hashes(20);
+    expect(buildFilter(FilterKind.ribbon, few, 20, 10)![0]).toBe(FilterKind.bloom);
+    expect(buildFilter(FilterKind.ribbon, few, 20, 0.5)).toBeUndefined();
+    expect(buildFilter(FilterKind.none, few, 20, 10)).toBeUndefined();
+    expect(filterRate(0)).toBe(1);
+  });
+
+  test("is refused when it is damaged in its directory or length, and never read outside", () => {
+    const all = hashes(600);
+    const bytes = buildFilter(FilterKind.ribbon, all, 600, 5)!;
+    expect(bytes[0]).toBe(FilterKind.ribbon);
+    const refused = abuse(bytes, (damaged) => {
+      const ribbon = new Ribbon(damaged, FILE, 0);
+      for (let i = 0; i < 40; i++) ribbon.has(all[i]!);
+    });
+    expect(refused).toBeGreaterThanOrEqual(bytes.length);
+  });
+
+  test("of a later kind is refused as such", () => {
+    const error = errorOf(() => openFilter(Uint8Array.of(9, 0, 0, 0, 0), FILE, 5));
+    expect(error).toMatchObject({ code: "AURA_UNSUPPORTED", file: FILE, offset: 5 });
+  });
+});
+
 describe("block map", () => {
+  test("holds blocks of about the same length in two bytes each", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 2800, max: 5200 }), { minLength: 1, maxLength: 3000 }),
+        (lengths) => {
+          const offsets = Float64Array.from([64, ...lengths]);
+          for (let i = 1; i < offsets.length; i++) offsets[i]! += offsets[i - 1]!;
+          const packed = new BlockOffsets(offsets);
+          expect(offsets.every((offset, i) => packed.at(i) === offset)).toBe(true);
+          expect(packed.byteLength).toBeLessThan(offsets.length * 2 + 64);
+        },
+      ),
+      { numRuns: 30 },
+    );
+    const even = new BlockOffsets(Float64Array.from({ length: 1000 }, (_, i) => 64 + i * 4021));
+    expect(even.byteLength).toBeLessThan(200);
+    expect(even.at(999)).toBe(64 + 999 * 4021);
+  });
+
   test("gives back the offsets", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 6, max: 2 ** 31 }), { minLength: 1 }), (lengths) => {
@@ -91,10 +179,10 @@ describe("block map", () => {
         const offsets = decodeBlockMap(bytes, lengths.length, end, FILE, 0);
         let at = 64;
         for (const [i, length] of lengths.entries()) {
-          expect(offsets[i]).toBe(at);
+          expect(offsets.at(i)).toBe(at);
           at += length;
         }
-        expect(offsets[lengths.length]).toBe(at);
+        expect(offsets.at(lengths.length)).toBe(at);
       }),
     );
   });
@@ -118,6 +206,7 @@ const properties: TableProperties = {
   smallestSeq: 5,
   largestSeq: Number.MAX_SAFE_INTEGER,
   filterBits: 10_016,
+  prefixBytes: 4,
   smallestKey: text("a"),
   largestKey: text("b".repeat(300)),
   indexName: "learned",
@@ -125,6 +214,7 @@ const properties: TableProperties = {
     { segment: 1, count: 2, bytes: 3 },
     { segment: 4_000_000_000, count: 900, bytes: 2 ** 45 },
   ],
+  dictionary: text("dictionary ".repeat(30)),
 };
 
 describe("properties", () => {

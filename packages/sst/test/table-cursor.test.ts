@@ -176,6 +176,28 @@ describe("what comes between", () => {
     expect(cursor.seq).toBe(entries[78]!.seq);
   });
 
+  test("lent values stay what they are, whatever the cursor and the cache do behind them", () => {
+    const table = openTable(written(), { cache: cacheOf(128 * 1024) });
+    const cursor = table.cursor({ mayRead: true, lendsValues: true });
+    const lent: Uint8Array[] = [];
+    const keep = (): void => {
+      lent.push(cursor.valueBytes.subarray(cursor.valueStart, cursor.valueEnd));
+    };
+    for (cursor.first(); cursor.valid; cursor.next()) keep();
+    for (cursor.last(); cursor.valid; cursor.prev()) keep();
+    for (const one of entries) get(table, one.key);
+    for (cursor.first(); cursor.valid; cursor.next()) keep();
+    cursor.close();
+    expect(lent.length).toBe(3 * entries.length);
+    const inOrder = [...entries, ...entries.toReversed(), ...entries];
+    for (const [i, { value }] of inOrder.entries()) {
+      expect(Buffer.compare(lent[i]!, value)).toBe(0);
+    }
+    // Neighbouring blocks share memory, of a bounded size.
+    const memory = new Set(lent.map(({ buffer }) => buffer));
+    for (const { byteLength } of memory) expect(byteLength).toBeLessThanOrEqual(64 * 1024);
+  });
+
   test("the seek key may change while the move is pending", () => {
     const table = openTable(written());
     const cursor = table.cursor();

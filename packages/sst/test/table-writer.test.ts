@@ -72,6 +72,7 @@ test("settings out of range are refused", () => {
     { blockBytes: 2 ** 21 },
     { bloomBitsPerKey: 41 },
     { bloomBitsPerKey: -1 },
+    { prefixBytes: 256 },
     { hashSeed: 2 ** 32 },
     { index: [{ ...lyingIndex("none"), name: "n".repeat(65) }] },
   ]) {

@@ -1,7 +1,13 @@
 import { compareKeys, hashReady, Kind, SEQ_MAX, SeededRandom } from "@aura/base";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { type Table, type TableCursor, TableHit, type TableSettings } from "../src/index.ts";
+import {
+  FilterKind,
+  type Table,
+  type TableCursor,
+  TableHit,
+  type TableSettings,
+} from "../src/index.ts";
 import {
   CODECS,
   cacheOf,
@@ -47,6 +53,8 @@ const shape = fc.record({
   blockBytes: fc.constantFrom(64, 100, 200, 4096),
   codec: fc.constantFrom(...CODECS),
   bloomBitsPerKey: fc.constantFrom(0, 10),
+  filter: fc.constantFrom(FilterKind.bloom, FilterKind.ribbon),
+  prefixBytes: fc.constantFrom(0, 0, 1, 3),
   lie: fc.option(fc.constantFrom(...lies), { nil: undefined }),
   capacity: fc.constantFrom(0, 128 * 1024, 1024 * 1024),
 });
@@ -108,6 +116,11 @@ test("a table verifies, with the summary of what was added", () => {
       expect(summary.largestSeq).toBe(Math.max(...entries.map(({ seq }) => seq)));
       expect(summary.rawKeyBytes).toBe(entries.reduce((sum, one) => sum + one.key.length, 0));
       expect(summary.rawValueBytes).toBe(entries.reduce((sum, one) => sum + one.value.length, 0));
+      const { prefixBytes } = summary;
+      for (const { key } of entries) {
+        if (prefixBytes === 0 || key.length < prefixBytes) continue;
+        expect(table.mayHavePrefix(hashOf(key.subarray(0, prefixBytes)))).toBe(true);
+      }
       table.closeSync();
     }),
     { numRuns: 150 },

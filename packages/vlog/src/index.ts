@@ -4,8 +4,10 @@ export { encodePointer, POINTER_BYTES, POINTER_FILE_MAX, PointerReader } from ".
 export {
   CHUNK_BYTES,
   CHUNKED_BYTES_MIN,
+  encodeHashedHead,
   encodeRecordHead,
   movedChecksum,
+  putChunkHash,
   putRecordChecksum,
   putRecordSeq,
   RECORD_HEADER_BYTES,

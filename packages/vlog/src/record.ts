@@ -104,6 +104,45 @@ export function encodeRecordHead(
   return end;
 }
 
+/**
+ * Returns what stands in front of a value that was hashed while it was written: `table` has the hashes
+ * of its chunks (`putChunkHash`), `stored` is its length, more than CHUNKED_BYTES_MIN. Sequence number
+ * and checksum stay open until `putRecordSeq` and `putRecordChecksum`.
+ */
+export function encodeHashedHead(
+  keyspace: number,
+  key: Uint8Array,
+  tag: number,
+  table: Uint8Array,
+  stored: number,
+): Uint8Array {
+  assert(key.length <= KEY_BYTES_MAX && stored <= VALUE_BYTES_MAX, "record out of range");
+  assert(stored > CHUNKED_BYTES_MIN, "a value that is hashed in chunks");
+  assert(table.length === chunkTableBytes(stored), "a hash for each chunk");
+  const head = new Uint8Array(recordHeadBytes(key.length, stored));
+  putU32(head, AT_STORED, stored);
+  putU32(head, AT_RAW, stored);
+  head[AT_TAG] = tag;
+  putU32(head, AT_KEYSPACE, keyspace);
+  putU16(head, AT_KEY_BYTES, key.length);
+  head[AT_CODEC] = Codec.none;
+  head.set(key, RECORD_HEADER_BYTES);
+  head.set(table, RECORD_HEADER_BYTES + key.length);
+  putU32(head, AT_VALUE_HASH, contentHash(table, 0, table.length));
+  return head;
+}
+
+/** Writes the hash of `chunk[start, end)`, the chunk `index` of a value, into a table of hashes. */
+export function putChunkHash(
+  table: Uint8Array,
+  index: number,
+  chunk: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  putU32(table, index * CHUNK_HASH_BYTES, contentHash(chunk, start, end));
+}
+
 /** Sets the sequence number of the head at `target[at, ...)`, before its checksum is. */
 export function putRecordSeq(target: Uint8Array, at: number, seq: number): void {
   putU56(target, at + AT_SEQ, seq);

@@ -21,9 +21,11 @@ export const FrameFlag = {
   watermark: 1,
   /** The frame behind the file header; its payload is the log's preamble. */
   preamble: 2,
+  /** No stamps and no covered part: its attached part is named by frames of other logs. */
+  values: 4,
 } as const;
 
-const FLAGS_KNOWN = FrameFlag.watermark | FrameFlag.preamble;
+const FLAGS_KNOWN = FrameFlag.watermark | FrameFlag.preamble | FrameFlag.values;
 
 const AT_PAYLOAD_CHECKSUM = 4;
 const AT_COVERED_BYTES = 8;
@@ -101,6 +103,8 @@ export class FrameHeader {
     // An all-zero header fails here: an empty frame says what it is.
     if (empty && flags === 0) return false;
     if (!empty && (flags & FrameFlag.watermark) !== 0) return false;
+    const isBare = coveredBytes === 0 && count === 0;
+    if ((flags & FrameFlag.values) !== 0 && !isBare) return false;
     const checksum = getU32(source, at);
     const hash = contentHash(source, at + AT_PAYLOAD_CHECKSUM, at + FRAME_HEADER_BYTES);
     if (checksum !== (hash ^ placeMix(uid, offset)) >>> 0) return false;

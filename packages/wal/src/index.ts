@@ -10,4 +10,5 @@ export {
 } from "./log-reader.ts";
 export type { FrameStamp } from "./log-scan.ts";
 export { type LogSettings, LogWriter } from "./log-writer.ts";
+export type { LongFrame } from "./long-frame.ts";
 export { ZERO_FILL_BYTES_MAX } from "./zero-fill.ts";

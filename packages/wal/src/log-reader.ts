@@ -278,7 +278,7 @@ export class LogReader {
       if (frameBytes > remaining) {
         return this.#stop("truncated", "the payload is cut", frameStamp(frame, offset));
       }
-      if (this.#isBelow(frame)) {
+      if (this.#isPassed(frame)) {
         this.#next = offset + frameBytes;
         continue;
       }
@@ -317,14 +317,15 @@ export class LogReader {
       if (!frame.read(bytes, offset - start, this.header.uid, offset)) return FRAME_HEADER_BYTES;
       const { frameBytes } = frame;
       if (frameBytes > remaining) return FRAME_HEADER_BYTES;
-      if (!this.#isBelow(frame)) return frameBytes;
+      if (!this.#isPassed(frame)) return frameBytes;
       if (frame.durable > this.durableSeen) this.durableSeen = frame.durable;
       this.#next = offset + frameBytes;
     }
   }
 
-  /** Whether a frame is passed over: the caller wants only higher stamps. */
-  #isBelow(frame: FrameHeader): boolean {
+  /** Whether a frame is passed over: it has values alone, or the caller wants only higher stamps. */
+  #isPassed(frame: FrameHeader): boolean {
+    if ((frame.flags & FrameFlag.values) !== 0) return true;
     return frame.count > 0 && frame.first + frame.count - 1 <= this.#above;
   }
 

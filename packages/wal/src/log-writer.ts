@@ -19,6 +19,7 @@ import {
 } from "@aura/base";
 import { FRAME_HEADER_BYTES, FrameFlag } from "./frame.ts";
 import { FrameParts } from "./frame-parts.ts";
+import { LongFrame } from "./long-frame.ts";
 import { ZERO_FILL_BYTES_MAX, ZeroFill } from "./zero-fill.ts";
 
 /** What a new log is given. */
@@ -50,6 +51,8 @@ export class LogWriter {
   readonly #fill: ZeroFill;
   #flightParts: FrameParts | undefined;
   #flight: Flight | undefined;
+  /** A long frame is open. */
+  #isLong = false;
   #bytes = 0;
   #syncedBytes = 0;
   /** The file was cut off since the last sync on this thread or its pool. */
@@ -202,7 +205,37 @@ export class LogWriter {
     count: number,
     durable: number,
   ): Promise<number> {
-    return this.#track(this.#appendOnPool(covered, attached, first, count, durable));
+    return this.#track(this.#appendOnPool(covered, attached, first, count, durable, 0));
+  }
+
+  /**
+   * Appends a frame of values alone, through the thread pool, as `append`: `attached` pieces that
+   * frames of other logs refer to. Readers pass it over. Returns the frame's offset.
+   */
+  appendValues(attached: readonly Uint8Array[]): Promise<number> {
+    return this.#track(this.#appendOnPool([], attached, 0, 0, 0, FrameFlag.values));
+  }
+
+  /**
+   * Begins a frame of values alone whose length is not known yet. Until it ends nothing else is
+   * appended, and the log's `bytes` stay where they are: a reader finds no frame there.
+   */
+  openLongFrame(): LongFrame {
+    this.#assertUsable();
+    assert(this.#flight === undefined && !this.#isLong, "one append at a time");
+    this.#isLong = true;
+    const offset = this.#bytes;
+    return new LongFrame(this.#file, this.uid, offset, {
+      track: (work) => this.#track(work),
+      fail: (error) => this.#fail(error),
+      assertUsable: () => this.#assertUsable(),
+      end: (bytes, checksum) => {
+        this.#isLong = false;
+        this.#bytes = offset + bytes;
+        this.#frames++;
+        this.#lastChecksum = checksum;
+      },
+    });
   }
 
   /**
@@ -330,6 +363,7 @@ export class LogWriter {
 
   #admit(first: number, count: number, durable: number): void {
     this.#assertUsable();
+    assert(!this.#isLong, "a long frame ends before the next begins");
     assert(count >= 0 && first >= 0 && first + count <= SEQ_MAX, "stamps out of range");
     assert(durable >= 0 && durable <= SEQ_MAX, "durable stamp out of range");
     assert(count === 0 || first > this.#lastStamp || this.#frames === 0, "stamps must rise");
@@ -354,13 +388,14 @@ export class LogWriter {
     first: number,
     count: number,
     durable: number,
+    flags: number,
   ): Promise<number> {
     assert(this.#flight === undefined, "one append in flight at a time");
     this.#admit(first, count, durable);
     const offset = this.#bytes;
     this.#flightParts ??= new FrameParts();
     const frame = this.#flightParts;
-    frame.assemble(this.uid, offset, covered, attached, first, count, 0, durable);
+    frame.assemble(this.uid, offset, covered, attached, first, count, flags, durable);
     const flight: Flight = {
       offset,
       stampBefore: this.#lastStamp,

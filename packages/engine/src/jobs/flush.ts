@@ -13,7 +13,9 @@ import type { MemtableShare } from "@aura/memtable";
 import { attachMemtable } from "@aura/memtable";
 import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
+import type { IoShare } from "../io-budget.ts";
 import type { TableMeta } from "../version.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
@@ -28,6 +30,7 @@ export interface FlushInput {
   readonly snapshots: readonly number[];
   /** Open log files with values that no sync has covered. */
   readonly syncTokens: readonly number[];
+  readonly io?: IoShare;
 }
 
 /** What a flush wrote. */
@@ -56,8 +59,9 @@ export function* flushJob(
   const tally = new SegmentTally();
   const pointer = new PointerReader();
   const numbers = new OutputNumbers(input.output);
-  const output = new TableOutput(context.fs, input.output, numbers);
-  const mover = new ValueMover(context.fs, input.output, numbers, () => "vlog");
+  const fs = meteredFs(context, input.io);
+  const output = new TableOutput(fs, input.output, numbers);
+  const mover = new ValueMover(fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
   let sliceStart = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;

@@ -21,7 +21,9 @@ import type { LentBytes, ScanPlan, TableIdentity, TableScan } from "@aura/sst";
 import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
+import type { IoShare } from "../io-budget.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
 import { SegmentTally } from "./segment-tally.ts";
@@ -51,6 +53,7 @@ export interface MergeInput {
   readonly drain: readonly number[];
   /** Kinds of all segments that the input refers to. */
   readonly segmentKinds: readonly (readonly [number, SegmentKind])[];
+  readonly io?: IoShare;
 }
 
 /** What a merge wrote. */
@@ -83,7 +86,7 @@ export function* mergeJob(
   input: MergeInput,
   context: JobContext,
 ): Generator<void, MergeOutput, void> {
-  const merge = new Merge(input, context.fs);
+  const merge = new Merge(input, meteredFs(context, input.io));
   let complete = false;
   try {
     merge.begin();

@@ -6,7 +6,7 @@
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { type LentBytes, type ScanPlan, TableWriter } from "@aura/sst";
+import { FilterKind, type LentBytes, type ScanPlan, Table, TableWriter } from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
@@ -18,9 +18,17 @@ export interface TableOutputSettings {
   readonly hashSeed: number;
   readonly blockBytes: number;
   readonly codec: Codec;
+  /** Default 0. */
+  readonly dictionaryBytes?: number;
+  /** A table is read again and verified when it is written. Default false. */
+  readonly isParanoid?: boolean;
   /** Codec of the values that the job moves. */
   readonly valueCodec: Codec;
+  /** Default Bloom. */
+  readonly filter?: FilterKind;
   readonly bloomBitsPerKey: number;
+  /** Default 0. */
+  readonly prefixBytes?: number;
   readonly learnedIndex: boolean;
   readonly tableBytesMax: number;
   /** Segments of moved values are cut at this size. */
@@ -195,14 +203,30 @@ export class TableOutput {
       settings: {
         blockBytes: settings.blockBytes,
         codec: settings.codec,
+        dictionaryBytes: settings.dictionaryBytes ?? 0,
+        filter: settings.filter ?? FilterKind.bloom,
         bloomBitsPerKey: settings.bloomBitsPerKey,
+        prefixBytes: settings.prefixBytes ?? 0,
         hashSeed: settings.hashSeed,
-        index: settings.learnedIndex ? [learnedIndex({ errorBlocks: 1 })] : [],
+        index: settings.learnedIndex ? [learnedIndex()] : [],
       },
     });
     this.#lastKeyBytes = -1;
     this.#roomyAt = -1;
     return this.#writer;
+  }
+
+  /** Throws AURA_CORRUPTION unless what the file system gives back is the table that was written. */
+  #verify(path: string, number: number, uid: Uid): void {
+    const { databaseUuid, hashSeed } = this.#settings;
+    const indexFormats = [learnedIndex({ errorBlocks: 1 })];
+    const identity = { path, number, uid, databaseUuid };
+    const table = Table.openSync(this.#fs, { ...identity, hashSeed, indexFormats });
+    try {
+      table.verifySync();
+    } finally {
+      table.closeSync();
+    }
   }
 
   #finishTable(): void {
@@ -215,6 +239,7 @@ export class TableOutput {
     this.#writer = undefined;
     this.#file = undefined;
     assert(summary.entryCount > 0, "a table is never empty");
+    if (this.#settings.isParanoid === true) this.#verify(this.#paths.at(-1)!, number, uid);
     this.#tables.push({
       number,
       uid,

@@ -55,11 +55,21 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
     memtable: { maxSize: 262144, maxCount: 2 + random.below(2) },
     table: {
       maxSize: 16384,
-      blockSize: 512,
+      blockSize: random.below(2) === 0 ? 512 : [512, 1024],
+      filter: (["bloom", "ribbon", "by-level", "none"] as const)[random.below(4)]!,
+      filterAllocation: random.below(2) === 0 ? "monkey" : "uniform",
+      prefixBytes: random.below(3),
+      dictionaryBytes: random.below(2) * 1024,
+      paranoid: random.below(12) === 0,
       bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
       compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
     },
-    compaction: { l0Trigger: 1 + random.below(3), baseLevelSize: 65536, fanout: 2 },
+    compaction: {
+      mode: (["leveled", "tiered", "lazy-leveled"] as const)[random.below(3)]!,
+      l0Trigger: 1 + random.below(3),
+      baseLevelSize: 65536,
+      fanout: 2 + random.below(3),
+    },
     cache: { capacity: random.below(2) === 0 ? 0 : 131072 },
     learnedIndex: { modelType: random.below(3) === 0 ? "none" : "piecewise-linear" },
   };

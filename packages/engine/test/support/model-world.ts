@@ -53,6 +53,10 @@ export interface Tally {
   steps: number;
   flushes: number;
   merges: number;
+  /** Changes of the tree's shape. */
+  modes: number;
+  /** Levels seen with several runs. */
+  tieredLevels: number;
   relocated: number;
   segmentsRemoved: number;
   kills: number;
@@ -161,6 +165,7 @@ export class ModelWorld {
     else if (dice < 93) await this.#settle();
     else if (dice < 95) await this.#sync();
     else if (dice < 96) await this.#reopen();
+    else if (dice < 98) this.#switchMode();
     else if (this.#imageIn === 0 && this.#image === undefined) this.#arm();
     if (this.#image !== undefined) await this.#crashed(this.#image);
     this.#recount.check();
@@ -282,6 +287,18 @@ export class ModelWorld {
   async #idle(): Promise<void> {
     this.trace.push("idle");
     await this.#db.idle();
+  }
+
+  #switchMode(): void {
+    const random = this.#random;
+    const levels = Array.from({ length: 1 + random.below(8) }, () => ({
+      runs: 1 + random.below(4),
+    }));
+    const requests = ["leveled", "tiered", "lazy-leveled", { levels }] as const;
+    const request = requests[random.below(requests.length)]!;
+    this.trace.push(`mode ${JSON.stringify(request)}`);
+    this.#db.setCompactionMode(request);
+    this.#tally.modes++;
   }
 
   // Reads.
@@ -502,7 +519,8 @@ export class ModelWorld {
   }
 
   async #endDatabase(): Promise<void> {
-    const { compactions } = this.#db.stats();
+    const { compactions, levels } = this.#db.stats();
+    this.#tally.tieredLevels += levels.slice(1).filter(({ runs }) => runs > 1).length;
     this.#tally.merges += compactions.merges;
     this.#tally.relocated += compactions.bytesRelocated;
     const held = this.#held;

@@ -79,7 +79,7 @@ export class Recount {
     const cursor = new RunCursor(
       [table],
       (meta) => store.hold(meta),
-      true,
+      { mayRead: true },
       (meta) => store.release(meta),
     );
     for (cursor.first(); cursor.valid; cursor.next()) {

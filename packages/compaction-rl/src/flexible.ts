@@ -1,25 +1,28 @@
 /**
- * Classic leveled compaction: one run per level, each level `fanout` times the one above.
+ * The classic policies as one: a flexible LSM tree of a given shape (shape.ts).
  *
- * In the order of urgency:
+ * In the order of urgency, behind what the bound on the space of values asks for (space.ts):
  *   1. level 0 has too many runs;
  *   2. a level has twice its target or more: merges above it would get dear;
  *   3. a value segment is to be emptied;
  *   4. a level is over its target;
- *   5. a level has more than one run.
- * A choice that a running job forbids is passed over for the next one. Stateless: the same view
- * gives the same choice.
+ *   5. tables are older than they should be, or hold little but deletes.
+ * A choice that a running job forbids is passed over for the next one. No memory but its shape: the
+ * same view gives the same choice.
  */
+import { chooseByAge, chooseByDeletes } from "./aging.ts";
 import { claimOf } from "./claim.ts";
 import { compactionDebt } from "./debt.ts";
+import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseLevelMerge } from "./level-merge.ts";
-import { chooseLevelZero } from "./level-zero.ts";
+import { chooseIntraZero, chooseLevelZero } from "./level-zero.ts";
 import { filledRuns } from "./overlap.ts";
 import type { Plan } from "./planning.ts";
 import type { CompactionChoice, CompactionPolicy, TreeView } from "./policy.ts";
 import { chooseRelocation } from "./relocation.ts";
-import { chooseRunMerge } from "./run-merge.ts";
-import { type LeveledSettings, type LeveledShape, leveledShape } from "./settings.ts";
+import { type TreeGeometry, type TreeSettings, treeGeometry } from "./settings.ts";
+import { modeShape, runsMax, type TreeShape } from "./shape.ts";
+import { chooseForSpace } from "./space.ts";
 import { levelTargets } from "./targets.ts";
 
 /** A level with this many times its target comes before the emptying of segments. */
@@ -31,21 +34,33 @@ interface LevelScore {
   readonly excessBytes: number;
 }
 
-/** Returns the leveled policy. Throws AURA_INVALID_ARGUMENT, naming the field. */
-export function leveledPolicy(settings: LeveledSettings = {}): CompactionPolicy {
-  const shape = leveledShape(settings);
+/** Returns the policy of a flexible tree. Throws AURA_INVALID_ARGUMENT, naming the field. */
+export function flexiblePolicy(settings: TreeSettings = {}): CompactionPolicy {
+  const geometry = treeGeometry(settings);
+  let shape = modeShape(settings.mode ?? "leveled", geometry, settings.l0Trigger ?? 4);
   return {
-    name: "leveled",
-    choose: (view) => choose(view, shape),
-    debtBytes: (view) => compactionDebt(view, shape, levelTargets(view, shape)),
+    get name() {
+      return shape.name;
+    },
+    get shape() {
+      return shape;
+    },
+    reshape: (next) => {
+      shape = next;
+    },
+    choose: (view) => choose(view, geometry, shape),
+    debtBytes: (view) => compactionDebt(view, geometry, shape, levelTargets(view, geometry)),
     observe: () => undefined,
   };
 }
 
-function choose(view: TreeView, shape: LeveledShape): CompactionChoice {
-  const plan = { view, shape, targets: levelTargets(view, shape), claim: claimOf(view) };
+function choose(view: TreeView, geometry: TreeGeometry, shape: TreeShape): CompactionChoice {
+  const targets = levelTargets(view, geometry);
+  const plan: Plan = { view, geometry, shape, targets, claim: claimOf(view) };
+  const forSpace = chooseForSpace(plan);
+  if (forSpace !== undefined) return forSpace;
   if (filledRuns(view.levels[0]).length >= shape.l0Trigger) {
-    const choice = chooseLevelZero(plan);
+    const choice = chooseLevelZero(plan) ?? chooseIntraZero(plan);
     if (choice !== undefined) return choice;
   }
   const scores = levelScores(plan);
@@ -55,7 +70,8 @@ function choose(view: TreeView, shape: LeveledShape): CompactionChoice {
     chooseBySize(plan, urgent) ??
     chooseRelocation(plan) ??
     chooseBySize(plan, others) ??
-    chooseByRuns(plan) ?? { kind: "idle" }
+    chooseByAge(plan) ??
+    chooseByDeletes(plan) ?? { kind: "idle" }
   );
 }
 
@@ -76,15 +92,11 @@ function levelScores(plan: Plan): LevelScore[] {
 
 function chooseBySize(plan: Plan, scores: readonly LevelScore[]): CompactionChoice | undefined {
   for (const { level, excessBytes } of scores) {
-    const choice = chooseLevelMerge(plan, level, excessBytes);
-    if (choice !== undefined) return choice;
-  }
-  return undefined;
-}
-
-function chooseByRuns(plan: Plan): CompactionChoice | undefined {
-  for (let level = 1; level < plan.view.levels.length; level++) {
-    const choice = chooseRunMerge(plan, level);
+    const runs = filledRuns(plan.view.levels[level]);
+    const isWhole = runs.length > 1 || runsMax(plan.shape, level) > 1;
+    const choice = isWhole
+      ? chooseLevelDrain(plan, level)
+      : chooseLevelMerge(plan, level, runs[0]!, excessBytes);
     if (choice !== undefined) return choice;
   }
   return undefined;

@@ -1,0 +1,234 @@
+/**
+ * Fills a database with random puts (16 B keys, values of 100 B by default, batches of 1,000, level os,
+ * no compression, memtables of 64 MiB, two background threads), waits until nothing is left to do, and
+ * tells time, CPU time, write amplification and space. `--rocksdb` runs db_bench of the same shape after
+ * it. `--overwrites 3` writes every key once and then that many times as much again, and tells the
+ * largest space of all files over the live bytes at any moment, and after `idle()`.
+ *
+ *   node packages/engine/bench/fill.bench.mjs [--count 20000000] [--value 100] [--mode leveled]
+ *     [--memtable 64] [--base 256] [--overwrites 0] [--rounds 1] [--rocksdb] [--dir DIR]
+ *
+ * Smaller counts want smaller memtables and bases, or the tree has no levels: for a tenth of the
+ * entries, a tenth of both.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { build } from "tsup";
+
+const { values: options } = parseArgs({
+  options: {
+    count: { type: "string", default: "20000000" },
+    value: { type: "string", default: "100" },
+    mode: { type: "string", default: "leveled" },
+    memtable: { type: "string", default: "64" },
+    base: { type: "string", default: "256" },
+    overwrites: { type: "string", default: "0" },
+    rounds: { type: "string", default: "1" },
+    rocksdb: { type: "boolean", default: false },
+    dir: { type: "string", default: tmpdir() },
+  },
+});
+const COUNT = Number(options.count);
+const OVERWRITES = Number(options.overwrites);
+const VALUE_BYTES = Number(options.value);
+const KEY_BYTES = 16;
+const BATCH = 1000;
+const MIB = 1048576;
+const MEMTABLE_BYTES = Number(options.memtable) * MIB;
+const BASE_BYTES = Number(options.base) * MIB;
+/** How often the space of all files is looked at, in batches. */
+const SPACE_EVERY = 20;
+
+const engine = fileURLToPath(new URL("..", import.meta.url));
+// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
+const bundle = join(engine, "../base/node_modules/.cache/aura/fill-bench");
+await build({
+  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
+  config: false,
+  outDir: bundle,
+  format: "esm",
+  target: "node20",
+  platform: "node",
+  splitting: true,
+  sourcemap: true,
+  silent: true,
+  clean: true,
+  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
+  noExternal: [/^@aura\//],
+  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
+  esbuildOptions: (settings) => {
+    settings.conditions = ["@aura/source"];
+  },
+});
+const { AuraDB, WriteBatch } = await import(pathToFileURL(join(bundle, "index.js")).href);
+
+let state = 1;
+function random() {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return state;
+}
+
+function bytesOnDisk(directory) {
+  let bytes = 0;
+  for (const name of readdirSync(directory)) {
+    try {
+      bytes += statSync(join(directory, name)).size;
+    } catch {
+      // Removed meanwhile.
+    }
+  }
+  return bytes;
+}
+
+/** A number below `count` that scatters `n`: a bijection of [0, 2^24), walked until it fits. */
+function scattered(n, count) {
+  let x = n;
+  do {
+    x = (Math.imul(x, 0x9e3779b1) + 0x7f4a7c15) & 0xffffff;
+    x = (x ^ (x >>> 11)) & 0xffffff;
+  } while (x >= count);
+  return x;
+}
+
+async function fill(directory) {
+  const db = await AuraDB.open(directory, {
+    table: { compression: "none" },
+    memtable: { maxSize: MEMTABLE_BYTES, maxCount: 3 },
+    compaction: { mode: options.mode, baseLevelSize: BASE_BYTES },
+  });
+  const reasons = new Map();
+  db.events.on("compaction", ({ reason, fromLevel, toLevel, bytesWritten }) => {
+    const name = `${reason} ${fromLevel}-${toLevel}`;
+    const sum = reasons.get(name) ?? { count: 0, bytes: 0 };
+    reasons.set(name, { count: sum.count + 1, bytes: sum.bytes + bytesWritten });
+  });
+  const key = Buffer.alloc(KEY_BYTES);
+  const value = Buffer.alloc(VALUE_BYTES, 7);
+  const total = COUNT * (1 + OVERWRITES);
+  const liveBytes = COUNT * (KEY_BYTES + VALUE_BYTES);
+  let mostSpace = 0;
+  let mostRuns = 0;
+  state = 1;
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  for (let i = 0; i < total; i += BATCH) {
+    const batch = new WriteBatch();
+    for (let k = 0; k < BATCH; k++) {
+      if (OVERWRITES > 0) {
+        const n = i + k < COUNT ? scattered(i + k, COUNT) : random() % COUNT;
+        key.write(n.toString(16).padStart(KEY_BYTES, "0"), 0, "latin1");
+      } else {
+        key.write(random().toString(16).padStart(8, "0"), 0, "latin1");
+        key.write(random().toString(16).padStart(8, "0"), 8, "latin1");
+      }
+      value.writeUInt32LE(random(), 0);
+      batch.put(key, value);
+    }
+    await db.write(batch);
+    if ((i / BATCH) % SPACE_EVERY > 0) continue;
+    mostRuns = Math.max(mostRuns, db.stats().levels[0].runs);
+    if (OVERWRITES > 0 && i >= COUNT) {
+      mostSpace = Math.max(mostSpace, bytesOnDisk(directory) / liveBytes);
+    }
+  }
+  const loadedMs = performance.now() - start;
+  let waiting = true;
+  const idle = db.idle().then(() => {
+    waiting = false;
+  });
+  while (waiting) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (OVERWRITES > 0) mostSpace = Math.max(mostSpace, bytesOnDisk(directory) / liveBytes);
+  }
+  await idle;
+  const drainedMs = performance.now() - start;
+  const used = process.cpuUsage(cpu);
+  const space = bytesOnDisk(directory) / liveBytes;
+  const stats = db.stats();
+  await db.close();
+  const cpuMs = (used.user + used.system) / 1000;
+  return { loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total };
+}
+
+function tell({ loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total }) {
+  const { flushes, compactions, levels, stalls } = stats;
+  const raw = total * (KEY_BYTES + VALUE_BYTES);
+  const mib = (bytes) => `${(bytes / MIB).toFixed(0)} MiB`;
+  console.log(
+    `aura ${options.mode}: loaded ${loadedMs.toFixed(0)} ms, drained ${drainedMs.toFixed(0)} ms`,
+    `(${(total / drainedMs).toFixed(0)}k/s), CPU ${cpuMs.toFixed(0)} ms, stalls ${stalls},`,
+    `at most ${mostRuns} runs in level 0`,
+  );
+  console.log(
+    `  written: flush ${mib(flushes.bytesWritten)}, merge ${mib(compactions.bytesWritten)}`,
+    `(${compactions.merges} merges, ${compactions.moves} moves);`,
+    `amplification ${((flushes.bytesWritten + compactions.bytesWritten) / raw).toFixed(2)}`,
+  );
+  for (const [name, { count, bytes }] of [...reasons].sort()) {
+    console.log(`    ${name}: ${count} merges, ${mib(bytes)}`);
+  }
+  const filled = levels.map((l, i) => (l.runs > 0 ? `${i}: ${l.runs} runs ${mib(l.bytes)}` : ""));
+  console.log(`  levels: ${filled.filter(Boolean).join(", ")}`);
+  if (OVERWRITES > 0) {
+    console.log(
+      `  space over live bytes: ${mostSpace.toFixed(2)} at most, ${space.toFixed(3)} idle`,
+    );
+  }
+}
+
+function rocksdb(directory) {
+  const flags = {
+    benchmarks: "fillrandom,waitforcompaction,stats",
+    db: directory,
+    num: COUNT,
+    key_size: KEY_BYTES,
+    value_size: VALUE_BYTES,
+    batch_size: BATCH,
+    compression_type: "none",
+    write_buffer_size: MEMTABLE_BYTES,
+    max_write_buffer_number: 3,
+    level0_file_num_compaction_trigger: 4,
+    max_bytes_for_level_base: BASE_BYTES,
+    max_bytes_for_level_multiplier: 10,
+    level_compaction_dynamic_level_bytes: true,
+    target_file_size_base: Math.max(8 * MIB, Math.floor(BASE_BYTES / 32)),
+    max_background_jobs: 2,
+    subcompactions: 2,
+    bloom_bits: 10,
+    seed: 1,
+    histogram: false,
+  };
+  const args = Object.entries(flags).map(([name, flag]) => `--${name}=${flag}`);
+  const start = performance.now();
+  const run = spawnSync("db_bench", args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const drainedMs = performance.now() - start;
+  if (run.status !== 0) {
+    console.log(`db_bench: ${run.error?.message ?? run.stderr.slice(-500)}`);
+    return;
+  }
+  const sum = run.stdout.split("\n").findLast((line) => /^ *Sum /.test(line));
+  const fillLine = run.stdout.split("\n").find((line) => /^fillrandom/.test(line));
+  const cumulative = run.stdout.split("\n").findLast((line) => /^Cumulative compaction/.test(line));
+  console.log(`db_bench: ${drainedMs.toFixed(0)} ms with its start and end`);
+  for (const line of [fillLine, sum, cumulative]) console.log(`  ${line?.trim()}`);
+  const written = Number(/([\d.]+) GB write/.exec(cumulative ?? "")?.[1]);
+  const raw = COUNT * (KEY_BYTES + VALUE_BYTES);
+  // Its compaction figures count flushes too.
+  console.log(`  amplification ${((written * 2 ** 30) / raw).toFixed(2)}`);
+}
+
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const store of options.rocksdb ? ["aura", "rocksdb"] : ["aura"]) {
+    const directory = mkdtempSync(join(options.dir, "aura-fill-"));
+    try {
+      if (store === "aura") tell(await fill(directory));
+      else rocksdb(directory);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/** The shape of the tree as a caller names it, and as statistics and events show it. */
+import { AuraError } from "@aura/base";
+import { type CompactionMode, modeShape, reshaped, type TreeShape } from "@aura/compaction-rl";
+import type { ResolvedSettings } from "./settings.ts";
+import { LEVEL_COUNT_MAX } from "./version.ts";
+
+/** Runs per level instead of a mode. */
+export interface CompactionShape {
+  /**
+   * From level 1 on; levels beyond the end take the last one. `runs` is the most runs of a level
+   * before it is full, 1 (leveled) to 100.
+   */
+  readonly levels?: readonly { readonly runs: number }[];
+  /** Runs in level 0 that start a compaction, 1 to 100. */
+  readonly l0Trigger?: number;
+}
+
+const MODES: readonly string[] = ["leveled", "tiered", "lazy-leveled"] satisfies CompactionMode[];
+const FIELDS: readonly string[] = ["levels", "l0Trigger"];
+
+/** Returns the shape that is asked for. Throws AURA_INVALID_ARGUMENT, naming the field. */
+export function requestedShape(
+  request: CompactionMode | CompactionShape,
+  current: TreeShape,
+  settings: ResolvedSettings,
+): TreeShape {
+  const { fanout, l0Trigger } = settings.compaction;
+  if (typeof request === "string") {
+    if (!MODES.includes(request)) throw invalid(`one of ${MODES.join(", ")}`, request);
+    return modeShape(request, { fanout, levelCount: LEVEL_COUNT_MAX }, l0Trigger);
+  }
+  if (typeof request !== "object" || request === null || Array.isArray(request)) {
+    throw invalid("a mode, or an object with levels or l0Trigger", request);
+  }
+  const unknown = Object.keys(request).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) throw invalid(`an object of ${FIELDS.join(", ")}`, unknown);
+  const { levels = current.levels, l0Trigger: trigger = current.l0Trigger } = request;
+  return reshaped(current, { levels, l0Trigger: trigger });
+}
+
+function invalid(expected: string, actual: unknown): AuraError {
+  return new AuraError(
+    "AURA_INVALID_ARGUMENT",
+    `compaction mode: expected ${expected}, got ${String(actual)}`,
+  );
+}

@@ -1,0 +1,119 @@
+/**
+ * Look-ups that wait for blocks, carried on together: sorted by place, each block read once for all
+ * keys that want it, up to 64 reads side by side on the thread pool, or on this thread as far as
+ * reads prove to be quick. A look-up that then waits for a block of another table joins the next
+ * round.
+ */
+import type { Table, TableHit } from "@aura/sst";
+import type { Health } from "./health.ts";
+import type { ReadTiming } from "./placed-reads.ts";
+import type { TableStore } from "./table-store.ts";
+import type { TableMeta } from "./version.ts";
+
+/** What a look-up waits for: `hit.block` of a table. */
+export interface AwaitedBlock {
+  readonly table: Table | undefined;
+  readonly meta: TableMeta | undefined;
+  readonly hit: TableHit;
+}
+
+/** A look-up that waits. */
+export interface Miss {
+  readonly search: AwaitedBlock;
+}
+
+/** Where blocks come from. */
+interface MissParts {
+  readonly tables: TableStore;
+  readonly reads: ReadTiming;
+  readonly health: Health;
+}
+
+/** Reads at one time on the thread pool. */
+const READS_IN_FLIGHT_MAX = 64;
+
+/**
+ * Runs look-ups to their ends. `resume` goes on with one whose block is there, and returns whether it
+ * waits again. The tables' files must be pinned. Throws the first failure, when no read is under way.
+ */
+export async function readMisses<M extends Miss>(
+  misses: readonly M[],
+  parts: MissParts,
+  resume: (miss: M) => boolean,
+): Promise<void> {
+  for (let waiting = misses.slice(); waiting.length > 0; ) {
+    waiting = await readRound(waiting, parts, resume);
+  }
+}
+
+/** Reads the blocks that look-ups wait for, goes on with them, and returns those that wait again. */
+async function readRound<M extends Miss>(
+  waiting: M[],
+  { tables, reads, health }: MissParts,
+  resume: (miss: M) => boolean,
+): Promise<M[]> {
+  waiting.sort(byPlace);
+  const again: M[] = [];
+  const failures: unknown[] = [];
+  const flying = new Set<Promise<void>>();
+  const goOn = (start: number, end: number): void => {
+    for (let i = start; i < end; i++) if (resume(waiting[i]!)) again.push(waiting[i]!);
+  };
+  const fly = async (meta: TableMeta, block: number, start: number, end: number): Promise<void> => {
+    const table = tables.hold(meta);
+    try {
+      await table.loadBlock(block);
+      goOn(start, end);
+    } finally {
+      tables.release(meta);
+    }
+  };
+  for (let start = 0; start < waiting.length && failures.length === 0; ) {
+    const meta = waiting[start]!.search.meta!;
+    const { block } = waiting[start]!.search.hit;
+    let end = start + 1;
+    while (end < waiting.length && byPlace(waiting[start]!, waiting[end]!) === 0) end++;
+    if (reads.maySync()) {
+      const startMs = reads.startMs();
+      try {
+        tables.get(meta).loadBlockSync(block);
+      } catch (error) {
+        failures.push(error);
+      } finally {
+        reads.note(startMs);
+      }
+      if (failures.length > 0) break;
+      try {
+        goOn(start, end);
+      } catch (error) {
+        failures.push(error);
+      }
+    } else {
+      const flight: Promise<void> = fly(meta, block, start, end)
+        .catch((error: unknown) => {
+          failures.push(error);
+        })
+        .then(() => {
+          flying.delete(flight);
+        });
+      flying.add(flight);
+      if (flying.size >= READS_IN_FLIGHT_MAX) {
+        await Promise.race(flying);
+        try {
+          health.assertOpen();
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    }
+    start = end;
+  }
+  await Promise.all(flying);
+  if (failures.length > 0) throw failures[0] as Error;
+  return again;
+}
+
+/** Newer files have higher numbers; within one, blocks follow each other. */
+function byPlace(a: Miss, b: Miss): number {
+  return a.search.meta!.number - b.search.meta!.number || a.search.hit.block - b.search.hit.block;
+}
