@@ -33,9 +33,15 @@ import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
 import { Lookup } from "./lookup.ts";
-import { type CompactOptions, compactRange } from "./manual-compaction.ts";
+import type { CompactOptions } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import { closeCleanly, directoryOf, makeMemtables, openParts, releaseParts } from "./open-parts.ts";
+import {
+  closeCleanly,
+  existingDirectory,
+  makeMemtables,
+  openParts,
+  releaseParts,
+} from "./open-parts.ts";
 import {
   checkBytes,
   PART_OPTIONS,
@@ -52,12 +58,11 @@ import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Stats, StatsOptions } from "./stats.ts";
-import { collectStats, STATS_OPTIONS } from "./stats.ts";
+import { collectStats, type Stats, type StatsOptions } from "./stats.ts";
 import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
-import { reclaimValues } from "./value-reclaim.ts";
+import { compactAndReclaim } from "./value-reclaim.ts";
 import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
 
@@ -103,9 +108,7 @@ export class AuraDB {
   /** Removes a closed database. Throws AURA_LOCKED when it is open, AURA_NOT_FOUND. */
   static async destroy(path: string, components: Partial<Components> = {}): Promise<void> {
     const { fs } = resolveComponents(components);
-    const directory = directoryOf(path);
-    if (!fs.existsSync(directory))
-      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
+    const directory = existingDirectory(fs, path);
     const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.destroy");
     try {
       destroyDirectory(fs, directory, [CURRENT_NAME, CURRENT_TMP_NAME, BALLAST_NAME]);
@@ -117,9 +120,7 @@ export class AuraDB {
   /** Reads a closed database whole and reports what is wrong with it. Changes nothing. */
   static async verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
     const { fs, runtime } = resolveComponents(components);
-    const directory = directoryOf(path);
-    if (!fs.existsSync(directory))
-      throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
+    const directory = existingDirectory(fs, path);
     const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.verify");
     try {
       const settings = resolveSettings();
@@ -439,17 +440,13 @@ export class AuraDB {
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
-    const { tree, compactor, settings, valueGc } = this.#parts;
+    const { compactor } = this.#parts;
     const bounds = compactionRange(range);
     await this.flush();
     compactor.hold();
     try {
       await this.#until(() => !compactor.busy);
-      await compactor.awaited(async () => {
-        await compactRange(tree, compactor, bounds, options, settings.table.maxSize);
-        if (bounds.smallest !== undefined || bounds.largest !== undefined) return;
-        await reclaimValues(valueGc, compactor, options.signal);
-      });
+      await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options));
     } finally {
       compactor.release();
     }
@@ -510,7 +507,6 @@ export class AuraDB {
   /** Statistics, as of now. With `{ segments: true }` those of each value segment, too. */
   stats(options: StatsOptions = {}): Stats {
     this.#assertOpen();
-    checkOptions(options, STATS_OPTIONS);
     return collectStats(this.#parts, options);
   }
 

@@ -136,8 +136,15 @@ function parentOf(path: string): string {
   return slash === 0 ? "/" : path.slice(0, slash);
 }
 
+/** Returns a directory that is there. Throws AURA_NOT_FOUND. */
+export function existingDirectory(fs: ResolvedComponents["fs"], path: string): string {
+  const directory = directoryOf(path);
+  if (fs.existsSync(directory)) return directory;
+  throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
+}
+
 /** Returns the directory of a path. Throws AURA_INVALID_ARGUMENT. */
-export function directoryOf(path: string): string {
+function directoryOf(path: string): string {
   if (typeof path !== "string" || path.length === 0 || path.includes("\0")) {
     throw new AuraError("AURA_INVALID_ARGUMENT", "path: expected the path of a directory");
   }
@@ -277,7 +284,6 @@ function assemble(
       onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
       onSegmentGone: (number, isKept) => {
         valueGc.noteGone(number);
-        // A kept file is told of within an edit: the writes go on with what made the edit.
         if (!isKept && !health.closed) committer.drain();
       },
       onDurable: (durable) => {
@@ -369,11 +375,9 @@ function assemble(
       compactor.start();
     },
   });
-  /** Whether something is under way that makes room in the value log; begins it if need be. */
   const makingRoom = (): boolean => {
     if (health.closed || health.failure !== undefined) return false;
-    if (compactor.isWorking || valueGc.isLeaving) return true;
-    if (flusher.isWorking) return true;
+    if (compactor.isWorking || valueGc.isLeaving || flusher.isWorking) return true;
     if (!valueGc.isHiddenInMemory || !memtables.maySeal || !settings.compaction.automatic)
       return false;
     committer.sealMemtable();

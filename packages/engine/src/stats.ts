@@ -2,6 +2,7 @@
 
 import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
+import { checkOptions } from "./call-options.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
@@ -119,7 +120,7 @@ export interface StatsOptions {
   readonly segments?: boolean;
 }
 
-export const STATS_OPTIONS: readonly string[] = ["segments"];
+const STATS_OPTIONS: readonly string[] = ["segments"];
 
 /** Figures of one segment. Bytes are those of records, but for `fileBytes`. */
 export interface SegmentStats {
@@ -151,7 +152,9 @@ function segmentStats({ versions, valueGc }: DatabaseParts): SegmentStats[] {
 }
 
 /** Collects the statistics of an open database. */
-export function collectStats(parts: DatabaseParts, { segments }: StatsOptions = {}): Stats {
+export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): Stats {
+  checkOptions(options, STATS_OPTIONS);
+  const { segments } = options;
   const { committer, journal, versions, memtables, flusher, compactor, tables, valueGc } = parts;
   const { current } = versions;
   const space = valueSpace(current);

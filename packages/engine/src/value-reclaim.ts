@@ -4,10 +4,23 @@
  */
 import { AuraError } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
+import { type CompactionRange, type CompactOptions, compactRange } from "./manual-compaction.ts";
+import type { DatabaseParts } from "./open-parts.ts";
 import type { ValueGc } from "./value-gc.ts";
 
+/** Compacts a range; of all keys, reclaims values as well. Preconditions as below. */
+export async function compactAndReclaim(
+  { tree, compactor, settings, valueGc }: DatabaseParts,
+  range: CompactionRange,
+  options: CompactOptions,
+): Promise<void> {
+  await compactRange(tree, compactor, range, options, settings.table.maxSize);
+  if (range.smallest !== undefined || range.largest !== undefined) return;
+  await reclaimValues(valueGc, compactor, options.signal);
+}
+
 /** Empties segments. Precondition: no other compaction runs, none will begin. */
-export async function reclaimValues(
+async function reclaimValues(
   valueGc: ValueGc,
   compactor: Compactor,
   signal: AbortSignal | undefined,
