@@ -29,6 +29,17 @@ export const TagFlag = {
 export const SEQ_MAX: number = Number.MAX_SAFE_INTEGER;
 /** Longest user key, bytes. */
 export const KEY_BYTES_MAX = 65535;
+/**
+ * Above every key, since it is longer than any and all 0xff: the exclusive end of a range that has
+ * none. Compared like a key; formats write it as a mark. Shared: never written to.
+ */
+export const KEYS_END: Uint8Array = new Uint8Array(KEY_BYTES_MAX + 1).fill(0xff);
+
+/** Returns whether bytes stand for `KEYS_END`; a copy of it counts. */
+export function isKeysEnd(key: Uint8Array): boolean {
+  return key.length > KEY_BYTES_MAX;
+}
+
 /** Longest value, bytes. */
 export const VALUE_BYTES_MAX = 4294967295;
 /** Bytes of the trailer behind a user key on disk: sequence (7) and tag (1). */

@@ -31,8 +31,10 @@ export {
 } from "./codec.ts";
 export type { EntryCursor } from "./cursor.ts";
 export {
+  isKeysEnd,
   isKnownTag,
   KEY_BYTES_MAX,
+  KEYS_END,
   Kind,
   putTrailer,
   putUid,

@@ -24,10 +24,11 @@ export function chooseLevelMerge(
   level: number,
   run: RunView,
   excessBytes: number,
+  reason: MergeReason = "level-size",
 ): MergeChoice | MoveChoice | undefined {
   const receiver = receiverOf(plan, level + 1);
   for (const { index } of candidates(plan, run, receiver)) {
-    const choice = chooseAround(plan, level, run, receiver, index, excessBytes, "level-size");
+    const choice = chooseAround(plan, level, run, receiver, index, excessBytes, reason);
     if (choice !== undefined) return choice;
   }
   return undefined;
@@ -59,7 +60,7 @@ export function chooseAround(
   excessBytes: number,
   reason: MergeReason,
 ): MergeChoice | MoveChoice | undefined {
-  const { view, geometry } = plan;
+  const { view } = plan;
   let slice = widened(run.tables, { from: index, to: index + 1 });
   const above = run.tables.slice(slice.from, slice.to);
   const below = receivedWith(receiver, boundsOf(above));
@@ -68,45 +69,58 @@ export function chooseAround(
     return undefined;
   }
   if (below.length === 0) {
-    slice = grown(plan, level, run, receiver, slice, 0, excessBytes);
+    slice = grown(plan, level, run, receiver, slice, below, excessBytes);
     const tables = run.tables.slice(slice.from, slice.to);
     const move =
       moveOf(plan, level, run, tables, level + 1, receiver.run) ??
       moveOf(plan, level, run, above, level + 1, receiver.run);
     if (move !== undefined) return move;
-  } else {
-    const bytesMax = geometry.mergeBytesMax - bytesOf(below);
-    slice = grown(plan, level, run, receiver, slice, below.length, bytesMax);
-  }
+  } else slice = grown(plan, level, run, receiver, slice, below, excessBytes);
+  const tables = run.tables.slice(slice.from, slice.to);
   const inputs = [
-    { level, tables: run.tables.slice(slice.from, slice.to) },
-    { level: level + 1, tables: below },
+    { level, tables },
+    { level: level + 1, tables: receivedWith(receiver, boundsOf(tables)) },
   ];
   return mergeOf(plan, reason, inputs, level + 1, receiver.run);
 }
 
-/** Widens a slice over neighbours while the tables below stay the same. */
+/**
+ * Widens a slice over neighbours that add nothing to the tables below. While the level has too much,
+ * also over neighbours that do, as long as no more is rewritten below per byte that goes down: what
+ * reaches beyond the ends of a slice is shared by more.
+ */
 function grown(
   plan: Plan,
   level: number,
   run: RunView,
   receiver: Receiver,
   start: Slice,
-  belowCount: number,
-  bytesMax: number,
+  below: readonly TableView[],
+  excessBytes: number,
 ): Slice {
+  const isMove = below.length === 0;
+  const { view, geometry, claim } = plan;
   let slice = start;
+  let met = below;
   for (const step of [1, -1]) {
     for (;;) {
       const next =
         step > 0 ? { from: slice.from, to: slice.to + 1 } : { from: slice.from - 1, to: slice.to };
       if (next.from < 0 || next.to > run.tables.length) break;
       const wide = widened(run.tables, next);
-      const tables: readonly TableView[] = run.tables.slice(wide.from, wide.to);
-      const isSame = receivedWith(receiver, boundsOf(tables)).length === belowCount;
-      if (!isSame || bytesOf(tables) > bytesMax || !areFree(plan.view, tables)) break;
-      if (isClaimed(plan.claim, tables, level, level + 1)) break;
+      const tables = run.tables.slice(wide.from, wide.to);
+      const metWide = receivedWith(receiver, boundsOf(tables));
+      const all = [...tables, ...metWide];
+      if (!areFree(view, all) || isClaimed(claim, all, level, touchedLevel(receiver))) break;
+      const bytes = bytesOf(tables);
+      if (isMove && bytes > excessBytes) break;
+      if (bytes + bytesOf(metWide) > geometry.mergeBytesMax) break;
+      if (metWide.length !== met.length) {
+        const ratio = bytesOf(met) / bytesOf(run.tables.slice(slice.from, slice.to));
+        if (isMove || bytes > excessBytes || bytesOf(metWide) / bytes > ratio) break;
+      }
       slice = wide;
+      met = metWide;
     }
   }
   return slice;

@@ -9,7 +9,7 @@
  * Where the base level begins a new run anyway, and the oldest run of level 0 has the size of one,
  * it becomes that run as it is.
  *
- * While the base level is not free, runs collect. Twice the trigger of them that no job has are
+ * While the base level is not free, runs collect. Three times the trigger of them that no job has are
  * merged into one, so that reads meet fewer; the newest of about one size, so that an entry is
  * rewritten a few times at most.
  */
@@ -21,7 +21,7 @@ import { type Receiver, receivedWith, receiverOf, touchedLevel } from "./recepti
 import { activeCapacity, runsMax } from "./shape.ts";
 
 /** So many times the trigger of free runs are merged among themselves while the base is busy. */
-const INTRA_FACTOR = 2;
+const INTRA_FACTOR = 3;
 /** Runs merged within level 0 differ in size by no more than this. */
 const INTRA_SPREAD = 2;
 

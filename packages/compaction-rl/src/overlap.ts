@@ -66,7 +66,8 @@ export function widened(tables: readonly TableView[], slice: Slice): Slice {
 }
 
 function sharesBorder(left: TableView, right: TableView): boolean {
-  return compareKeys(left.largestKey, right.smallestKey) >= 0;
+  const order = compareKeys(left.largestKey, right.smallestKey);
+  return order > 0 || (order === 0 && left.largestIsExclusive !== true);
 }
 
 /** Returns the tables of a run that meet `bounds`, and those that share a border key with them. */

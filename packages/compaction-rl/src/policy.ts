@@ -25,12 +25,16 @@ export interface TableView {
   readonly bytes: number;
   readonly smallestKey: Uint8Array;
   readonly largestKey: Uint8Array;
+  /** `largestKey` is the first key behind the table, the end of a range tombstone. Default false. */
+  readonly largestIsExclusive?: boolean;
   readonly smallestSeq: number;
   readonly largestSeq: number;
   readonly entryCount: number;
   readonly deleteCount: number;
   /** Versions that only snapshots saw when the table was written; undefined: not known. */
   readonly shadowedCount?: number;
+  /** Range tombstones: each covers what lies under it until both are merged. Default 0. */
+  readonly rangeDeleteCount?: number;
   readonly references: readonly SegmentReference[];
   /** Bytes of values in segments that this table refers to, over all segments. */
   readonly referencedBytes: number;
@@ -73,6 +77,8 @@ export interface TreeView {
   readonly space?: SpaceNeed;
   /** Wall clock, ms, for the age of tables; undefined: age does not matter. */
   readonly nowMs?: number;
+  /** Somebody waits until nothing is left to do: what can be freed may be. */
+  readonly isAwaited?: boolean;
   /** Sequence number of the oldest open snapshot; undefined: none is open. */
   readonly oldestSnapshotSeq?: number;
 }
@@ -135,6 +141,8 @@ export interface CompactionOutcome {
   /** Table bytes read and written; both 0 for a move. */
   readonly inputBytes: number;
   readonly outputBytes: number;
+  /** Of the bytes read, those of levels above the output's. */
+  readonly inputBytesAbove: number;
   /** Value bytes copied out of draining segments. */
   readonly relocatedBytes: number;
   readonly durationMs: number;

@@ -25,7 +25,10 @@ export interface TreeSettings {
    * Default true.
    */
   readonly dynamicLevelBytes?: boolean;
-  /** A merge takes in no optional table beyond this many input bytes. Default 512 MiB. */
+  /**
+   * A merge takes in no optional table beyond this many input bytes; in a small tree fewer, a quarter
+   * of its largest level or two base levels. Default 512 MiB.
+   */
   readonly mergeBytesMax?: number;
   /** Bytes of tables and of values to copy in one relocation, at least one table. Default 64 MiB. */
   readonly relocateBytesMax?: number;

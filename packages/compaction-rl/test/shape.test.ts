@@ -175,14 +175,14 @@ describe("a tiered tree", () => {
 describe("level 0 whose base is busy", () => {
   it("is merged within itself, the newest runs of about one size", () => {
     const policy = flexiblePolicy({ l0Trigger: 2, levelCount: 3, dynamicLevelBytes: false });
-    const sizes = [90, 100, 110, 95, 400];
+    const sizes = [90, 100, 110, 95, 96, 97, 400];
     const runs = sizes.map((bytes, i) => run(table(9 - i, "a", "z", bytes)));
     const view = tree([level(...runs), level(run(table(1, "a", "z", 100)))], [1]);
     expect(policy.choose(view)).toMatchObject({
       kind: "merge",
-      inputs: [{ level: 0, tables: [9, 8, 7, 6] }],
+      inputs: [{ level: 0, tables: [9, 8, 7, 6, 5, 4] }],
       outputLevel: 0,
-      outputRunId: runs[3]!.id,
+      outputRunId: runs[5]!.id,
       reason: "intra-level-0",
     });
     const few = tree([level(...runs.slice(2)), level(run(table(1, "a", "z", 100)))], [1]);
@@ -251,5 +251,58 @@ describe("tables full of deletes", () => {
     expect(policy.choose({ ...view, oldestSnapshotSeq: 1000 })).toMatchObject({
       reason: "deletes",
     });
+  });
+});
+
+describe("a tree that somebody waits for", () => {
+  const settings = { levelCount: 4, dynamicLevelBytes: false, l0Trigger: 4 };
+  const zero = level(run(table(1, "a", "z", 30)));
+  const one = level(run(table(2, "a", "z", 30)));
+  const last = level(run(table(3, "a", "z", 300)));
+
+  function chosen(dropped: number, levels: (typeof zero)[], isAwaited: boolean): unknown {
+    const policy = flexiblePolicy(settings);
+    policy.observe({
+      choice: {
+        kind: "merge",
+        inputs: [],
+        outputLevel: 3,
+        outputRunId: 1,
+        reason: "level-size",
+        tableBytesMax: 1,
+        drain: [],
+      },
+      inputBytes: 1000,
+      outputBytes: 1000 - dropped,
+      inputBytesAbove: 100,
+      relocatedBytes: 0,
+      durationMs: 1,
+    });
+    return policy.choose({ ...tree(levels), isAwaited });
+  }
+
+  it("brings down what merges have shown to free much, level by level", () => {
+    expect(chosen(90, [zero, one, none, last], true)).toMatchObject({
+      reason: "space",
+      inputs: [
+        { level: 0, tables: [1] },
+        { level: 1, tables: [2] },
+      ],
+    });
+    expect(chosen(90, [none, level(run(table(2, "a", "z", 60))), none, last], true)).toMatchObject({
+      kind: "move",
+      toLevel: 2,
+    });
+    expect(chosen(90, [none, none, level(run(table(2, "a", "z", 60))), last], true)).toMatchObject({
+      reason: "space",
+      outputLevel: 3,
+    });
+  });
+
+  it("is left alone when little would be freed, or nobody waits", () => {
+    expect(chosen(90, [zero, one, none, last], false)).toEqual({ kind: "idle" });
+    expect(chosen(10, [zero, one, none, last], true)).toEqual({ kind: "idle" });
+    expect(chosen(0, [zero, one, none, last], true)).toEqual({ kind: "idle" });
+    expect(chosen(90, [zero, none, none, last], true)).toEqual({ kind: "idle" });
   });
 });

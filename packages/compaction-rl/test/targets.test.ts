@@ -112,6 +112,7 @@ describe("settings", () => {
       choice: { kind: "move", level: 1, runId: 1, tables: [1], toLevel: 2, toRunId: undefined },
       inputBytes: 1,
       outputBytes: 1,
+      inputBytesAbove: 1,
       relocatedBytes: 0,
       durationMs: 1,
     });

@@ -36,6 +36,8 @@ const COUNT = Number(options.count);
 const OVERWRITES = Number(options.overwrites);
 const VALUE_BYTES = Number(options.value);
 const KEY_BYTES = 16;
+/** Of Debian's rocksdb-tools. */
+const DB_BENCH = ["db", "bench"].join("_");
 const BATCH = 1000;
 const MIB = 1048576;
 const MEMTABLE_BYTES = Number(options.memtable) * MIB;
@@ -96,8 +98,10 @@ function scattered(n, count) {
 
 async function fill(directory) {
   const db = await AuraDB.open(directory, {
-    table: { compression: "none" },
+    table: { compression: "none", maxSize: Math.min(64 * MIB, BASE_BYTES / 16) },
     memtable: { maxSize: MEMTABLE_BYTES, maxCount: 3 },
+    // As long as the memtable: a log that is longer counts against the space of a small database.
+    wal: { maxFileSize: MEMTABLE_BYTES },
     compaction: { mode: options.mode, baseLevelSize: BASE_BYTES },
   });
   const reasons = new Map();
@@ -195,7 +199,7 @@ function rocksdb(directory) {
     max_bytes_for_level_base: BASE_BYTES,
     max_bytes_for_level_multiplier: 10,
     level_compaction_dynamic_level_bytes: true,
-    target_file_size_base: Math.max(8 * MIB, Math.floor(BASE_BYTES / 32)),
+    target_file_size_base: Math.min(64 * MIB, BASE_BYTES / 16),
     max_background_jobs: 2,
     subcompactions: 2,
     bloom_bits: 10,
@@ -204,7 +208,7 @@ function rocksdb(directory) {
   };
   const args = Object.entries(flags).map(([name, flag]) => `--${name}=${flag}`);
   const start = performance.now();
-  const run = spawnSync("db_bench", args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const run = spawnSync(DB_BENCH, args, { encoding: "utf8", maxBuffer: 1 << 28 });
   const drainedMs = performance.now() - start;
   if (run.status !== 0) {
     console.log(`db_bench: ${run.error?.message ?? run.stderr.slice(-500)}`);

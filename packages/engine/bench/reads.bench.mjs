@@ -8,7 +8,7 @@
  *   [--peers a,b] [--ops N] [--folder DIR] [--engine FILE]
  *
  * Rows of `--keys` (1 million) entries, cache 256 MiB: get, await-get, absent, scan, range, many,
- * disk. Rows of `--large` (10 million) entries, cache an eighth of the data: large. `growth`: the
+ * disk, and parts (what the calls are made of; not in the default set). Rows of `--large` (10 million) entries, cache an eighth of the data: large. `growth`: the
  * same get at 1 million entries and at `--large`; not in the default set. Keys have 16 bytes and
  * are in random order, values 100 random bytes. db_bench (rocksdb-tools) has keys of its own.
  */
@@ -232,6 +232,35 @@ const work = {
     await race("absent keys beside present ones", ops, [
       { name: "aura getSync, absent", run: getLoop(absent, false, (key) => db.getSync(key)) },
       { name: "aura getSync, present", run: getLoop(there, true, (key) => db.getSync(key)) },
+    ]);
+  },
+
+  parts: async (data) => {
+    const db = await storeOf("aura", data, CACHE_BYTES);
+    const all = keysOf(data, ops, 7);
+    const few = (keys) => keys.map((_, i) => keys[i % 1000]);
+    const absent = keysOf(data, ops, 7);
+    for (const key of absent) key[15] ^= 0x55;
+    const get = (key) => db.getSync(key);
+    const has = (key) => (db.hasSync(key) ? true : undefined);
+    const fixed = (keys) => () => keys;
+    await race("a get in parts: 1,000 keys over and over, and all keys", ops, [
+      { name: "absent, few keys", run: getLoop(fixed(few(absent)), false, get) },
+      { name: "has, few keys", run: getLoop(fixed(few(all)), true, has) },
+      { name: "get, few keys", run: getLoop(fixed(few(all)), true, get) },
+      { name: "absent, all keys", run: getLoop(fixed(absent), false, get) },
+      { name: "has, all keys", run: getLoop(fixed(all), true, has) },
+      { name: "get, all keys", run: getLoop(fixed(all), true, get) },
+    ]);
+    const through = (entries) => () => {
+      let count = 0;
+      for (const _ of entries()) count++;
+      if (count !== data.count) throw new Error(`scanned ${count}`);
+    };
+    await race("a scan in parts, per entry", data.count, [
+      { name: "keysSync", run: through(() => db.keysSync()) },
+      { name: "valuesSync", run: through(() => db.valuesSync()) },
+      { name: "scanSync", run: through(() => db.scanSync()) },
     ]);
   },
 

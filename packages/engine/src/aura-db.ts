@@ -4,8 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
-import type { CompactionMode } from "@aura/compaction-rl";
-import type { WriteBatch } from "./batch.ts";
+import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
 import {
@@ -25,23 +24,17 @@ import {
   type WriteStreamOptions,
 } from "./call-options.ts";
 import { type ChangeFeed, type ChangesOptions, closeFeeds, openFeed } from "./change-feed.ts";
+import { destroyClosed, verifyClosed } from "./closed-database.ts";
 import type { Receipt } from "./commit.ts";
-import { type CompactionShape, requestedShape } from "./compaction-mode.ts";
+import { type CompactionRequest, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
-import { resolveComponents } from "./components.ts";
+import { closeCleanly, releaseParts } from "./database-close.ts";
 import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
-import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
 import { Lookup } from "./lookup.ts";
 import type { CompactOptions } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import {
-  closeCleanly,
-  existingDirectory,
-  makeMemtables,
-  openParts,
-  releaseParts,
-} from "./open-parts.ts";
+import { openParts } from "./open-parts.ts";
 import {
   checkBytes,
   PART_OPTIONS,
@@ -53,18 +46,18 @@ import {
 } from "./part-options.ts";
 import type { RangeOptions, ScanOptions } from "./range.ts";
 import { parseCursorRange } from "./range.ts";
+import type { DeleteRange } from "./range-delete.ts";
 import type { AsyncScan } from "./scan.ts";
 import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
-import { resolveSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { collectStats, type Stats, type StatsOptions } from "./stats.ts";
-import { StreamedValue } from "./streamed-value.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
 import { compactAndReclaim } from "./value-reclaim.ts";
-import { ValueReadStream, type ValueSink, ValueWriteStream } from "./value-stream.ts";
-import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
+import { ValueReadStream, type ValueWriteStream } from "./value-stream.ts";
+import type { VerifyReport } from "./verify.ts";
+import { openWriteStream } from "./write-stream.ts";
 
 /** Polling step while waiting for background work, ms. */
 const WAIT_STEP_MS = 1;
@@ -106,28 +99,13 @@ export class AuraDB {
   }
 
   /** Removes a closed database. Throws AURA_LOCKED when it is open, AURA_NOT_FOUND. */
-  static async destroy(path: string, components: Partial<Components> = {}): Promise<void> {
-    const { fs } = resolveComponents(components);
-    const directory = existingDirectory(fs, path);
-    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.destroy");
-    try {
-      destroyDirectory(fs, directory, [CURRENT_NAME, CURRENT_TMP_NAME, BALLAST_NAME]);
-    } finally {
-      lock.releaseSync();
-    }
+  static destroy(path: string, components: Partial<Components> = {}): Promise<void> {
+    return destroyClosed(path, components);
   }
 
   /** Reads a closed database whole and reports what is wrong with it. Changes nothing. */
-  static async verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
-    const { fs, runtime } = resolveComponents(components);
-    const directory = existingDirectory(fs, path);
-    const lock = await fs.lock(`${directory}/${LOCK_NAME}`, "AuraDB.verify");
-    try {
-      const settings = resolveSettings();
-      return verifyDirectory(fs, directory, (lastSeq) => makeMemtables(settings, runtime, lastSeq));
-    } finally {
-      lock.releaseSync();
-    }
+  static verify(path: string, components: Partial<Components> = {}): Promise<VerifyReport> {
+    return verifyClosed(path, components);
   }
 
   /** Events of the background work. */
@@ -180,6 +158,19 @@ export class AuraDB {
     const k = keyBytes(key);
     this.#tracing.recorder?.delete(k, level, true);
     this.#parts.writes.oneSync(k, undefined, level, options);
+  }
+
+  /**
+   * Deletes every key of a range, open where it has no bound: one operation; no key is read. An empty
+   * range changes nothing. Level `buffered` counts as `os`. See `WriteBatch.deleteRange`.
+   */
+  async deleteRange(range: DeleteRange, options?: WriteOptions): Promise<void> {
+    await this.write(new WriteBatch().deleteRange(range), options);
+  }
+
+  /** As `deleteRange`, on this thread. */
+  deleteRangeSync(range: DeleteRange, options?: WriteOptions): void {
+    this.writeSync(new WriteBatch().deleteRange(range), options);
   }
 
   /** Writes a batch: all of it or nothing. Bytes are copied before it returns. */
@@ -314,17 +305,8 @@ export class AuraDB {
     if (size !== undefined) checkBytes("size", size, VALUE_BYTES_MAX);
     const level = this.#levelOf(write);
     const own = new Uint8Array(keyBytes(key));
-    const { committer, cursors, streamed } = this.#parts;
-    const sink: ValueSink = {
-      put: (value) => this.put(own, value, write),
-      spool: (bytes) => new StreamedValue(streamed, own, bytes),
-      putSpooled: (value) => {
-        this.#tracing.recorder?.put(own, value.stored, level, false);
-        return committer.writeFar(own, value, level, write.signal);
-      },
-      open: cursors,
-    };
-    return new ValueWriteStream(sink, size);
+    const put = (value: Buffer): Promise<void> => this.put(own, value, write);
+    return openWriteStream(this.#parts, { key: own, level, write, size, put });
   }
 
   /** The entries of a range, in key order. One state of the database; closes itself at the end. */
@@ -406,16 +388,14 @@ export class AuraDB {
   async sync(): Promise<void> {
     this.#assertOpen();
     this.#parts.health.assertWritable();
-    this.#parts.writes.settleSync();
-    await this.#parts.committer.sync();
+    await this.#parts.writes.sync();
   }
 
   /** As `sync`, on this thread. */
   syncSync(): void {
     this.#assertOpen();
     this.#parts.health.assertWritable();
-    this.#parts.writes.settleSync();
-    this.#parts.committer.syncSync();
+    this.#parts.writes.syncSync();
   }
 
   /** Brings everything that was written so far from memory into tables. */
@@ -425,7 +405,7 @@ export class AuraDB {
     health.assertWritable();
     writes.settleSync();
     journal.seal("vlog");
-    await this.#until(() => memtables.maySeal || memtables.active.table.entryCount === 0);
+    await this.#until(() => memtables.maySeal || memtables.active.isEmpty);
     committer.sealMemtable();
     // Sequence numbers that a crash took are in no memtable: what is sealed by now counts.
     const target = memtables.sealed.at(-1)?.lastSeq ?? 0;
@@ -434,9 +414,8 @@ export class AuraDB {
   }
 
   /**
-   * Compacts a range of keys (all of them by default) down to the deepest level: overwritten
-   * versions, deletes and the values they named go, but for what snapshots see. What is in memory
-   * is flushed first.
+   * Compacts a range of keys (default: all), flushed first, down to the deepest level: overwritten
+   * versions, deletes and the values they named go, but for what snapshots see.
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
@@ -452,12 +431,8 @@ export class AuraDB {
     }
   }
 
-  /**
-   * Changes the shape of the tree while it is in use: a mode, or runs per level. Counts from the next
-   * compaction on and rewrites nothing by itself; `compact()` does. Holds until the database is
-   * closed: the next open begins with `compaction.mode`. Throws AURA_INVALID_ARGUMENT.
-   */
-  setCompactionMode(request: CompactionMode | CompactionShape): void {
+  /** Changes the shape of the tree until the close; rewrites nothing. Throws AURA_INVALID_ARGUMENT. */
+  setCompactionMode(request: CompactionRequest): void {
     this.#assertOpen();
     const { compactor, settings } = this.#parts;
     compactor.reshape(requestedShape(request, compactor.shape, settings));
@@ -466,12 +441,12 @@ export class AuraDB {
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
   async idle(): Promise<void> {
     this.#assertOpen();
-    const { committer, memtables, flusher, compactor, queue, health, tree } = this.#parts;
+    const { writes, memtables, flusher, compactor, queue, health, tree } = this.#parts;
     await compactor.awaited(() =>
       this.#until(
         () =>
           health.failure !== undefined ||
-          (!committer.unsettled &&
+          (!writes.unsettled &&
             memtables.sealed.length === 0 &&
             !flusher.busy &&
             compactor.settled &&
@@ -481,12 +456,7 @@ export class AuraDB {
     );
   }
 
-  /**
-   * Takes writes again after a failure has made the database read-only, if that is provably safe: the
-   * manifest is written anew and everything in memory is brought to tables, so that no log with a
-   * failed write or sync counts any more. A write whose outcome was unknown is not written then.
-   * Throws AURA_READ_ONLY (`cause`, `file`: why not), AURA_CLOSED.
-   */
+  /** Leaves read-only if that is provably safe (resume.ts). Throws AURA_READ_ONLY (why not), AURA_CLOSED. */
   async resume(): Promise<void> {
     this.#assertOpen();
     await this.#parts.resumer.resume();

@@ -7,12 +7,13 @@ import { AuraError } from "@aura/base";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
-import { encodeDelete, encodePut } from "./operations.ts";
+import { encodeDelete, encodePut, encodeRangeDelete } from "./operations.ts";
+import { type DeleteRange, parseDeleteRange } from "./range-delete.ts";
 
 /** Most bytes one batch may hold, keys and values together: 1 GiB. */
 const BATCH_BYTES_MAX = 2 ** 30;
 
-/** Collects puts and deletes for `db.write`. */
+/** Collects puts, deletes and range deletes for `db.write`. */
 export class WriteBatch {
   readonly #operations = new ByteBuffer(256);
   #count = 0;
@@ -32,6 +33,20 @@ export class WriteBatch {
     const k = keyBytes(key);
     this.#admit(k.length);
     encodeDelete(this.#operations, k, 0, k.length);
+    this.#count++;
+    return this;
+  }
+
+  /**
+   * Adds a delete of every key in a range, as of its place in the batch: what was put before it goes,
+   * what is put behind it stays. An empty range adds nothing. Throws AURA_INVALID_ARGUMENT (also for
+   * bounds the wrong way round), or an AURA code of a limit.
+   */
+  deleteRange(range: DeleteRange): this {
+    const deleted = parseDeleteRange(range);
+    if (deleted === undefined) return this;
+    this.#admit(deleted.begin.length + deleted.end.length);
+    encodeRangeDelete(this.#operations, deleted.begin, deleted.end);
     this.#count++;
     return this;
   }

@@ -17,7 +17,14 @@ export type Change =
       readonly key: Buffer;
       readonly value: Buffer;
     }
-  | { readonly type: "delete"; readonly seq: number; readonly key: Buffer };
+  | { readonly type: "delete"; readonly seq: number; readonly key: Buffer }
+  | {
+      /** Every key from `key` on and below `end` (undefined: all of them) was deleted. */
+      readonly type: "deleteRange";
+      readonly seq: number;
+      readonly key: Buffer;
+      readonly end: Buffer | undefined;
+    };
 
 /** Operations that were committed together, in order: sequence numbers `firstSeq` to `lastSeq`. */
 export interface ChangeGroup {
@@ -60,6 +67,10 @@ export class ChangeDecoder {
             ? this.#separated(reader, payload, coveredEnd - coveredStart)
             : await this.#far.read(operations, key);
         changes.push({ type: "put", seq, key, value });
+      } else if (tag === Kind.rangeDelete) {
+        const { rangeHasEnd, rangeEndStart, rangeEndEnd } = operations;
+        const end = rangeHasEnd ? payload.subarray(rangeEndStart, rangeEndEnd) : undefined;
+        changes.push({ type: "deleteRange", seq, key, end });
       } else {
         const what = `${path}: an operation of kind ${tag}, which feeds do not know`;
         throw new AuraError("AURA_UNSUPPORTED", what, { file: path, offset });

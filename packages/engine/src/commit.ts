@@ -348,7 +348,7 @@ export class Committer {
     const { memtables, journal, work } = this.#parts;
     // The log ends here: an append that goes to it has to be in it, and in this memtable.
     this.#flight.landSync();
-    if (memtables.active.table.entryCount === 0) return;
+    if (memtables.active.isEmpty) return;
     this.#buffered.flushSync();
     memtables.seal();
     journal.seal("wal");
@@ -518,7 +518,9 @@ export class Committer {
       health.fail(error);
       throw error;
     }
-    if (memtables.active.valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
+    const { valueBytes } = memtables.active;
+    // The bound looks at every segment: it is not asked for after each small put.
+    if (valueBytes === 0 || valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
     try {
       this.sealMemtable();
     } catch {

@@ -15,12 +15,18 @@ export interface CompactionShape {
   readonly l0Trigger?: number;
 }
 
+/**
+ * What `setCompactionMode` is given. A change counts from the next compaction on and rewrites nothing by
+ * itself; `compact()` does. The next open begins with `compaction.mode` again.
+ */
+export type CompactionRequest = CompactionMode | CompactionShape;
+
 const MODES: readonly string[] = ["leveled", "tiered", "lazy-leveled"] satisfies CompactionMode[];
 const FIELDS: readonly string[] = ["levels", "l0Trigger"];
 
 /** Returns the shape that is asked for. Throws AURA_INVALID_ARGUMENT, naming the field. */
 export function requestedShape(
-  request: CompactionMode | CompactionShape,
+  request: CompactionRequest,
   current: TreeShape,
   settings: ResolvedSettings,
 ): TreeShape {

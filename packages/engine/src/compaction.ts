@@ -146,7 +146,7 @@ export class Compactor {
       if (choice.kind === "idle") return;
       if (choice.kind === "move") {
         if (!this.#move(choice)) return;
-      } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined });
+      } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined, choice });
     }
   }
 
@@ -295,6 +295,7 @@ export class Compactor {
       draining: valueGc.draining,
       ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
+      isAwaited: this.#awaited > 0,
       ...(oldestSnapshotSeq === undefined ? {} : { oldestSnapshotSeq }),
     };
   }
@@ -319,7 +320,7 @@ export class Compactor {
 
   /** Returns whether the move is done. */
   #move(choice: MoveChoice): boolean {
-    const { tree } = this.#parts;
+    const { tree, policy } = this.#parts;
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
@@ -329,6 +330,14 @@ export class Compactor {
         added: tables.map((table) => ({ level: choice.toLevel, run, table })),
       });
       this.moves++;
+      policy.observe({
+        choice,
+        inputBytes: 0,
+        outputBytes: 0,
+        inputBytesAbove: 0,
+        relocatedBytes: 0,
+        durationMs: 0,
+      });
       this.#parts.debt.noteVersion();
       return true;
     } catch {
@@ -368,14 +377,15 @@ export class Compactor {
     });
     const task = new MergeTask(plan, slices, inputs, end);
     this.#copyBytes.set(task, copyBytes);
+    task.startedMs = this.#parts.clock.monotonicMs();
     this.#tasks.push(task);
     this.#parts.debt.noteMergeBegun();
     this.#parts.events.announce("compactionStarted", { reason: plan.reason });
     return task;
   }
 
-  #install({ plan, slices, outputs, end }: MergeTask): void {
-    const { tree, events, valueGc, onEnded } = this.#parts;
+  #install({ plan, slices, outputs, end, startedMs }: MergeTask): void {
+    const { tree, events, onEnded, policy, clock, valueGc } = this.#parts;
     const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
@@ -406,6 +416,17 @@ export class Compactor {
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
+    if (end.choice !== undefined) {
+      const above = slices.filter(({ level }) => level < plan.outputLevel);
+      policy.observe({
+        choice: end.choice,
+        inputBytes: bytesRead,
+        outputBytes: bytesWritten,
+        inputBytesAbove: above.reduce((total, slice) => total + bytesOf(slice.tables), 0),
+        relocatedBytes: bytesRelocated,
+        durationMs: clock.monotonicMs() - startedMs,
+      });
+    }
     for (const { valuesPacked } of outputs) this.packed = addPacked(this.packed, valuesPacked);
     events.announce("compaction", {
       reason: plan.reason,
@@ -531,7 +552,11 @@ function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
       if (!behind) continue;
       const bounds = run.tables
         .filter((table) => !inputs.has(table.number) && overlaps(table, smallest!, largest!))
-        .map(({ smallestKey, largestKey }) => ({ smallestKey, largestKey }));
+        .map(({ smallestKey, largestKey, largestIsExclusive }) => ({
+          smallestKey,
+          largestKey,
+          largestIsExclusive,
+        }));
       if (bounds.length > 0) older.push(bounds);
     }
   }

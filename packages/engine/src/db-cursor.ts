@@ -22,6 +22,7 @@ import type { MemtableEntry } from "./memtables.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
+import { addRunSource, memtableSource, RangeCover, type RangeSource } from "./range-cover.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
@@ -76,15 +77,21 @@ export class DbCursor {
     this.#signal = range.signal;
     const { active, sealed } = parts.memtables;
     const memtables = [active, ...sealed.toReversed()];
-    this.#memtables = range.empty ? [] : memtables.filter((entry) => entry.table.entryCount > 0);
+    this.#memtables = range.empty ? [] : memtables.filter((entry) => !entry.isEmpty);
     for (const entry of this.#memtables) entry.hold();
     this.#version = parts.versions.pin();
-    const children: EntryCursor[] = this.#memtables.map((entry) => entry.table.cursor());
+    const children: EntryCursor[] = [];
+    const sources: RangeSource[] = [];
+    for (const entry of this.#memtables) {
+      if (entry.ranges !== undefined) sources.push(memtableSource(entry, seq, children.length));
+      if (entry.table.entryCount > 0) children.push(entry.table.cursor());
+    }
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
-    if (!range.empty) addRuns(children, parts, this.#version, range, seq, { lendsValues });
+    if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq, { lendsValues });
+    const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
-    this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values);
+    this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
     parts.cursors.add(this);
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
@@ -447,6 +454,7 @@ export class DbCursor {
 /** Adds a cursor for each run that may hold a key of the range that a reader at `seq` sees. */
 function addRuns(
   children: EntryCursor[],
+  sources: RangeSource[],
   parts: ReadParts,
   version: Version,
   range: ParsedRange,
@@ -464,6 +472,8 @@ function addRuns(
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
       if (likely.length > 0) children.push(new RunCursor(likely, open, options, release));
+      // As the reader sees them, whatever a filter says of entries.
+      if (version.hasRangeDeletes) addRunSource(sources, parts.tables, old, children.length);
     }
   }
 }

@@ -7,7 +7,7 @@
  * meets an unknown class below 0x80 or an unknown even field tag refuses the manifest; unknown
  * classes from 0x80 and unknown odd tags are skipped. On disk. Never renumber.
  */
-import { AuraError } from "@aura/base";
+import { AuraError, compareKeys, isKeysEnd, KEYS_END } from "@aura/base";
 import type { ByteReader } from "./byte-buffer.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type {
@@ -41,6 +41,10 @@ const Tag = {
   syncFailed: 24,
   logFloor: 26,
 } as const;
+
+/** What the largest key of a table is: the last key, the end of a range delete, or not there. */
+const Bound = { inclusive: 0, exclusive: 1, none: 2 } as const;
+const NO_KEY = new Uint8Array(0);
 
 /** Appends the fields of `edit` to `out`. */
 export function encodeEdit(out: ByteBuffer, edit: VersionEdit): void {
@@ -129,9 +133,11 @@ function encodeAddition(b: ByteBuffer, addition: TableAddition): void {
   b.varint(table.entryCount);
   b.varint(table.deleteCount);
   b.varint(table.shadowedCount);
+  b.varint(table.rangeDeleteCount);
   b.blob(table.smallestKey);
-  b.blob(table.largestKey);
-  b.u8(0); // bounds: inclusive (1 would be an exclusive sentinel of a range delete)
+  const hasEnd = !isKeysEnd(table.largestKey);
+  b.blob(hasEnd ? table.largestKey : NO_KEY);
+  b.u8(hasEnd ? (table.largestIsExclusive ? Bound.exclusive : Bound.inclusive) : Bound.none);
   b.seq(table.smallestSeq);
   b.seq(table.largestSeq);
   b.varint(0); // smallest expiry
@@ -157,14 +163,18 @@ function decodeAddition(r: ByteReader): TableAddition {
   const entryCount = r.varint();
   const deleteCount = r.varint();
   const shadowedCount = r.varint();
+  const rangeDeleteCount = r.varint();
   const smallestKey = r.blob();
-  const largestKey = r.blob();
-  const bounds = r.u8();
+  const lastKey = r.blob();
+  const bound = r.u8();
+  const largestKey = bound === Bound.none ? KEYS_END : lastKey;
+  const order = compareKeys(smallestKey, largestKey);
+  if (order > 0 || (order === 0 && bound !== Bound.inclusive)) r.fail("bounds of a table");
   const smallestSeq = r.seq();
   const largestSeq = r.seq();
   const expiries = r.varint() + r.varint();
   const globalSeq = r.varint();
-  if (bounds !== 0 || expiries !== 0 || globalSeq !== 0) {
+  if (bound > Bound.none || expiries !== 0 || globalSeq !== 0) {
     throw new AuraError("AURA_UNSUPPORTED", `table ${number} needs a feature this build lacks`);
   }
   const filterBits = r.varint();
@@ -181,8 +191,10 @@ function decodeAddition(r: ByteReader): TableAddition {
     entryCount,
     deleteCount,
     shadowedCount,
+    rangeDeleteCount,
     smallestKey,
     largestKey,
+    largestIsExclusive: bound !== Bound.inclusive,
     smallestSeq,
     largestSeq,
     filterBits,

@@ -4,7 +4,7 @@
  */
 import { assert, compareKeys } from "@aura/base";
 import type { Level, Run, SegmentKind, SegmentMeta, TableMeta } from "./version.ts";
-import { LEVEL_COUNT_MAX, Version } from "./version.ts";
+import { endsBelow, LEVEL_COUNT_MAX, Version } from "./version.ts";
 
 /** A table that joins a run. */
 export interface TableAddition {
@@ -140,7 +140,7 @@ function rebuildRuns(
     tables.sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
     for (let i = 1; i < tables.length; i++) {
       assert(
-        compareKeys(tables[i - 1]!.largestKey, tables[i]!.smallestKey) < 0,
+        endsBelow(tables[i - 1]!, tables[i]!.smallestKey),
         `tables ${tables[i - 1]!.number} and ${tables[i]!.number} of run ${id} share keys`,
       );
     }

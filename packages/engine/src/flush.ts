@@ -94,6 +94,7 @@ export class Flusher {
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
       memtable: memtable.share(),
+      ranges: memtable.ranges?.list ?? [],
       output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, memtable.valueBytes, {
         level: 0,
         entries: memtable.table.entryCount,

@@ -16,9 +16,11 @@ import {
   encodeDelete,
   encodePointerPut,
   encodePut,
+  encodeRangeDelete,
   KEYSPACE,
   OperationReader,
 } from "./operations.ts";
+import { rangeBytesMax } from "./range-tombstones.ts";
 
 /** How one value is stored apart: its stored bytes and how they decode. */
 export interface SeparatedValue {
@@ -116,6 +118,12 @@ export class Group {
   delete(key: Uint8Array, start: number, end: number): void {
     encodeDelete(this.covered, key, start, end);
     this.#counted(end - start, 0);
+  }
+
+  deleteRange(begin: Uint8Array, end: Uint8Array): void {
+    encodeRangeDelete(this.covered, begin, end);
+    this.count++;
+    this.memtableBytes += rangeBytesMax(begin.length, end.length);
   }
 
   put(key: Uint8Array, start: number, end: number, value: Uint8Array): void {

@@ -4,17 +4,58 @@
  * reads prove to be quick. A look-up that then waits for a block of another table joins the next
  * round.
  */
-import type { Table, TableHit } from "@aura/sst";
+import type { TableHit } from "@aura/sst";
 import type { Health } from "./health.ts";
 import type { ReadTiming } from "./placed-reads.ts";
 import type { TableStore } from "./table-store.ts";
 import type { TableMeta } from "./version.ts";
 
-/** What a look-up waits for: `hit.block` of a table. */
+/** In place of a block: the table is not open yet. */
+export const UNOPENED = -1;
+/** An opening that takes longer did not come from the page cache, milliseconds. */
+const SLOW_OPEN_MS = 4;
+
+/** What a look-up waits for: `hit.block` of a table, or its opening. */
 export interface AwaitedBlock {
-  readonly table: Table | undefined;
   readonly meta: TableMeta | undefined;
   readonly hit: TableHit;
+}
+
+/** Reads what a look-up waits for, on this thread, and notes how long that took. */
+export function loadSync(
+  tables: TableStore,
+  reads: ReadTiming,
+  meta: TableMeta,
+  block: number,
+): void {
+  const startMs = reads.startMs();
+  try {
+    const table = tables.get(meta);
+    if (block !== UNOPENED) table.loadBlockSync(block);
+  } finally {
+    reads.note(startMs, block === UNOPENED ? SLOW_OPEN_MS : undefined);
+  }
+}
+
+/** As `loadSync`, through the thread pool; `then` runs when it is there, before anything else. */
+export async function load<T>(
+  tables: TableStore,
+  meta: TableMeta,
+  block: number,
+  then: () => T,
+): Promise<T> {
+  if (block === UNOPENED) {
+    await tables.warm(meta);
+    tables.get(meta);
+    return then();
+  }
+  const table = tables.hold(meta);
+  try {
+    await table.loadBlock(block);
+    return then();
+  } finally {
+    tables.release(meta);
+  }
 }
 
 /** A look-up that waits. */
@@ -59,37 +100,21 @@ async function readRound<M extends Miss>(
   const goOn = (start: number, end: number): void => {
     for (let i = start; i < end; i++) if (resume(waiting[i]!)) again.push(waiting[i]!);
   };
-  const fly = async (meta: TableMeta, block: number, start: number, end: number): Promise<void> => {
-    const table = tables.hold(meta);
-    try {
-      await table.loadBlock(block);
-      goOn(start, end);
-    } finally {
-      tables.release(meta);
-    }
-  };
   for (let start = 0; start < waiting.length && failures.length === 0; ) {
     const meta = waiting[start]!.search.meta!;
     const { block } = waiting[start]!.search.hit;
     let end = start + 1;
     while (end < waiting.length && byPlace(waiting[start]!, waiting[end]!) === 0) end++;
+    const from = start;
     if (reads.maySync()) {
-      const startMs = reads.startMs();
       try {
-        tables.get(meta).loadBlockSync(block);
-      } catch (error) {
-        failures.push(error);
-      } finally {
-        reads.note(startMs);
-      }
-      if (failures.length > 0) break;
-      try {
-        goOn(start, end);
+        loadSync(tables, reads, meta, block);
+        goOn(from, end);
       } catch (error) {
         failures.push(error);
       }
     } else {
-      const flight: Promise<void> = fly(meta, block, start, end)
+      const flight: Promise<void> = load(tables, meta, block, () => goOn(from, end))
         .catch((error: unknown) => {
           failures.push(error);
         })

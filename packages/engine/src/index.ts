@@ -15,7 +15,7 @@ export type {
 export type { ChangeFeed, ChangesOptions } from "./change-feed.ts";
 export type { Change, ChangeGroup } from "./change-group.ts";
 export type { Receipt } from "./commit.ts";
-export type { CompactionShape } from "./compaction-mode.ts";
+export type { CompactionRequest, CompactionShape } from "./compaction-mode.ts";
 export type { Components } from "./components.ts";
 export type { DbCursor } from "./db-cursor.ts";
 export { createEngineWithConfig, EngineBuilder } from "./engine-builder.ts";
@@ -23,6 +23,7 @@ export type { BackgroundErrorEvent, DatabaseEvents, StallEvent } from "./events.
 export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts";
 export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
+export type { DeleteRange } from "./range-delete.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export { createCache, type SharedCache, type SharedCacheStats } from "./shared-cache.ts";

@@ -267,6 +267,7 @@ export class Journal {
 
   /** Ends the files of both streams for good, failed or not. */
   endFiles(): void {
+    this.#queues.end();
     for (const log of Object.values(this.#current)) {
       if (log === undefined) continue;
       if (log.syncFailed || log.writer.failure !== undefined) this.#giveUp(log);

@@ -17,12 +17,13 @@ import {
   type Runtime,
   type Scheduler,
 } from "@aura/base";
-import { Lookup as Found, type Table, TableHit } from "@aura/sst";
+import { Lookup as Found } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
 import { copyOut } from "./copy-view.ts";
-import { readMisses } from "./grouped-misses.ts";
+import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
-import type { Memtables } from "./memtables.ts";
+import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
+import type { MemtableEntry, Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
 import { PlacedReads } from "./placed-reads.ts";
 import { ReadOrders } from "./read-order.ts";
@@ -31,7 +32,7 @@ import type { TableStore } from "./table-store.ts";
 import type { TraceRecorder } from "./trace-recorder.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
-import type { TableMeta, Version } from "./version.ts";
+import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
@@ -147,23 +148,6 @@ export class AdaptiveReads {
 
 /** What `findNow` returns when the answer has to be waited for. */
 export const PENDING: unique symbol = Symbol("pending");
-
-/** Where a search through the tables of a version stands. */
-class Search {
-  /** Index in the read order. */
-  run = 0;
-  hit: TableHit = new TableHit();
-  /** Set when the search waits: for `hit.block` of this table. */
-  table: Table | undefined;
-  meta: TableMeta | undefined;
-  /** Hash of the key; -1 until a filter asks for it. */
-  hash = -1;
-
-  reset(): void {
-    this.run = 0;
-    this.hash = -1;
-  }
-}
 
 /** Keys of `findMany` that are looked up without a look at the clock. */
 const UNTIMED_COUNT = 16;
@@ -413,17 +397,12 @@ export class Lookup {
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
-        const startMs = reads.startMs();
-        try {
-          search.table!.loadBlockSync(search.hit.block);
-        } finally {
-          reads.note(startMs);
-        }
+        loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
       if (state === Found.absent) return state;
     }
-    this.#search.table = undefined;
+    this.#search.meta = undefined;
     return this.#isValue() ? Found.found : Found.absent;
   }
 
@@ -440,19 +419,30 @@ export class Lookup {
 
   #searchMemtables(key: Uint8Array, seq: number): boolean {
     const { active, sealed } = this.#parts.memtables;
-    if (this.#takeFrom(active.table, key, seq)) return true;
+    if (this.#takeFrom(active, key, seq)) return true;
     for (let i = sealed.length - 1; i >= 0; i--) {
-      if (this.#takeFrom(sealed[i]!.table, key, seq)) return true;
+      if (this.#takeFrom(sealed[i]!, key, seq)) return true;
     }
     return false;
   }
 
-  #takeFrom(table: Memtables["active"]["table"], key: Uint8Array, seq: number): boolean {
-    if (!table.find(key, 0, key.length, seq)) return false;
+  #takeFrom({ table, ranges }: MemtableEntry, key: Uint8Array, seq: number): boolean {
+    const isFound = table.find(key, 0, key.length, seq);
+    if (ranges !== undefined) {
+      const cover = ranges.coverSeq(key, 0, key.length, seq);
+      if (cover >= 0 && !(isFound && table.hitSeq > cover)) return this.#takeDelete();
+    }
+    if (!isFound) return false;
     this.#tag = table.hitTag;
     this.#bytes = table.bytes;
     this.#valueStart = table.hitValueStart;
     this.#valueEnd = table.hitValueEnd;
+    return true;
+  }
+
+  /** Takes a range tombstone for what was found: all that is older is deleted with it. */
+  #takeDelete(): boolean {
+    this.#tag = Kind.delete;
     return true;
   }
 
@@ -472,13 +462,26 @@ export class Lookup {
       if (index < 0) continue;
       const meta = fences.tables[index]!;
       if (meta.smallestSeq > seq) continue;
-      const table = this.#parts.tables.get(meta);
+      const { tables } = this.#parts;
+      const table = mayRead ? tables.get(meta) : tables.peek(meta);
+      if (table === undefined) {
+        search.run = run;
+        search.meta = meta;
+        hit.block = UNOPENED;
+        return Found.pending;
+      }
       if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
+      if (state !== Found.pending && meta.rangeDeleteCount > 0) {
+        const cover = table.ranges?.coverSeq(key, 0, key.length, seq) ?? -1;
+        if (cover >= 0 && !(state === Found.found && hit.seq > cover)) {
+          this.#takeDelete();
+          return Found.found;
+        }
+      }
       if (state === Found.absent) continue;
       if (state === Found.pending) {
         search.run = run;
-        search.table = table;
         search.meta = meta;
         return state;
       }
@@ -523,7 +526,7 @@ export class Lookup {
     this.#search = new Search();
     // Without a table it waits for a separated value.
     const pointer =
-      search.table === undefined
+      search.meta === undefined
         ? copyOut(this.#bytes, this.#valueStart, this.#valueEnd)
         : undefined;
     return { key: new Uint8Array(key), seq, search, pointer };
@@ -552,19 +555,17 @@ export class Lookup {
   async #finish(read: WaitingRead, version: Version): Promise<FoundEntry | undefined> {
     const { key, seq, search, pointer } = read;
     if (pointer !== undefined) return { bytes: pointer, isApart: true };
-    const { tables } = this.#parts;
-    let state: number = Found.pending;
-    while (state === Found.pending) {
-      const meta = search.meta!;
-      const table = tables.hold(meta);
-      try {
-        await table.loadBlock(search.hit.block);
-        state = this.#searchTables(search, version, key, seq, false);
-      } finally {
-        tables.release(meta);
-      }
+    // At once when a block is there: other calls use this class in between.
+    const goOn = (): FoundEntry | undefined | typeof PENDING => {
+      const state = this.#searchTables(search, version, key, seq, false);
+      if (state === Found.pending) return PENDING;
+      return state === Found.found && this.#isValue() ? this.#entry() : undefined;
+    };
+    let found: FoundEntry | undefined | typeof PENDING = PENDING;
+    while (found === PENDING) {
+      found = await load(this.#parts.tables, search.meta!, search.hit.block, goOn);
     }
-    return state === Found.absent || !this.#isValue() ? undefined : this.#entry();
+    return found;
   }
 
   /** Returns what was found last: a copy. */
@@ -572,29 +573,6 @@ export class Lookup {
     const bytes = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
     return { bytes, isApart: this.#tag === Kind.pointer };
   }
-}
-
-/** What a search found: a value, or the pointer to one that is apart. */
-interface FoundEntry {
-  readonly bytes: Buffer;
-  readonly isApart: boolean;
-}
-
-/** A key of `findMany` whose search waits. */
-interface WaitingKey {
-  readonly search: Search;
-  readonly version: Version;
-  readonly key: Uint8Array;
-  readonly target: number;
-}
-
-/** A read on its way through the thread pool. */
-interface WaitingRead {
-  readonly key: Uint8Array;
-  readonly seq: number;
-  readonly search: Search;
-  /** The pointer to follow, when the search is over. */
-  readonly pointer: Buffer | undefined;
 }
 
 const NO_VALUE: Buffer = Buffer.alloc(0);

@@ -10,7 +10,7 @@ import { AuraError, compareKeys } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
 import type { Tree } from "./tree.ts";
 import type { TableMeta, Version } from "./version.ts";
-import { overlaps } from "./version.ts";
+import { endsBelow, overlaps } from "./version.ts";
 
 /** A range of keys; an open end is undefined. Both ends are inclusive. */
 export interface CompactionRange {
@@ -115,7 +115,8 @@ function lastSteps(version: Version, range: CompactionRange): Step[] {
   const groups: TableMeta[][] = [];
   let group: TableMeta[] = [];
   for (const table of runs[0]?.tables ?? []) {
-    if (tables.includes(table) && table.deleteCount + table.shadowedCount > 0) {
+    const marks = table.deleteCount + table.shadowedCount + table.rangeDeleteCount;
+    if (tables.includes(table) && marks > 0) {
       if (group.length === 0) groups.push(group);
       group.push(table);
     } else group = [];
@@ -201,8 +202,7 @@ function tablesIn(version: Version, level: number, range: CompactionRange): Tabl
 }
 
 function meets(table: TableMeta, range: CompactionRange): boolean {
-  if (range.smallest !== undefined && compareKeys(table.largestKey, range.smallest) < 0)
-    return false;
+  if (range.smallest !== undefined && endsBelow(table, range.smallest)) return false;
   return range.largest === undefined || compareKeys(table.smallestKey, range.largest) <= 0;
 }
 

@@ -9,6 +9,7 @@ import type { Memtable, MemtableImplementation, MemtableShare } from "@aura/memt
 import { ArenaPool, createMemtable } from "@aura/memtable";
 import { encodePointer, POINTER_BYTES, recordBytes } from "@aura/vlog";
 import { OperationReader } from "./operations.ts";
+import { MemtableRanges, rangeBytesMax } from "./range-tombstones.ts";
 
 /** One memtable and what flushing it has to know. */
 export class MemtableEntry {
@@ -20,6 +21,12 @@ export class MemtableEntry {
   lastSeq: number;
   /** Bytes of separated values that its pointers name. */
   valueBytes = 0;
+  /** Its range tombstones; undefined for none. */
+  ranges: MemtableRanges | undefined;
+  /** What they take of the memtable. */
+  rangeBytes = 0;
+  /** Sequence number of the newest entry: newer tombstones cover all that they reach. */
+  lastEntrySeq = -1;
   /** A flush job reads it. */
   flushing = false;
 
@@ -35,6 +42,11 @@ export class MemtableEntry {
     this.table = createMemtable(implementation, this.#buffer, { seed });
     this.afterSeq = afterSeq;
     this.lastSeq = afterSeq;
+  }
+
+  /** Whether it holds nothing. */
+  get isEmpty(): boolean {
+    return this.table.entryCount === 0 && this.ranges === undefined;
   }
 
   /** What a flush job needs. */
@@ -93,13 +105,13 @@ export class Memtables {
 
   /** Bytes in use in all memtables. */
   get usedBytes(): number {
-    let bytes = this.#active.table.usedBytes;
-    for (const memtable of this.#sealed) bytes += memtable.table.usedBytes;
+    let bytes = this.#active.table.usedBytes + this.#active.rangeBytes;
+    for (const { table, rangeBytes } of this.#sealed) bytes += table.usedBytes + rangeBytes;
     return bytes;
   }
 
   hasRoom(bytes: number): boolean {
-    return bytes <= this.#active.table.roomBytes;
+    return bytes + this.#active.rangeBytes <= this.#active.table.roomBytes;
   }
 
   /** Whether another memtable may be made within the limit. */
@@ -110,7 +122,7 @@ export class Memtables {
   /** Seals the active memtable and begins a new one. Precondition: it holds something. */
   seal(): MemtableEntry {
     const memtable = this.#active;
-    assert(memtable.table.entryCount > 0, "an empty memtable is not sealed");
+    assert(!memtable.isEmpty, "an empty memtable is not sealed");
     this.#active = this.#make(memtable.lastSeq);
     this.#sealed.push(memtable);
     return memtable;
@@ -125,7 +137,7 @@ export class Memtables {
     const old = this.#active;
     const size = Math.max(this.#limits.bytes, Math.ceil((bytes + ARENA_OVERHEAD) / 4) * 4);
     this.#active = this.#make(old.lastSeq, size);
-    if (old.table.entryCount > 0) this.#sealed.push(old);
+    if (!old.isEmpty) this.#sealed.push(old);
     else old.release();
   }
 
@@ -155,6 +167,15 @@ export class Memtables {
     while (operations.next()) {
       const { tag, keyStart, keyEnd } = operations;
       let fits: boolean;
+      if (tag === Kind.rangeDelete) {
+        addRange(
+          active,
+          new Uint8Array(bytes.subarray(keyStart, keyEnd)),
+          operations.rangeEnd,
+          seq++,
+        );
+        continue;
+      }
       if (tag === Kind.pointer) {
         encodePointer(
           pointer,
@@ -173,7 +194,7 @@ export class Memtables {
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, bytes, valueStart, valueEnd);
       }
       assert(fits, "room for a group was checked before");
-      seq++;
+      active.lastEntrySeq = seq++;
     }
     active.lastSeq = seq - 1;
     return seq - firstSeq;
@@ -190,4 +211,10 @@ export class Memtables {
     const { implementation } = this.#limits;
     return new MemtableEntry(this.#pool, bytes, implementation, this.#drawSeed(), lastSeq);
   }
+}
+
+function addRange(memtable: MemtableEntry, begin: Uint8Array, end: Uint8Array, seq: number): void {
+  memtable.ranges ??= new MemtableRanges();
+  memtable.ranges.add({ begin, end, seq });
+  memtable.rangeBytes += rangeBytesMax(begin.length, end.length);
 }

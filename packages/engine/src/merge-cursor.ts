@@ -11,7 +11,7 @@
  * A move that waits for blocks completes when all of its children have theirs. Two entries never
  * share key and sequence number; if they did, the one of the newer child would come first.
  */
-import { assert, type EntryCursor } from "@aura/base";
+import { assert, compareBytes, type EntryCursor } from "@aura/base";
 import { viewOf } from "./copy-view.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -175,6 +175,27 @@ export class MergeCursor implements EntryCursor {
     this.pending = false;
     this.#forward = forward;
     this.#count = 0;
+  }
+
+  /**
+   * Forwards: sends the children from `firstChild` on that stand below `key` to `key`; backwards, those
+   * at or above it to the last entry below it. The others stay. Precondition: valid.
+   */
+  skip(firstChild: number, key: Uint8Array): void {
+    assert(this.valid, "skip needs an entry");
+    this.valid = false;
+    const forward = this.#forward;
+    for (let i = firstChild; i < this.#children.length; i++) {
+      const child = this.#children[i]!;
+      if (!child.valid) continue;
+      const { keyBytes, keyStart, keyEnd } = child;
+      const isBelow = compareBytes(keyBytes, keyStart, keyEnd, key, 0, key.length) < 0;
+      if (isBelow !== forward) continue;
+      if (forward) child.seek(key, 0, key.length);
+      else child.seekBefore(key, 0, key.length);
+    }
+    this.#count = 0;
+    this.#settleAll();
   }
 
   /** Turns the merge round and moves one entry in the new direction. */

@@ -26,6 +26,8 @@ export interface Slice {
 export interface MergeEnd {
   readonly onDone: () => void;
   readonly onFailed: ((error: Error) => void) | undefined;
+  /** The choice of the policy that the merge carries out; it is told what became of it. */
+  readonly choice?: MergeChoice;
   /** A part ended well; `share` of the parts have. */
   readonly onPart?: (share: number) => void;
 }
@@ -39,6 +41,8 @@ export class MergeTask {
   error: Error | undefined;
   /** Called once, when the merge is about to be published or given up. */
   onSettled: () => void = () => undefined;
+  /** Monotonic clock when it was begun, ms. */
+  startedMs = 0;
   readonly #inputs: readonly MergeInput[];
   readonly #outputs: (MergeOutput | undefined)[];
   readonly #jobs = new Set<Job>();

@@ -12,9 +12,11 @@ import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DatabaseEmitter } from "./events.ts";
-import { fileName, filePath, LOCK_NAME, type NumberedKind } from "./file-names.ts";
+import { filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
+import { IndexObserver } from "./index-observer.ts";
+import { initialIndexPlan } from "./index-tuner.ts";
 import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
@@ -60,6 +62,7 @@ export interface DatabaseParts {
   readonly versions: VersionSet;
   readonly tree: Tree;
   readonly tables: TableStore;
+  readonly indexObserver: IndexObserver;
   readonly values: ValueStore;
   readonly snapshots: SnapshotList;
   readonly flusher: Flusher;
@@ -136,15 +139,8 @@ function parentOf(path: string): string {
   return slash === 0 ? "/" : path.slice(0, slash);
 }
 
-/** Returns a directory that is there. Throws AURA_NOT_FOUND. */
-export function existingDirectory(fs: ResolvedComponents["fs"], path: string): string {
-  const directory = directoryOf(path);
-  if (fs.existsSync(directory)) return directory;
-  throw new AuraError("AURA_NOT_FOUND", `${directory} is not there`);
-}
-
 /** Returns the directory of a path. Throws AURA_INVALID_ARGUMENT. */
-function directoryOf(path: string): string {
+export function directoryOf(path: string): string {
   if (typeof path !== "string" || path.length === 0 || path.includes("\0")) {
     throw new AuraError("AURA_INVALID_ARGUMENT", "path: expected the path of a directory");
   }
@@ -295,6 +291,10 @@ function assemble(
     },
     recovered.manifest,
   );
+  const indexObserver = new IndexObserver(
+    { tables, version: () => versions.current, clock: runtime.clock },
+    initialIndexPlan(settings),
+  );
   const planner = new OutputPlanner(
     directory,
     identity,
@@ -302,6 +302,7 @@ function assemble(
     runtime.random,
     { take: (count) => numbers.take(count), segmentBytesMax: () => valueGc.segmentBytesMax },
     () => versions.current,
+    settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
   const debt: WriteDebt = new WriteDebt({
@@ -440,6 +441,7 @@ function assemble(
     versions,
     tree,
     tables,
+    indexObserver,
     values,
     snapshots,
     flusher,
@@ -527,62 +529,6 @@ function obsoleteLogs(
     if (catalog.leave(log, log.kind === "wal" || log.empty)) paths.push(log.path);
   }
   return paths;
-}
-
-/** Makes everything durable and writes the record of a clean close. */
-export async function closeCleanly(parts: DatabaseParts): Promise<void> {
-  const { journal, tree, flusher, versions, fs, directory, oldLogs } = parts;
-  await journal.syncs.sync();
-  journal.seal("wal");
-  journal.seal("vlog");
-  // What was zero-filled ahead is cut off before the lengths are made durable.
-  await journal.settle();
-  journal.syncs.syncRestSync();
-  const seals = flusher.sealsUpTo(versions.current.flushedSeq);
-  // A log that became a segment, and was emptied and removed, may still be the journal's.
-  const isThere = (log: { number: number; kind: NumberedKind }): boolean =>
-    fs.existsSync(filePath(directory, log.number, log.kind));
-  const logs = [
-    // Behind a failed write a file may hold anything: its length is not vouched for.
-    ...journal.files
-      .filter(({ writer }) => writer.failure === undefined)
-      .map(({ number, kind }) => ({ number, kind })),
-    ...oldLogs.map(({ number, kind }) => ({ number, kind })),
-  ].filter(isThere);
-  // What stands behind these lengths never counts: a failed write may have left something there.
-  const validities = journal.files.filter(isThere).map(({ number, kind, writer, lastSeq }) => ({
-    number,
-    kind,
-    validBytes: writer.bytes,
-    lastSeq,
-  }));
-  await journal.close();
-  const files = logs.map(({ number, kind }) => ({
-    name: fileName(number, kind),
-    bytes: fs.fileBytesSync(filePath(directory, number, kind)),
-  }));
-  tree.closeSync({
-    segmentSeals: seals,
-    logs: validities,
-    clean: { lastSeq: journal.appendedSeq, files },
-  });
-}
-
-/** Lets go of everything that is open. The directory is unlocked whatever fails. */
-export async function releaseParts(parts: DatabaseParts): Promise<void> {
-  const { journal, tree, queue, tables, values, memtables, lock } = parts;
-  try {
-    // Reads that wait for the disk have their files until they are answered.
-    await parts.versions.whenUnpinned();
-    await journal.close();
-  } finally {
-    await queue.close();
-    tree.releaseSync();
-    tables.closeAll();
-    values.closeAll();
-    memtables.close();
-    lock.releaseSync();
-  }
 }
 
 function removeOrphans(fs: ResolvedComponents["fs"], tree: Tree, orphans: readonly string[]): void {

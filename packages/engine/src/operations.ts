@@ -5,6 +5,7 @@
  * body      := (delete) nothing
  *            | (value) length varint, bytes
  *            | (pointer) attached offset varint, stored varint, raw varint, codec u8
+ *            | (range delete) end length + 1 varint, end    the key is the begin; 0: no end
  *            | (pointer, far) offset varint, stored varint, raw varint, codec u8 + 0x80, file varint
  *
  * A group is one frame of a log: it is there whole or not at all. Its operations have consecutive
@@ -12,7 +13,16 @@
  * in the same frame, in its attached part, at the given offset; or, if it is far, at an offset of
  * another file, a log of values alone.
  */
-import { corruption, isKnownTag, KEY_BYTES_MAX, Kind, VarintReader } from "@aura/base";
+import {
+  compareBytes,
+  corruption,
+  isKeysEnd,
+  isKnownTag,
+  KEY_BYTES_MAX,
+  KEYS_END,
+  Kind,
+  VarintReader,
+} from "@aura/base";
 import type { ByteBuffer } from "./byte-buffer.ts";
 
 /** Keyspace of every operation: a database has one keyspace so far. */
@@ -62,6 +72,17 @@ export function encodePointerPut(
   if (file !== 0) out.varint(file);
 }
 
+/** Appends a range delete: keys from `begin` on, below `end`. */
+export function encodeRangeDelete(out: ByteBuffer, begin: Uint8Array, end: Uint8Array): void {
+  encodeHead(out, Kind.rangeDelete, begin, 0, begin.length);
+  if (isKeysEnd(end)) {
+    out.varint(0);
+    return;
+  }
+  out.varint(end.length + 1);
+  out.range(end, 0, end.length);
+}
+
 function encodeHead(
   out: ByteBuffer,
   tag: number,
@@ -88,6 +109,10 @@ export class OperationReader {
   /** Inline value, for tag `value`. */
   valueStart = 0;
   valueEnd = 0;
+  /** End of a range delete, unless it has none; its begin is the key. */
+  rangeEndStart = 0;
+  rangeEndEnd = 0;
+  rangeHasEnd = false;
   /**
    * Place of a separated value, for tag `pointer`: an offset in the attached part of the frame, or in
    * the log of values `file` if that is not 0.
@@ -123,7 +148,8 @@ export class OperationReader {
     if (this.#at >= this.#end) return false;
     const bytes = this.#bytes;
     this.tag = bytes[this.#at++]!;
-    if (!isKnownTag(this.tag)) this.#fail(`operation of unknown kind ${this.tag}`);
+    if (!isKnownTag(this.tag) && this.tag !== Kind.rangeDelete)
+      this.#fail(`operation of unknown kind ${this.tag}`);
     if (this.#varint() !== KEYSPACE) this.#fail("operation for an unknown keyspace");
     const keyLength = this.#varint();
     if (keyLength > KEY_BYTES_MAX) this.#fail("key too long");
@@ -145,8 +171,28 @@ export class OperationReader {
         this.file = this.#varint();
         if (this.file === 0) this.#fail("a value in no file");
       }
-    }
+    } else if (this.tag === Kind.rangeDelete) this.#readRangeEnd();
     return true;
+  }
+
+  /** Copy of the end of a range delete: `KEYS_END` for none. */
+  get rangeEnd(): Uint8Array {
+    if (!this.rangeHasEnd) return KEYS_END;
+    return new Uint8Array(this.#bytes.subarray(this.rangeEndStart, this.rangeEndEnd));
+  }
+
+  #readRangeEnd(): void {
+    const length = this.#varint() - 1;
+    if (length > KEY_BYTES_MAX) this.#fail("key too long");
+    this.rangeHasEnd = length >= 0;
+    this.rangeEndStart = this.#at;
+    this.rangeEndEnd = this.#take(Math.max(0, length));
+    if (!this.rangeHasEnd) return;
+    const { keyStart, keyEnd, rangeEndStart, rangeEndEnd } = this;
+    const bytes = this.#bytes;
+    if (compareBytes(bytes, keyStart, keyEnd, bytes, rangeEndStart, rangeEndEnd) >= 0) {
+      this.#fail("range delete without keys");
+    }
   }
 
   #varint(): number {

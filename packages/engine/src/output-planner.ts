@@ -2,6 +2,7 @@
 import type { Random } from "@aura/base";
 import { Codec } from "@aura/base";
 import { filePath } from "./file-names.ts";
+import { type IndexPlan, initialIndexPlan, modelSettings } from "./index-tuner.ts";
 import type { MergeOutput } from "./jobs/merge.ts";
 import type { TableOutputSettings } from "./jobs/table-output.ts";
 import type { Identity } from "./manifest.ts";
@@ -16,6 +17,10 @@ const SPARE_NUMBERS = 8;
 const PARTS_PER_MEMTABLE = 4;
 const PART_BYTES_MIN = 64 * 1024;
 
+/** Bounds of `table.blockSize`. */
+const BLOCK_BYTES_MIN = 512;
+const BLOCK_BYTES_MAX = 1024 * 1024;
+
 /** Makes output settings for jobs. */
 export class OutputPlanner {
   readonly #directory: string;
@@ -25,6 +30,7 @@ export class OutputPlanner {
   readonly #takeNumbers: (count: number) => number;
   readonly #segmentBytesMax: () => number;
   readonly #version: () => Version;
+  readonly #indexPlan: (level: number) => IndexPlan;
 
   constructor(
     directory: string,
@@ -33,6 +39,7 @@ export class OutputPlanner {
     random: Random,
     numbers: { take: (count: number) => number; segmentBytesMax: () => number },
     version: () => Version,
+    indexPlan: (level: number) => IndexPlan = () => initialIndexPlan(settings),
   ) {
     this.#directory = directory;
     this.#identity = identity;
@@ -41,6 +48,7 @@ export class OutputPlanner {
     this.#takeNumbers = numbers.take;
     this.#segmentBytesMax = numbers.segmentBytesMax;
     this.#version = version;
+    this.#indexPlan = indexPlan;
   }
 
   /** Target size of a table where nobody asks for another. */
@@ -83,12 +91,19 @@ export class OutputPlanner {
     valueBytes: number,
     target?: OutputTarget,
   ): TableOutputSettings {
-    const { table, learnedIndex, valueLog } = this.#settings;
+    const { table, valueLog } = this.#settings;
+    const index = this.#indexPlan(target?.level ?? 0);
+    const tablePlan = planTable(this.#settings, this.#version(), target);
+    const indexSettings = modelSettings(index);
     const segmentBytesMax = this.#segmentBytesMax();
     const segmentCount = Math.ceil(valueBytes / segmentBytesMax);
     const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS + segmentCount;
     return {
-      ...planTable(this.#settings, this.#version(), target),
+      ...tablePlan,
+      blockBytes: Math.min(
+        Math.max(tablePlan.blockBytes * index.blockFactor, BLOCK_BYTES_MIN),
+        BLOCK_BYTES_MAX,
+      ),
       directory: this.#directory,
       databaseUuid: this.#identity.databaseUuid,
       hashSeed: this.#identity.hashSeed,
@@ -96,7 +111,9 @@ export class OutputPlanner {
       dictionaryBytes: table.dictionaryBytes,
       isParanoid: table.paranoid,
       valueCodec: Codec[valueLog.compression],
-      learnedIndex: learnedIndex.modelType !== "none",
+      // Tables of level 0 are small and soon merged: a model would not pay.
+      learnedIndex: indexSettings !== undefined && target?.level !== 0,
+      ...(indexSettings === undefined ? {} : { indexSettings }),
       tableBytesMax,
       segmentBytesMax,
       firstNumber: this.#takeNumbers(numberCount),

@@ -13,7 +13,7 @@ import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 export interface ReadTiming {
   maySync(): boolean;
   startMs(): number;
-  note(startMs: number): void;
+  note(startMs: number, slowMs?: number): void;
 }
 
 /** Whether values may share memory and are passing by, or are each asked for by name. */

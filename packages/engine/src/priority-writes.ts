@@ -136,6 +136,23 @@ export class PriorityWrites {
     this.#parts.committer.settleSync();
   }
 
+  /** True when an admitted write is not visible yet. */
+  get unsettled(): boolean {
+    return this.#held.length > 0 || this.#parts.committer.unsettled;
+  }
+
+  /** Makes everything durable that came so far. */
+  async sync(): Promise<void> {
+    this.releaseAll();
+    await this.#parts.committer.sync();
+  }
+
+  /** As `sync`, on this thread. */
+  syncSync(): void {
+    this.releaseAll();
+    this.#parts.committer.syncSync();
+  }
+
   #mayGo(): boolean {
     return this.#held.length === 0 && this.#parts.clock.monotonicMs() >= this.#nextMs;
   }

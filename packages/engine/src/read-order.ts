@@ -50,8 +50,9 @@ export class RunFences {
     }
     const { tables } = this;
     for (; low < heads.length && heads[low] === wanted; low++) {
-      const { largestKey } = tables[low]!;
-      if (compareBytes(largestKey, shared, largestKey.length, key, shared, length) >= 0) break;
+      const { largestKey: last, largestIsExclusive } = tables[low]!;
+      const order = compareBytes(last, shared, last.length, key, shared, length);
+      if (order > 0 || (order === 0 && !largestIsExclusive)) break;
     }
     if (low === heads.length) return -1;
     const head = this.#smallestHeads[low]!;

@@ -27,6 +27,7 @@ import { decodePreamble } from "./log-preamble.ts";
 import type { ManifestState } from "./manifest.ts";
 import type { Memtables } from "./memtables.ts";
 import { OperationReader } from "./operations.ts";
+import { rangeBytesMax } from "./range-tombstones.ts";
 import type { ResolvedSettings } from "./settings.ts";
 
 /** A log of an earlier process. */
@@ -396,6 +397,10 @@ class History {
     let room = 0;
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
+      if (operations.tag === Kind.rangeDelete) {
+        room += rangeBytesMax(keyLength, operations.rangeEnd.length);
+        continue;
+      }
       if (operations.tag !== Kind.pointer) {
         const value =
           operations.tag === Kind.value ? operations.valueEnd - operations.valueStart : 0;

@@ -10,6 +10,7 @@ import { POINTER_BYTES } from "@aura/vlog";
 import type { WriteBatch } from "./batch.ts";
 import type { Group, SeparatedValue } from "./group.ts";
 import { OperationReader } from "./operations.ts";
+import { rangeBytesMax } from "./range-tombstones.ts";
 
 /** What separation is decided by. */
 export interface SeparationLimits {
@@ -45,9 +46,14 @@ export class Separation {
     let need = 0;
     operations.reset(bytes, 0, bytes.length, "batch", 0);
     while (operations.next()) {
+      const keyLength = operations.keyEnd - operations.keyStart;
+      if (operations.tag === Kind.rangeDelete) {
+        need += rangeBytesMax(keyLength, operations.rangeEnd.length);
+        continue;
+      }
       const isDelete = operations.tag === Kind.delete;
       const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
-      need += entryBytesMax(operations.keyEnd - operations.keyStart, this.#inlineBytes(value));
+      need += entryBytesMax(keyLength, this.#inlineBytes(value));
     }
     const limit = this.#limits.groupBytesMax;
     if (need > limit) {
@@ -80,6 +86,10 @@ export class Separation {
       const { keyStart, keyEnd } = operations;
       if (operations.tag === Kind.delete) {
         group.delete(bytes, keyStart, keyEnd);
+        continue;
+      }
+      if (operations.tag === Kind.rangeDelete) {
+        group.deleteRange(bytes.subarray(keyStart, keyEnd), operations.rangeEnd);
         continue;
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);

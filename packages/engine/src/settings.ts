@@ -111,7 +111,13 @@ export interface ResolvedSettings {
     readonly maxSize: number;
   };
   readonly learnedIndex: {
-    readonly modelType: "piecewise-linear" | "none";
+    /** What tables below level 0 have in place of separators in memory, where it pays. */
+    readonly modelType: "piecewise-linear" | "radix-spline" | "none";
+    /**
+     * Chooses model, error and size of blocks of the next tables from what look-ups were seen to cost,
+     * level by level; decisions are in `stats().indexTuning`.
+     */
+    readonly onlineTuning: boolean;
   };
   readonly compaction: {
     /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
@@ -223,7 +229,10 @@ const RULES: Rules = {
     paranoid: { kind: "boolean", initial: false },
     maxSize: bytes(64 * MIB, 16 * KIB, GIB),
   },
-  learnedIndex: { modelType: choice("piecewise-linear", "none") },
+  learnedIndex: {
+    modelType: choice("piecewise-linear", "radix-spline", "none"),
+    onlineTuning: { kind: "boolean", initial: false },
+  },
   compaction: {
     mode: choice("leveled", "tiered", "lazy-leveled"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
@@ -296,14 +305,10 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
         throw invalid(path, `one of ${rule.values.join(", ")}`, value);
       }
       return value;
+    case "rate":
+      return value === "auto" ? value : resolveNumber(rule, value, path, '"auto" or ');
     case "per-level":
       return resolvePerLevel(rule, value, path);
-    case "rate":
-      if (value === "auto") return value;
-      if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
-        throw invalid(path, `"auto" or a number from ${rule.min} to ${rule.max}`, value);
-      }
-      return value;
     case "number":
       return resolveNumber(rule, value, path);
     default:
@@ -313,9 +318,9 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
 
 type NumberRule = Extract<Rule, { readonly min: number }>;
 
-function resolveNumber(rule: NumberRule, value: unknown, path: string): number {
+function resolveNumber(rule: NumberRule, value: unknown, path: string, other = ""): number {
   if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
-    throw invalid(path, `a number from ${rule.min} to ${rule.max}`, value);
+    throw invalid(path, `${other}a number from ${rule.min} to ${rule.max}`, value);
   }
   if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
     throw invalid(path, "a whole number", value);

@@ -3,6 +3,7 @@
 import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
 import { checkOptions } from "./call-options.ts";
+import type { IndexDecision } from "./index-tuner.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
@@ -23,6 +24,8 @@ export interface Stats {
     readonly entries: number;
   };
   readonly levels: readonly LevelStats[];
+  /** The last decisions of `learnedIndex.onlineTuning`, the newest at the end. */
+  readonly indexTuning: readonly IndexDecision[];
   readonly values: {
     readonly segments: number;
     /** Files of sealed segments, and the records in them that are referred to. */
@@ -170,6 +173,7 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       usedBytes: memtables.usedBytes,
       entries: all.reduce((sum, memtable) => sum + memtable.table.entryCount, 0),
     },
+    indexTuning: parts.indexObserver.decisions,
     levels: current.levels.map((level) => levelStats(level, tables)),
     values: {
       segments: current.segments.size,

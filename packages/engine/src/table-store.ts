@@ -17,6 +17,10 @@ import type { Identity } from "./manifest.ts";
 import { type CacheOwner, MemoryBudget } from "./shared-cache.ts";
 import type { TableMeta } from "./version.ts";
 
+/** What opening a table reads: its head, and its filter, index and maps at the end of the file. */
+const HEAD_BYTES = 4096;
+const TAIL_SHARE = 32;
+const TAIL_BYTES_MIN = 64 * 1024;
 /** Tables that stay open, per table that may have a file handle. */
 const RESIDENT_FACTOR = 4;
 
@@ -64,6 +68,8 @@ export class TableStore implements CacheOwner {
   /** Blocks found and not found of those that are. */
   #pastHits = 0;
   #pastMisses = 0;
+  /** Tables that are being read ahead of their opening. */
+  readonly #warming = new Map<number, Promise<void>>();
   #closed = false;
 
   constructor(options: TableStoreOptions) {
@@ -77,6 +83,11 @@ export class TableStore implements CacheOwner {
   /** Returns what was counted of a table, undefined when it was never open. */
   countsOf(number: number): TableCounts | undefined {
     return this.#counts.get(number);
+  }
+
+  /** Returns a table if it is open, without counting that as a use. */
+  opened(number: number): Table | undefined {
+    return this.#open.get(number)?.table;
   }
 
   /** Blocks of this database that were found in the cache and that were not. */
@@ -114,6 +125,43 @@ export class TableStore implements CacheOwner {
       open.tableUsed = true;
     } else this.#grant(meta.number, open);
     return open.table;
+  }
+
+  /** As `get`; undefined when the table has to be opened first. */
+  peek(meta: TableMeta): Table | undefined {
+    return this.#open.has(meta.number) ? this.get(meta) : undefined;
+  }
+
+  /**
+   * Brings what the opening of a table reads into the system's page cache, through the thread pool:
+   * then `get` is quick. Reads a little too much, since it does not know where the blocks end. Does
+   * not fail: what is wrong with the file, `get` says.
+   */
+  warm(meta: TableMeta): Promise<void> {
+    let warming = this.#warming.get(meta.number);
+    if (warming === undefined) {
+      warming = this.#warm(meta).finally(() => this.#warming.delete(meta.number));
+      this.#warming.set(meta.number, warming);
+    }
+    return warming;
+  }
+
+  async #warm({ number, bytes, filterBits }: TableMeta): Promise<void> {
+    if (this.#closed) return;
+    const { fs, directory } = this.#options;
+    const tail = Math.min(bytes, filterBits / 8 + bytes / TAIL_SHARE + TAIL_BYTES_MIN);
+    const start = Math.floor(bytes - tail);
+    try {
+      const handle = fs.openSync(filePath(directory, number, "sst"), "read");
+      try {
+        await handle.read(new Uint8Array(Math.min(bytes, HEAD_BYTES)), 0);
+        await handle.read(new Uint8Array(bytes - start), start);
+      } finally {
+        handle.closeSync();
+      }
+    } catch {
+      // The opening meets it again.
+    }
   }
 
   /** Returns a table that stays open until `release`. Throws as `get`. */

@@ -8,7 +8,7 @@
  */
 import { AuraError, corruption, getU56, putU56, putVarint, VarintReader } from "@aura/base";
 
-/** What a record tells of. On disk. Never renumber. 8 is kept for deleteRange, 9 for merge. */
+/** What a record tells of. On disk. Never renumber. 9 is kept for merge. */
 export const TraceKind = {
   get: 0,
   has: 1,
@@ -18,6 +18,7 @@ export const TraceKind = {
   scan: 5,
   seek: 6,
   scanEnd: 7,
+  deleteRange: 8,
 } as const;
 
 /** Flag bits of a record. On disk. Never renumber. */

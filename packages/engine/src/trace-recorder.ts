@@ -117,6 +117,10 @@ export class TraceRecorder {
     operations.reset(encoded, 0, encoded.length, "batch", 0);
     while (operations.next()) {
       const { keyStart, keyEnd } = operations;
+      if (operations.tag === Kind.rangeDelete) {
+        if (this.#deleteRange(encoded, operations, flags)) flags |= TraceFlag.continued;
+        continue;
+      }
       if (!this.#wants(encoded, keyStart, keyEnd)) continue;
       const isPut = operations.tag === Kind.value;
       this.#begin(isPut ? TraceKind.put : TraceKind.delete, flags);
@@ -125,6 +129,19 @@ export class TraceRecorder {
       this.#end();
       flags |= TraceFlag.continued;
     }
+  }
+
+  /** A range delete, sampled as a scan is: by the key that it begins at. Returns whether it is. */
+  #deleteRange(encoded: Uint8Array, operations: OperationReader, flags: number): boolean {
+    const { keyStart, keyEnd, rangeHasEnd, rangeEndStart, rangeEndEnd } = operations;
+    const hasBegin = keyEnd > keyStart;
+    if (hasBegin && !this.#wants(encoded, keyStart, keyEnd)) return false;
+    this.#begin(TraceKind.deleteRange, flags);
+    this.#bytes[this.#at++] = (hasBegin ? ScanForm.lower : 0) | (rangeHasEnd ? ScanForm.upper : 0);
+    if (hasBegin) this.#key(encoded, keyStart, keyEnd);
+    if (rangeHasEnd) this.#key(encoded, rangeEndStart, rangeEndEnd);
+    this.#end();
+    return true;
   }
 
   /**

@@ -40,7 +40,8 @@ export type TraceOperation =
   | "delete"
   | "scan"
   | "seek"
-  | "scanEnd";
+  | "scanEnd"
+  | "deleteRange";
 
 /** How a trace ends. */
 export interface TraceEnding {
@@ -71,6 +72,7 @@ const OPERATIONS: readonly TraceOperation[] = [
   "scan",
   "seek",
   "scanEnd",
+  "deleteRange",
 ];
 
 const KNOWN_FLAGS: number = Object.values(TraceFlag).reduce((all, flag) => all | flag, 0);
@@ -113,7 +115,7 @@ export class TraceReader {
   sync = false;
   /** It read a snapshot. */
   snapshot = false;
-  /** Level of a put or delete. */
+  /** Level of a put, delete or deleteRange. */
   durability: "buffered" | "os" | "sync" = "os";
   /** Number of the batch or `getMany` that it is part of, from 0 on; else -1. */
   group = -1;
@@ -129,7 +131,10 @@ export class TraceReader {
   scan = -1;
   /** What the scan gives, or that it is a cursor. */
   shape: "entries" | "keys" | "values" | "cursor" = "entries";
-  /** Bounds of a scan or cursor: inclusive, exclusive; undefined without one. The caller's own. */
+  /**
+   * Bounds of a scan, cursor or deleteRange: inclusive, exclusive; undefined without one. The caller's
+   * own.
+   */
   lower: Uint8Array | undefined;
   upper: Uint8Array | undefined;
   reverse = false;
@@ -314,6 +319,12 @@ export class TraceReader {
       case TraceKind.scan:
         this.#scanBody();
         break;
+      case TraceKind.deleteRange: {
+        const form = this.#u8();
+        if ((form & ~(ScanForm.lower | ScanForm.upper)) !== 0) this.#fail("form of a deleteRange");
+        this.#bounds(form);
+        break;
+      }
       case TraceKind.seek: {
         this.scan = this.#varint();
         this.taken = this.#varint();
@@ -337,10 +348,14 @@ export class TraceReader {
     const form = this.#u8();
     if ((form & ~KNOWN_FORM) !== 0) this.#fail("form of a scan");
     this.shape = SCAN_SHAPES[form & 3]!;
-    this.lower = (form & ScanForm.lower) === 0 ? undefined : this.#bound();
-    this.upper = (form & ScanForm.upper) === 0 ? undefined : this.#bound();
+    this.#bounds(form);
     this.reverse = (form & ScanForm.reverse) !== 0;
     this.limit = (form & ScanForm.limit) === 0 ? Number.POSITIVE_INFINITY : this.#varint();
+  }
+
+  #bounds(form: number): void {
+    this.lower = (form & ScanForm.lower) === 0 ? undefined : this.#bound();
+    this.upper = (form & ScanForm.upper) === 0 ? undefined : this.#bound();
   }
 
   #bound(): Uint8Array {

@@ -19,7 +19,10 @@ export interface SegmentReference {
   readonly bytes: number;
 }
 
-/** A live table, as the manifest knows it. Key bounds are inclusive. */
+/**
+ * A live table, as the manifest knows it. The bounds are those of its entries and range tombstones
+ * together.
+ */
 export interface TableMeta {
   readonly number: number;
   readonly uid: Uid;
@@ -29,8 +32,12 @@ export interface TableMeta {
   readonly deleteCount: number;
   /** Versions that only snapshots saw when the table was written. */
   readonly shadowedCount: number;
+  /** Fragments of range tombstones, counted once for each sequence number. */
+  readonly rangeDeleteCount: number;
   readonly smallestKey: Uint8Array;
   readonly largestKey: Uint8Array;
+  /** `largestKey` is the end of a range tombstone: the first key that is not of the table. */
+  readonly largestIsExclusive: boolean;
   readonly smallestSeq: number;
   readonly largestSeq: number;
   readonly filterBits: number;
@@ -81,6 +88,7 @@ export class Version {
   /** All operations up to this sequence number are in tables (keyspace 0). */
   readonly flushedSeq: number;
   pins = 0;
+  #hasRangeDeletes: boolean | undefined;
 
   constructor(
     id: number,
@@ -92,6 +100,17 @@ export class Version {
     this.levels = levels;
     this.segments = segments;
     this.flushedSeq = flushedSeq;
+  }
+
+  /** Whether any table has range tombstones. */
+  get hasRangeDeletes(): boolean {
+    if (this.#hasRangeDeletes === undefined) {
+      const isRanged = (table: TableMeta): boolean => table.rangeDeleteCount > 0;
+      this.#hasRangeDeletes = this.levels.some(({ runs }) =>
+        runs.some(({ tables }) => tables.some(isRanged)),
+      );
+    }
+    return this.#hasRangeDeletes;
   }
 
   /** Returns every live table. */
@@ -108,8 +127,8 @@ export function emptyVersion(): Version {
 }
 
 /**
- * Returns the index of the only table of a run that may hold key[start, end): the first whose
- * largest key is not below it; `tables.length` when there is none. The caller checks the lower bound.
+ * Returns the index of the only table of a run that may hold key[start, end): the first that does
+ * not end below it; `tables.length` when there is none. The caller checks the lower bound.
  */
 export function tableIndexFor(
   tables: readonly TableMeta[],
@@ -121,16 +140,24 @@ export function tableIndexFor(
   let high = tables.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const largest = tables[middle]!.largestKey;
-    if (compareBytes(largest, 0, largest.length, key, start, end) < 0) low = middle + 1;
+    const { largestKey: largest, largestIsExclusive } = tables[middle]!;
+    const order = compareBytes(largest, 0, largest.length, key, start, end);
+    if (order < 0 || (order === 0 && largestIsExclusive)) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
+/** Returns whether a table ends below `key`: it holds neither the key nor any above it. */
+export function endsBelow(
+  { largestKey, largestIsExclusive }: Pick<TableMeta, "largestKey" | "largestIsExclusive">,
+  key: Uint8Array,
+): boolean {
+  const order = compareKeys(largestKey, key);
+  return order < 0 || (order === 0 && largestIsExclusive);
+}
+
 /** Returns whether a table's bounds meet [smallest, largest], both inclusive. */
 export function overlaps(table: TableMeta, smallest: Uint8Array, largest: Uint8Array): boolean {
-  return (
-    compareKeys(table.largestKey, smallest) >= 0 && compareKeys(table.smallestKey, largest) <= 0
-  );
+  return !endsBelow(table, smallest) && compareKeys(table.smallestKey, largest) <= 0;
 }

@@ -15,6 +15,7 @@
 import { AuraError, assert, compareBytes, type EntryCursor, isKnownTag, Kind } from "@aura/base";
 import { copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
 import type { MergeCursor } from "./merge-cursor.ts";
+import type { RangeCover } from "./range-cover.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_VIEW = new DataView(NO_BYTES.buffer);
@@ -55,6 +56,10 @@ export class VisibleCursor implements EntryCursor {
   readonly #lower: Uint8Array | undefined;
   readonly #upper: Uint8Array | undefined;
   readonly #copiesValues: boolean;
+  /** What range tombstones hide; undefined without any. */
+  readonly #cover: RangeCover | undefined;
+  /** Entries in a row that they hid. */
+  #covered = 0;
   #failed = false;
   #goal: number = Goal.forward;
   /** The source stands on the current entry; else it stands in front of all versions of its key. */
@@ -82,14 +87,21 @@ export class VisibleCursor implements EntryCursor {
 
   /**
    * `copiesValues` false spares backward moves the copy of inline values: the value fields are then
-   * not to be used.
+   * not to be used. `cover`: the range tombstones of the source, if there are any.
    */
-  constructor(source: MergeCursor, seqMax: number, range: KeyRange, copiesValues = true) {
+  constructor(
+    source: MergeCursor,
+    seqMax: number,
+    range: KeyRange,
+    copiesValues = true,
+    cover?: RangeCover,
+  ) {
     this.#source = source;
     this.#seqMax = seqMax;
     this.#lower = range.lower;
     this.#upper = range.upper;
     this.#copiesValues = copiesValues;
+    this.#cover = cover;
   }
 
   get failed(): boolean {
@@ -206,6 +218,7 @@ export class VisibleCursor implements EntryCursor {
     this.pending = false;
     this.#failed = false;
     this.#hasKey = false;
+    this.#cover?.reset();
   }
 
   #goOn(): void {
@@ -249,6 +262,11 @@ export class VisibleCursor implements EntryCursor {
             this.#seekBehindKey();
             continue;
           }
+        } else if (this.#cover !== undefined && this.#isCovered(this.#cover, true)) {
+          this.#noteKey();
+          this.#hasKey = true;
+          this.#steps = 0;
+          if (this.#skips(this.#cover.to)) continue;
         } else if (source.tag !== Kind.delete) {
           this.#showSource();
           return;
@@ -290,7 +308,14 @@ export class VisibleCursor implements EntryCursor {
         this.pending = true;
         return;
       }
-      if (source.seq <= this.#seqMax) this.#noteCandidate();
+      if (source.seq <= this.#seqMax) {
+        this.#noteCandidate();
+        if (this.#cover !== undefined && this.#isCovered(this.#cover, false)) {
+          this.#candidateTag = Kind.delete;
+          // Nothing visible of this key was passed: it may be left where it is.
+          if (this.#skips(this.#cover.from)) continue;
+        }
+      }
       source.prev();
     }
     if (!source.valid && source.pending) {
@@ -323,6 +348,25 @@ export class VisibleCursor implements EntryCursor {
     assert(source.valid && this.#isAtKey(), "an entry that was passed is there on the way back");
     this.#onSource = true;
     this.#showSource();
+  }
+
+  /** Returns whether a range tombstone hides the entry under the source. */
+  #isCovered(cover: RangeCover, ahead: boolean): boolean {
+    const { keyBytes, keyStart, keyEnd, seq } = this.#source;
+    const newest = ahead
+      ? cover.ahead(keyBytes, keyStart, keyEnd)
+      : cover.back(keyBytes, keyStart, keyEnd);
+    if (seq < newest) return true;
+    this.#covered = 0;
+    return false;
+  }
+
+  /** Sends what is hidden up to `bound` there, once it is worth it. Returns whether it did. */
+  #skips(bound: Uint8Array | undefined): boolean {
+    if (++this.#covered <= STEPS_MAX || bound === undefined) return false;
+    this.#covered = 0;
+    this.#source.skip(this.#cover!.olderChild, bound);
+    return true;
   }
 
   #noteCandidate(): void {

@@ -28,6 +28,7 @@ function open(fs: SimFs, more: Settings = {}): Promise<AuraDB> {
 /** A group as "first-last: +key=value -key". */
 function shown({ firstSeq, lastSeq, changes }: ChangeGroup): string {
   const list = changes.map((change) => {
+    if (change.type === "deleteRange") return `-[${String(change.key)},${String(change.end)})`;
     if (change.type === "delete") return `-${String(change.key)}`;
     return `+${String(change.key)}=${String(change.value).slice(0, 10)}`;
   });

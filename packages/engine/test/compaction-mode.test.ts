@@ -258,3 +258,21 @@ describe("the age of tables", () => {
     await again.close();
   });
 });
+
+test("whoever waits for quiet finds little left of what was overwritten", async () => {
+  const world = await open({
+    ...small,
+    compaction: { l0Trigger: 4, baseLevelSize: 262144, fanout: 10 },
+  });
+  const { db } = world;
+  const random = new SeededRandom(2);
+  for (let i = 0; i < 24_000; i++) {
+    db.putSync(`key-${String(random.below(6000)).padStart(6, "0")}`, "v".repeat(100));
+  }
+  await db.flush();
+  await db.idle();
+  const { levels } = db.stats();
+  const bytes = levels.reduce((sum, level) => sum + level.bytes, 0);
+  expect(bytes / levels.findLast((level) => level.runs > 0)!.bytes).toBeLessThan(1.12);
+  await db.close();
+});

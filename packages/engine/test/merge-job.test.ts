@@ -228,7 +228,9 @@ function prepare(given: Scenario): Prepared {
   snapshots.sort((a, b) => a - b);
   const bound = (n: number): Uint8Array => keyOf(given.pattern, n);
   const bounds = [bound(0), bound(given.count >> 1)].sort(compareKeys);
-  const older = given.older ? [[{ smallestKey: bounds[0]!, largestKey: bounds[1]! }]] : [];
+  const older = given.older
+    ? [[{ smallestKey: bounds[0]!, largestKey: bounds[1]!, largestIsExclusive: false }]]
+    : [];
   const { blockBytes, codec } = given;
   return {
     fs,

@@ -21,6 +21,8 @@ function tableOf(smallest: number, largest: number, bytes: number): TableMeta {
     entryCount: 10,
     deleteCount: 0,
     shadowedCount: 0,
+    rangeDeleteCount: 0,
+    largestIsExclusive: false,
     smallestKey: keyOf(smallest),
     largestKey: keyOf(largest),
     smallestSeq: 1,

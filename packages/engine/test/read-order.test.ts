@@ -13,6 +13,8 @@ function table(smallestKey: Uint8Array, largestKey: Uint8Array): TableMeta {
     entryCount: 2,
     deleteCount: 0,
     shadowedCount: 0,
+    rangeDeleteCount: 0,
+    largestIsExclusive: false,
     smallestKey,
     largestKey,
     smallestSeq: 1,

@@ -21,8 +21,8 @@ const textOf = (i: number): string => `key-${String(i).padStart(7, "0")}`;
 /** Writes, overwrites and reads keys; calls `check` all along. */
 async function work(db: AuraDB, seed: number, check: () => void): Promise<void> {
   const random = new SeededRandom(seed);
-  const count = 8000;
-  for (let i = 0; i < 20_000; i++) {
+  const count = 6000;
+  for (let i = 0; i < 15_000; i++) {
     const key = random.below(count);
     db.putSync(textOf(key), `${key}:`.repeat(key % 50 === 0 ? 200 : 12));
     if (i % 100 === 0) {
@@ -31,7 +31,7 @@ async function work(db: AuraDB, seed: number, check: () => void): Promise<void> 
     }
   }
   await db.idle();
-  for (let i = 0; i < 10_000; i++) {
+  for (let i = 0; i < 6000; i++) {
     const key = random.below(count);
     const value = db.getSync(textOf(key));
     if (value !== undefined && !value.toString().startsWith(`${key}:`)) throw new Error("wrong");
@@ -50,7 +50,7 @@ describe("cache.capacity", () => {
       most = Math.max(most, usedBytes);
     });
     const { cache, levels } = db.stats();
-    expect(levels.reduce((sum, { tables }) => sum + tables, 0)).toBeGreaterThan(40);
+    expect(levels.reduce((sum, { tables }) => sum + tables, 0)).toBeGreaterThan(25);
     expect(most).toBeLessThanOrEqual(capacity);
     expect(cache.hits).toBeGreaterThan(1000);
     expect(cache.pinnedBytes).toBeGreaterThan(8000);
@@ -150,7 +150,7 @@ describe("tables that give way", () => {
     fs.makeDirectorySync(directory);
     const output = new TableOutput(fs, settings, new OutputNumbers(settings));
     const value = Buffer.alloc(20, 1);
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 15_000; i++) {
       const key = Buffer.from(textOf(i));
       output.add(key, 0, key.length, i + 1, Kind.value, value, 0, value.length);
     }

@@ -22,15 +22,18 @@ class TimedDisk {
   #inFlight = 0;
   #readMs = 0;
 
-  constructor(readMs: number, options: FixtureOptions) {
+  /** Pages in the page cache, where there is one: reading them takes no time. */
+  readonly #pages: Set<string> | undefined;
+
+  constructor(readMs: number, options: FixtureOptions, isOpen = true) {
+    this.#pages = isOpen ? undefined : new Set();
     const history = drawHistory(new SeededRandom(3), 3000, 1500);
     this.fixture = new ReadFixture(history, 3, { ...options, apart: 0, runtime: this.runtime });
     this.lookup = new Lookup(this.fixture.parts);
     this.keys = [...new Map(history.map(({ key }) => [textOf(key), key])).values()];
     this.#wrap();
-    for (const table of this.fixture.parts.versions.current.tables()) {
-      this.fixture.parts.tables.get(table);
-    }
+    const { versions, tables } = this.fixture.parts;
+    if (isOpen) for (const table of versions.current.tables()) tables.get(table);
     this.#readMs = readMs;
     this.syncCount = 0;
   }
@@ -45,6 +48,17 @@ class TimedDisk {
     }
   }
 
+  /** Notes a read, and returns whether it takes time. */
+  #isMiss(path: string, position: number, length: number): boolean {
+    const pages = this.#pages;
+    if (pages === undefined) return true;
+    const { size } = pages;
+    for (let page = position >>> 12; page << 12 < position + length; page++) {
+      pages.add(`${path} ${page}`);
+    }
+    return pages.size > size;
+  }
+
   #wrap(): void {
     const { fs } = this.fixture;
     const openSync = fs.openSync.bind(fs);
@@ -57,6 +71,7 @@ class TimedDisk {
         // The simulated disk does its asynchronous reads in this way.
         if (isPooled) return readSync(target, position);
         this.syncCount++;
+        if (!this.#isMiss(path, position, target.length)) return readSync(target, position);
         this.runtime.advance(this.#readMs);
         if (this.#blockedMs === 0) {
           setImmediate(() => {
@@ -68,6 +83,7 @@ class TimedDisk {
         return readSync(target, position);
       };
       handle.read = async (target, position) => {
+        this.#isMiss(path, position, target.length);
         this.pooled.push(`${path} ${position}`);
         this.inFlightMax = Math.max(this.inFlightMax, ++this.#inFlight);
         await new Promise((resolve) => setImmediate(resolve));
@@ -102,6 +118,19 @@ describe("get", () => {
     await Promise.all(keys.slice(0, 400).map((key) => lookup.find(key, fixture.lastSeq)));
     expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
     expect(disk.inFlightMax).toBeGreaterThan(50);
+  });
+
+  test("opens tables that are cold through the pool", async () => {
+    const disk = new TimedDisk(1, { cacheBytes: 0, maxOpenFiles: 1 }, false);
+    const { lookup, keys, fixture } = disk;
+    for (const key of keys.slice(0, 200)) await lookup.find(key, fixture.lastSeq);
+    await lookup.findMany(keys, fixture.lastSeq);
+    expect(fixture.parts.tables.openCount).toBeGreaterThan(1);
+    // The first one shows that the disk is slow: it reads head, footer and sections.
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.check();
+    fixture.close();
+    expect(fixture.fs.openHandles).toBe(0);
   });
 
   test("on a fast disk never goes to the thread pool", async () => {

@@ -205,7 +205,7 @@ describe("blocks that verify and are wrong all the same", () => {
   });
 
   test.each([
-    ["a kind of a later build", "08 00 00 00 01 6b", unsupported],
+    ["a kind of a later build", "09 00 00 00 01 6b", unsupported],
     ["a flag of a later build", "00 40 00 00 01 6b", unsupported],
     ["a continued record of no call", "00 08 00 01 6b", corruption],
     ["a key that shares what is not there", "00 00 00 01 01 6b", corruption],

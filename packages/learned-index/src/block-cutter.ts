@@ -13,10 +13,11 @@
  * that were seen there, and a distance is added with carries. A position where keys end has no even
  * distances: only the positions before it count.
  */
-import { hasSymbol, radixOf, rankOf, SYMBOLS, WORDS } from "./symbol-set.ts";
+import { hasSymbol, noteSymbol, WORDS } from "./symbol-set.ts";
 
 /** Positions of a key that are looked at. */
 const WATCHED_POSITIONS = 64;
+const BYTES = 256;
 /** Blocks between the bounds that distances are taken from: so many to twice as many. */
 const SPAN = 32;
 /** Blocks to watch before the first request. */
@@ -46,7 +47,7 @@ export interface BlockCutter {
 /** Asks for bounds of blocks. */
 export class EvenCutter implements BlockCutter {
   /** The bound asked for last. */
-  bytes: Uint8Array = new Uint8Array(WATCHED_POSITIONS);
+  readonly bytes: Uint8Array = new Uint8Array(WATCHED_POSITIONS);
   /** Symbols seen, by position from the beginning of the key. */
   readonly symbols: Uint32Array = new Uint32Array(WATCHED_POSITIONS * WORDS);
   #length = 0;
@@ -62,13 +63,20 @@ export class EvenCutter implements BlockCutter {
   /** Line under way: distance of bounds, in ranks at the position before `#depth`. */
   #distance = 0;
   #depth = 0;
-  #changed = true;
+  /** A symbol came that was not there when the line began. */
+  #changed = false;
+  /** Digits of the bound in `bytes`, up to `#depth`. */
   readonly #digits = new Int32Array(WATCHED_POSITIONS);
+  /** Bytes seen at each position, and where keys end. */
   readonly #radixes = new Int32Array(WATCHED_POSITIONS);
+  readonly #hasEnd = new Uint8Array(WATCHED_POSITIONS);
+  /** By position: rank of a byte, byte of a rank. */
+  readonly #ranks = new Uint8Array(WATCHED_POSITIONS * BYTES);
+  readonly #unranked = new Uint8Array(WATCHED_POSITIONS * BYTES);
 
   /**
    * Notes that a block of `blockBytes` ended at `lower`, and that the next one begins there, with the
-   * key[keyStart, keyEnd) (may be empty: not known). Blocks of `targetBytes` are wanted. Returns the
+   * key[keyStart, keyEnd). Blocks of `targetBytes` are wanted. Returns the
    * length of the bound asked for, in `bytes`; 0: none. All arguments are borrowed.
    */
   next(
@@ -80,13 +88,13 @@ export class EvenCutter implements BlockCutter {
     keyEnd: number,
   ): number {
     if (keyEnd > keyStart) this.#noteKey(key, keyStart, keyEnd);
-    this.#noteBytes(lower, 0, lower.length);
     this.#total += blockBytes;
     const isMet = this.#length > 0 && this.#isWished(lower);
     if (this.#length > 0) {
       this.#requests++;
       if (isMet) this.#met++;
     }
+    if (!isMet) this.#noteBytes(lower, 0, lower.length);
     if (this.#blocks++ % SPAN === 0) {
       this.#elder = this.#younger;
       this.#elderBytes = this.#youngerBytes;
@@ -96,30 +104,40 @@ export class EvenCutter implements BlockCutter {
     this.#length = 0;
     const isTired = this.#requests >= TRIAL && this.#met < this.#requests * MET_SHARE_MIN;
     if (isTired || this.#blocks < BLOCKS_MIN) return 0;
-    if (this.#changed) this.#takeRadixes();
     if (!isMet || this.#changed) this.#plan(lower, targetBytes);
-    this.#changed = false;
-    if (this.#distance > 0) this.#length = this.#ask(lower);
+    if (this.#distance > 0) this.#length = this.#step();
     return this.#length;
   }
 
   #noteKey(key: Uint8Array, start: number, end: number): void {
     this.#noteBytes(key, start, end);
     const length = end - start;
-    if (length < WATCHED_POSITIONS) this.#note(length, 0);
+    if (length < WATCHED_POSITIONS && this.#hasEnd[length] === 0) this.#note(length, 0);
   }
 
   #noteBytes(key: Uint8Array, start: number, end: number): void {
     const length = Math.min(end - start, WATCHED_POSITIONS);
-    for (let i = 0; i < length; i++) this.#note(i, key[start + i]! + 1);
+    const { symbols } = this;
+    for (let i = 0; i < length; i++) {
+      const symbol = key[start + i]! + 1;
+      if ((symbols[i * WORDS + (symbol >>> 5)]! & (1 << (symbol & 31))) === 0)
+        this.#note(i, symbol);
+    }
   }
 
+  /** Takes in a symbol that is new at its position. */
   #note(position: number, symbol: number): void {
-    const word = position * WORDS + (symbol >>> 5);
-    const bit = 1 << (symbol & 31);
-    if ((this.symbols[word]! & bit) !== 0) return;
-    this.symbols[word]! |= bit;
+    const set = position * WORDS;
+    noteSymbol(this.symbols, set, symbol);
     this.#changed = true;
+    this.#hasEnd[position] = Number(hasSymbol(this.symbols, set, 0));
+    const at = position * BYTES;
+    let rank = 0;
+    for (let byte = 0; byte < BYTES; byte++) {
+      this.#ranks[at + byte] = rank;
+      if (hasSymbol(this.symbols, set, byte + 1)) this.#unranked[at + rank++] = byte;
+    }
+    this.#radixes[position] = rank;
   }
 
   #isWished(lower: Uint8Array): boolean {
@@ -130,68 +148,52 @@ export class EvenCutter implements BlockCutter {
     return true;
   }
 
-  #takeRadixes(): void {
-    for (let i = 0; i < WATCHED_POSITIONS; i++) {
-      this.#radixes[i] = radixOf(this.symbols, i * WORDS);
-    }
-  }
-
-  /** Puts the ranks of a bound into `#digits`, zeros behind its end. */
-  #takeDigits(bound: Uint8Array, depth: number): void {
-    for (let i = 0; i < depth; i++) {
-      const rank = i < bound.length ? rankOf(this.symbols, i * WORDS, bound[i]! + 1) : 0;
-      this.#digits[i] = rank;
-    }
-  }
-
-  /** Chooses depth and distance from the bounds of the last blocks. */
+  /** Chooses depth and distance from the bounds of the last blocks, and begins a line at `lower`. */
   #plan(lower: Uint8Array, targetBytes: number): void {
     this.#distance = 0;
+    this.#changed = false;
     const old = this.#elder.length > 0 ? this.#elder : this.#younger;
     const oldBytes = this.#elder.length > 0 ? this.#elderBytes : this.#youngerBytes;
     const blocks = (this.#total - oldBytes) / targetBytes;
     if (blocks < BLOCKS_MIN / 2) return;
-    this.#takeDigits(old, WATCHED_POSITIONS);
-    const before = this.#digits.slice();
-    this.#takeDigits(lower, WATCHED_POSITIONS);
     let apart = 0;
-    for (let depth = 1; depth <= WATCHED_POSITIONS; depth++) {
-      const i = depth - 1;
-      if (this.#radixes[i] === 0 || hasSymbol(this.symbols, i * WORDS, 0)) break;
-      apart = apart * this.#radixes[i]! + this.#digits[i]! - before[i]!;
+    let depth = 0;
+    while (depth < WATCHED_POSITIONS) {
+      const radix = this.#radixes[depth]!;
+      if (radix === 0 || this.#hasEnd[depth] !== 0) break;
+      const digit = this.#digitOf(lower, depth);
+      this.#digits[depth] = digit;
+      this.bytes[depth] = this.#unranked[depth * BYTES + digit]!;
+      apart = apart * radix + digit - this.#digitOf(old, depth);
+      depth++;
       const distance = Math.round(apart / blocks);
       if (distance > DISTANCE_MAX) break;
       this.#distance = distance >= DISTANCE_MIN ? distance : 0;
-      this.#depth = depth;
       if (distance >= DISTANCE_FINE) break;
     }
+    this.#depth = depth;
+    if (lower.length > depth) this.#distance = 0;
   }
 
-  /** Puts the bound at the distance behind `lower` into `bytes`; returns its length, 0 if there is none. */
-  #ask(lower: Uint8Array): number {
-    if (lower.length > this.#depth) return 0;
-    this.#takeDigits(lower, this.#depth);
+  #digitOf(bound: Uint8Array, position: number): number {
+    return position < bound.length ? this.#ranks[position * BYTES + bound[position]!]! : 0;
+  }
+
+  /** Moves the bound on by the distance; returns its length, 0 if a digit that was never seen is needed. */
+  #step(): number {
     const digits = this.#digits;
     let carry = this.#distance;
-    for (let i = this.#depth - 1; i >= 0 && carry > 0; i--) {
+    for (let i = this.#depth - 1; carry > 0; i--) {
+      if (i < 0) return 0;
       const radix = this.#radixes[i]!;
       const sum = digits[i]! + carry;
       carry = Math.floor(sum / radix);
-      digits[i] = sum - carry * radix;
+      const digit = sum - carry * radix;
+      digits[i] = digit;
+      this.bytes[i] = this.#unranked[i * BYTES + digit]!;
     }
-    // A digit that was never seen would be needed.
-    if (carry > 0) return 0;
     let length = this.#depth;
     while (length > 0 && digits[length - 1] === 0) length--;
-    for (let i = 0; i < length; i++) this.bytes[i] = this.#byteOf(i, digits[i]!);
     return length;
-  }
-
-  #byteOf(position: number, rank: number): number {
-    let left = rank;
-    for (let symbol = 1; symbol < SYMBOLS; symbol++) {
-      if (hasSymbol(this.symbols, position * WORDS, symbol) && left-- === 0) return symbol - 1;
-    }
-    return 0;
   }
 }

@@ -67,6 +67,8 @@ const BLOCKS_PER_DEEP_MIN = 16;
 const SEPARATOR_BYTES = 8;
 /** What a bound that is kept as bytes costs beside them, bits. */
 const DEEP_BITS = 64;
+/** What lies just below a bound is asked for at one bound of so many. */
+const BELOW_EVERY = 8;
 const ERROR_BLOCKS_MIN = 1 / 16;
 const ERROR_BLOCKS_MAX = 64;
 const ERROR_BLOCKS = 0.5;
@@ -90,8 +92,9 @@ class ModelBuilder implements LearnedIndexBuilder {
     if (count === -1) return;
     const start = this.#end;
     const end = start + lower.length;
-    if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+    // One byte more: see `leadsToAll`.
+    if (end >= this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(end + 1, this.#bytes.length * 2));
       grown.set(this.#bytes);
       this.#bytes = grown;
     }
@@ -100,7 +103,7 @@ class ModelBuilder implements LearnedIndexBuilder {
       grown.set(this.#ends);
       this.#ends = grown;
     }
-    this.#bytes.set(lower, start);
+    for (let i = 0; i < lower.length; i++) this.#bytes[start + i] = lower[i]!;
     this.#ends[count] = end;
     this.#end = end;
   }
@@ -212,28 +215,30 @@ function encodeAll(encoder: KeyEncoder, keys: PackedKeys): Float64Array {
   return codes;
 }
 
-/** Returns whether every bound leads to its block, and what lies just below it to one before. */
-function leadsToAll(index: LearnedIndex, keys: PackedKeys): boolean {
-  const { bytes, ends, count } = keys;
-  let below: Uint8Array = new Uint8Array(64);
+/**
+ * Returns whether every bound leads to its block, and what lies just below some of them to one before.
+ * Changes bytes of the keys for a moment; there is room for one more byte behind them.
+ */
+function leadsToAll(index: LearnedIndex, { bytes, ends, count }: PackedKeys): boolean {
   for (let i = 0, start = 0; i < count; i++) {
     const end = ends[i]!;
     // Of equal bounds the last one counts.
     const nextEnd = i + 1 < count ? ends[i + 1]! : end;
-    const isDouble = i + 1 < count && compareBytes(bytes, start, end, bytes, end, nextEnd) === 0;
+    const isDouble =
+      nextEnd - end === end - start && compareBytes(bytes, start, end, bytes, end, nextEnd) === 0;
     index.locate(bytes, start, end);
     if (!isDouble && index.first !== i + 1) return false;
-    if (end - start >= below.length) below = new Uint8Array((end - start) * 2);
-    // The bound without its last byte, or with the byte below, and as high as can be behind it.
-    below.set(bytes.subarray(start, end));
-    const last = end - start - 1;
-    const length = bytes[end - 1] === 0 ? last : last + 2;
-    if (length > last) {
-      below[last]!--;
-      below[last + 1] = 0xff;
+    if (end > start && i % BELOW_EVERY === 0) {
+      // The bound without its last byte, or with the byte below, and high behind it.
+      const last = bytes[end - 1]!;
+      const behind = bytes[end]!;
+      bytes[end - 1] = last - 1;
+      bytes[end] = 0xff;
+      index.locate(bytes, start, last === 0 ? end - 1 : end + 1);
+      bytes[end - 1] = last;
+      bytes[end] = behind;
+      if (index.first > i) return false;
     }
-    index.locate(below, 0, length);
-    if (last >= 0 && index.first > i) return false;
     start = end;
   }
   return true;

@@ -33,6 +33,8 @@ export const WIDTH_MAX = 30;
 /** Narrow widths are tried where they leave at most one stretch per so many values. */
 const NARROW_VALUES_MIN = 12;
 const NARROW_WIDTHS = [1, 3] as const;
+/** With stretches of equal distances of this length on average, no other width is tried. */
+const EVEN_VALUES_MIN = 100;
 /** Values that tell whether narrow widths are worth a try. */
 const SAMPLE = 256;
 /** Narrower widths are tried until one alone would cost so much more than the best one. */
@@ -50,6 +52,9 @@ export function fitSegments(values: Float64Array, errorMax: number, method: FitM
   if (method === "spline") return cheapestSpline(values, widest, fit);
   const widths = [0];
   const cuts = [cutEven(values)];
+  // Blocks that were cut at even distances need no bits.
+  if (cuts[0]!.length * EVEN_VALUES_MIN <= count)
+    return segmentsOf(values, widths, cuts, method, fit);
   const sample = values.subarray(0, SAMPLE);
   for (const width of NARROW_WIDTHS) {
     if (width >= widest) continue;
@@ -59,7 +64,7 @@ export function fitSegments(values: Float64Array, errorMax: number, method: FitM
     cuts.push(cut(values, width, method, fit));
   }
   let least = Number.POSITIVE_INFINITY;
-  for (let width = widest; width > 0 && !widths.includes(width); width--) {
+  for (let width = widest; width > 0 && !widths.includes(width); width -= 2) {
     const starts = cut(values, width, method, fit);
     widths.push(width);
     cuts.push(starts);
@@ -67,8 +72,18 @@ export function fitSegments(values: Float64Array, errorMax: number, method: FitM
     if (cost > least * COST_RISE_MAX) break;
     least = Math.min(least, cost);
   }
+  return segmentsOf(values, widths, cuts, method, fit);
+}
+
+function segmentsOf(
+  values: Float64Array,
+  widths: readonly number[],
+  cuts: readonly Uint32Array[],
+  method: FitMethod,
+  fit: LineFit,
+): Segment[] {
   const segments: Segment[] = [];
-  for (const [start, end, width] of cheapestCuts(count, widths, cuts, method)) {
+  for (const [start, end, width] of cheapestCuts(values.length, widths, cuts, method)) {
     segments.push(segmentOf(values, start, end, slopeOf(values, start, end, width, method, fit)));
   }
   return segments;

@@ -35,6 +35,7 @@ import {
   rowStartsBytes,
 } from "./block-layout.ts";
 import { BlockPacker } from "./block-packer.ts";
+import type { BlockTally } from "./block-tally.ts";
 import { copyBytes, copyOf, copyRange } from "./copy-bytes.ts";
 import { BLOCK_RAW_BYTES_MAX, BLOCK_TRAILER_BYTES, putBlockTrailer } from "./format.ts";
 import type { ScanPlan } from "./scan-plan.ts";
@@ -48,24 +49,6 @@ export const RAW_LENGTH_BYTES = 4;
 /** A buffer of the builder's own. */
 const OWN_BYTES = 384 * 1024;
 const NO_BYTES = new Uint8Array(0);
-
-/** Sums over the blocks of a table. */
-export interface BlockTally {
-  smallestSeq: number;
-  largestSeq: number;
-  lastSeq: number;
-  deleteCount: number;
-  keyBytes: number;
-  valueBytes: number;
-  /**
-   * Hashes of the user keys, and of their first `prefixBytes` bytes where that is not 0, with room
-   * for those of one more block; undefined: none are wanted.
-   */
-  hashes: Uint32Array | undefined;
-  hashCount: number;
-  readonly prefixBytes: number;
-  readonly hashSeed: number;
-}
 
 const IN_ORDER = "entries in internal order";
 

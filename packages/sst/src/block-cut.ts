@@ -19,6 +19,8 @@ export class BlockCut {
   #length = 0;
   /** What the bound shares with the first key of the block. */
   #shared = 0;
+  /** Raw bytes of the blocks copied since a block ended. */
+  #skippedBytes = 0;
   /** Most raw bytes of the open block. */
   room: number;
   /** From this size on the open block may end at the bound. */
@@ -35,19 +37,31 @@ export class BlockCut {
     return this.#cutter === undefined ? this.#blockBytes : this.#blockBytes * SHARE_MAX;
   }
 
+  /** A block of `bytes` was copied as it was stored. What follows it ends by size. */
+  skip(bytes: number): void {
+    this.#skippedBytes += bytes;
+    this.#ask(0);
+  }
+
   /** A block of `bytes` ended at `lower`; the next one begins with a key (empty: not known). */
   next(lower: Uint8Array, bytes: number, key: Uint8Array, keyStart: number, keyEnd: number): void {
     const cutter = this.#cutter;
     if (cutter === undefined) return;
     const target = this.#blockBytes * TARGET_SHARE;
-    const length = cutter.next(lower, bytes, target, key, keyStart, keyEnd);
-    this.#length = length;
-    this.room = length === 0 ? this.#blockBytes : this.#blockBytes * SHARE_MAX;
-    this.from = length === 0 ? Number.POSITIVE_INFINITY : this.#blockBytes * SHARE_MIN;
+    const passed = this.#skippedBytes + bytes;
+    this.#skippedBytes = 0;
+    const length = cutter.next(lower, passed, target, key, keyStart, keyEnd);
+    this.#ask(length);
     const limit = length < keyEnd - keyStart ? length : keyEnd - keyStart;
     let shared = 0;
     while (shared < limit && cutter.bytes[shared] === key[keyStart + shared]) shared++;
     this.#shared = shared;
+  }
+
+  #ask(length: number): void {
+    this.#length = length;
+    this.room = length === 0 ? this.#blockBytes : this.#blockBytes * SHARE_MAX;
+    this.from = length === 0 ? Number.POSITIVE_INFINITY : this.#blockBytes * SHARE_MIN;
   }
 
   /**

@@ -35,8 +35,8 @@ export interface BlockCutter {
   /** The bound asked for: bytes[0, what `next` returned). */
   readonly bytes: Uint8Array;
   /**
-   * Called when a block has ended, of `blockBytes` raw bytes; the next one begins at `lower`, with
-   * key[keyStart, keyEnd) (empty: not known). Blocks of about `targetBytes` are wanted. Returns the
+   * Called when a block has ended, of `blockBytes` raw bytes (those of blocks copied before it
+   * included); the next one begins at `lower`, with key[keyStart, keyEnd). Blocks of about `targetBytes` are wanted. Returns the
    * length of the bound at which the next block should end; 0: by size. The bound is above `lower`.
    */
   next(

@@ -1,7 +1,8 @@
 /**
  * The frame of a table file: what stands where, and how each piece is checked.
  *
- * file = header | data block ... | separators | block map | model? | filter? | properties | footer.
+ * file = header | data block ... | separators | block map | model? | filter? | ranges? |
+ * properties | footer.
  * Data blocks and sections end with the same trailer: codec (1) and checksum (4). The checksum
  * covers payload and codec and is bound to the file's uid and the piece's offset. Sections lie
  * without a gap between the data and the footer, so no byte of a file goes unchecked.
@@ -23,7 +24,7 @@ import {
 /** Codec and checksum behind every block and section. */
 export const BLOCK_TRAILER_BYTES = 5;
 /** Bytes of the footer, the last bytes of a file. */
-export const FOOTER_BYTES = 80;
+export const FOOTER_BYTES = 92;
 /** Longest raw block: I/O calls and byte offsets inside a block stay below 2^31. */
 export const BLOCK_RAW_BYTES_MAX = 0x7f000000;
 /** Most blocks in a table. */
@@ -44,6 +45,7 @@ export interface Footer {
   readonly blockMap: Section;
   readonly model: Section;
   readonly filter: Section;
+  readonly ranges: Section;
   readonly properties: Section;
   readonly blockCount: number;
   /** Length of the longest data block, uncompressed and without its trailer. */
@@ -51,7 +53,14 @@ export interface Footer {
 }
 
 /** Names of the sections, in the order in which they lie in the file. */
-const SECTION_NAMES = ["separators", "blockMap", "model", "filter", "properties"] as const;
+const SECTION_NAMES = [
+  "separators",
+  "blockMap",
+  "model",
+  "filter",
+  "ranges",
+  "properties",
+] as const;
 
 /**
  * Writes the trailer behind the payload `bytes[start, end)`, which will stand at `offset` of the
@@ -148,7 +157,8 @@ export function decodeFooter(bytes: Uint8Array, uid: Uid, offset: number, file: 
     if (section.offset !== end || !sound) throw corruption(file, offset, "footer sections");
     end += section.bytes;
   }
-  const [separators, blockMap, model, filter, properties] = sections as [
+  const [separators, blockMap, model, filter, ranges, properties] = sections as [
+    Section,
     Section,
     Section,
     Section,
@@ -169,5 +179,14 @@ export function decodeFooter(bytes: Uint8Array, uid: Uid, offset: number, file: 
     blockCount <= blockMap.bytes &&
     rawBlockBytesMax <= BLOCK_RAW_BYTES_MAX;
   if (!whole) throw corruption(file, offset, "footer fields");
-  return { separators, blockMap, model, filter, properties, blockCount, rawBlockBytesMax };
+  return {
+    separators,
+    blockMap,
+    model,
+    filter,
+    ranges,
+    properties,
+    blockCount,
+    rawBlockBytesMax,
+  };
 }

@@ -10,6 +10,8 @@ export type { BlockIndex, BlockIndexBuilder, BlockIndexFormat } from "./block-in
 export { FilterKind } from "./filter-kind.ts";
 export { filterRate } from "./key-filter.ts";
 export type { SegmentReferences, TableSummary } from "./properties.ts";
+export { readRangesSync } from "./range-block.ts";
+export { RangeFragments } from "./range-fragments.ts";
 export { ScanPlan } from "./scan-plan.ts";
 export { separatorIndex } from "./separator-index.ts";
 export { Lookup, Table, TableCounts, TableHit, type TableOpenOptions } from "./table.ts";

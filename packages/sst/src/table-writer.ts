@@ -20,11 +20,12 @@ import {
   SEQ_MAX,
   type Uid,
 } from "@aura/base";
-import { BlockBuilder, type BlockTally } from "./block-builder.ts";
+import { BlockBuilder } from "./block-builder.ts";
 import { BlockCut } from "./block-cut.ts";
 import type { BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 import { encodeBlockMap } from "./block-map.ts";
 import { DICTIONARY_BYTES_MAX } from "./block-packer.ts";
+import type { BlockTally } from "./block-tally.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
 import { FILTER_HEAD_BYTES, FilterKind } from "./filter-kind.ts";
 import {
@@ -45,6 +46,8 @@ import {
   type TableProperties,
   type TableSummary,
 } from "./properties.ts";
+import { encodeRanges } from "./range-block.ts";
+import type { RangeFragments } from "./range-fragments.ts";
 import type { ScanPlan } from "./scan-plan.ts";
 import { separatorIndex } from "./separator-index.ts";
 import type { LentBytes } from "./table-scan.ts";
@@ -129,6 +132,7 @@ export class TableWriter {
   #blocksInRow = 0;
   /** A key of a plan, in one piece. */
   #key: Uint8Array = NO_BYTES;
+  #ranges: RangeFragments | undefined;
   #finished = false;
 
   /** Begins a table in `file`, which is empty and stays the caller's. Writes nothing yet. */
@@ -317,7 +321,7 @@ export class TableWriter {
     this.#noteLength(blocks.copyBlock(scan, offset, this.#tally));
     const upperAt = lowerAt + lowerBytes;
     this.#lower = copyOf(bytes, upperAt, upperAt + reader.upperBytes);
-    this.#cut.next(this.#lower, rawBytes, NO_BYTES, 0, 0);
+    this.#cut.skip(rawBytes);
     this.#entryCount += scan.count;
     this.#lastSeq = this.#tally.lastSeq;
     plan.next = 1;
@@ -362,6 +366,11 @@ export class TableWriter {
     reference.bytes += bytes;
   }
 
+  /** Gives the table its range tombstones, which say nothing of the entries of this table. */
+  setRanges(ranges: RangeFragments): void {
+    this.#ranges = ranges.count === 0 ? undefined : ranges;
+  }
+
   /**
    * Ends the table: writes all that is left, footer last. It syncs nothing and leaves the file
    * open. Precondition: at least one entry. No other call may follow.
@@ -399,6 +408,7 @@ export class TableWriter {
     const filterBytes =
       tally.hashes && buildFilter(filterKind, tally.hashes, tally.hashCount, bloomBitsPerKey);
     const filter = section(filterBytes);
+    const ranges = section(this.#ranges && encodeRanges(this.#ranges));
     const properties: TableProperties = {
       keyspace: this.#options.keyspace,
       hashSeed: this.#settings.hashSeed,
@@ -421,6 +431,7 @@ export class TableWriter {
       blockMap,
       model,
       filter,
+      ranges,
       properties: section(encodeProperties(properties)),
       blockCount: this.#blockCount,
       rawBlockBytesMax: blocks.rawBytesMax,

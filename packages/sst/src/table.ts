@@ -13,6 +13,8 @@ import { BlockReader } from "./block-reader.ts";
 import { BlockStore } from "./block-store.ts";
 import { type KeyFilter, openFilter } from "./key-filter.ts";
 import { decodeProperties, type TableSummary } from "./properties.ts";
+import { rangesOf } from "./range-block.ts";
+import type { RangeFragments } from "./range-fragments.ts";
 import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
@@ -78,6 +80,8 @@ export class Table {
   readonly number: number;
   readonly path: string;
   readonly summary: TableSummary;
+  /** Its range tombstones, which may cover entries of this table too; undefined for none. */
+  readonly ranges: RangeFragments | undefined;
   readonly counts: TableCounts;
   readonly #hashSeed: number;
   readonly #file: TableFile;
@@ -105,6 +109,7 @@ export class Table {
         blockCount: footer.blockCount,
       };
       this.#filter = this.#openFilter(options.hashSeed);
+      this.ranges = rangesOf(this.#file);
       this.#locator = new BlockLocator(
         this.#file,
         properties.indexName,
@@ -139,6 +144,17 @@ export class Table {
   /** Name of the block index in use; "separators" also once a model was found wrong. */
   get indexName(): string {
     return this.#locator.indexName;
+  }
+
+  /** Memory of the block index and the block offsets, bytes. */
+  get indexBytes(): number {
+    return this.#locator.residentBytes + this.#file.offsets.byteLength;
+  }
+
+  /** Returns the block in which a look-up of the key would look first. */
+  locate(key: Uint8Array): number {
+    this.#locator.start(key, 0, key.length);
+    return this.#locator.block;
   }
 
   /** Memory held beside blocks, bytes: filter, block index, block offsets. Pinned in the cache. */

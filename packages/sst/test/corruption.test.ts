@@ -4,6 +4,7 @@ import {
   type FileSystem,
   getU32,
   hashReady,
+  KEYS_END,
   placeMix,
   putU32,
   SEQ_MAX,
@@ -11,7 +12,8 @@ import {
 } from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Table, TableHit } from "../src/index.ts";
+import { FOOTER_BYTES } from "../src/format.ts";
+import { RangeFragments, type Table, TableHit } from "../src/index.ts";
 import {
   CODECS,
   type Entry,
@@ -26,6 +28,7 @@ import {
   openTable,
   PATH,
   plainEntries,
+  text,
   UID,
   writeTable,
 } from "./support.ts";
@@ -40,10 +43,16 @@ const entries: readonly Entry[] = [
   entry("zz", 3, "", 0),
 ];
 
+const ranges = new RangeFragments();
+ranges.push(text(""), text("k"), [40, 7, 0]);
+ranges.push(text("k"), text("k\0"), [SEQ_MAX]);
+ranges.push(text("zebra"), KEYS_END, [8]);
+
 /** A table file of several blocks, with every section. */
 function bytesOf(settings: Parameters<typeof writeTable>[2] = {}): Buffer {
   const fs = emptyFs();
   writeTable(fs, entries, {
+    ranges,
     ...settings,
     settings: { blockBytes: 256, index, ...settings.settings },
   });
@@ -70,6 +79,7 @@ function use(fs: FileSystem): "refused" | "right" {
         found?.seq === one.seq && found.tag === one.tag && found.value === hex(one.value);
       if (!right) throw new Error(`wrong answer for ${hex(one.key)}`);
     }
+    if (JSON.stringify(table.ranges) !== JSON.stringify(ranges)) throw new Error("wrong ranges");
     const cursor = table.cursor({ mayRead: true });
     let at = 0;
     for (cursor.first(); cursor.valid; cursor.next(), at++) {
@@ -132,7 +142,11 @@ describe.each(CODECS)("codec %i", (codec) => {
   });
 
   test("bytes behind the end are refused", () => {
-    for (const tail of [Buffer.alloc(1), Buffer.alloc(80, 0xff), whole().subarray(-80)]) {
+    for (const tail of [
+      Buffer.alloc(1),
+      Buffer.alloc(FOOTER_BYTES, 0xff),
+      whole().subarray(-FOOTER_BYTES),
+    ]) {
       expect(use(holding(Buffer.concat([whole(), tail])))).toBe("refused");
     }
   });
@@ -140,9 +154,9 @@ describe.each(CODECS)("codec %i", (codec) => {
 
 /** Offsets of the data blocks, read from the block map as a reader would. */
 function blockRanges(bytes: Buffer): [number, number][] {
-  const footer = bytes.length - 80;
+  const footer = bytes.length - FOOTER_BYTES;
   const mapAt = bytes.readUIntLE(footer + 12, 6);
-  const count = bytes.readUInt32LE(footer + 60);
+  const count = bytes.readUInt32LE(footer + 72);
   const ranges: [number, number][] = [];
   let at = 64;
   let map = mapAt;
@@ -230,10 +244,10 @@ describe("forged with right checksums", () => {
 
   test("a section of any content is refused, or its table answers without looping", () => {
     const bytes = bytesOf();
-    const footer = bytes.length - 80;
+    const footer = bytes.length - FOOTER_BYTES;
     const random = new SeededRandom(6);
     for (let round = 0; round < 1000; round++) {
-      const section = footer + random.below(5) * 12;
+      const section = footer + random.below(6) * 12;
       const start = bytes.readUIntLE(section, 6);
       const end = start + bytes.readUIntLE(section + 6, 6);
       const forged = Buffer.from(bytes);
@@ -247,7 +261,7 @@ describe("forged with right checksums", () => {
 
   test("a footer of any content is refused, or its table answers without looping", () => {
     const bytes = bytesOf();
-    const at = bytes.length - 80;
+    const at = bytes.length - FOOTER_BYTES;
     const random = new SeededRandom(7);
     for (let round = 0; round < 1000; round++) {
       const forged = Buffer.from(bytes);

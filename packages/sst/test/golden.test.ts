@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { hashReady, Kind } from "@aura/base";
 import { SimFs } from "@aura/base/testing";
 import { beforeAll, expect, test } from "vitest";
-import { Table, TableWriter } from "../src/index.ts";
+import { RangeFragments, Table, TableWriter } from "../src/index.ts";
 import { text } from "./support.ts";
 
 beforeAll(() => hashReady());
@@ -33,6 +33,9 @@ test("the worked example of the format page is what is written, and reads", () =
   add("apple", 5, Kind.delete, "");
   add("apricot", 6, Kind.value, "dry");
   writer.noteReference(3, 100);
+  const ranges = new RangeFragments();
+  ranges.push(text("ap"), text("b"), [4]);
+  writer.setRanges(ranges);
   writer.finishSync();
   file.closeSync();
   const written = fs

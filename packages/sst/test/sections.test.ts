@@ -244,6 +244,7 @@ describe("footer", () => {
     blockMap: { offset: 1050, bytes: 30 },
     model: { offset: 1080, bytes: 0 },
     filter: { offset: 1080, bytes: 20 },
+    ranges: { offset: 1100, bytes: 0 },
     properties: { offset: 1100, bytes: 60 },
     blockCount: 9,
     rawBlockBytesMax: 4096,

@@ -13,6 +13,7 @@ import {
   BlockCache,
   type BlockIndexFormat,
   Lookup,
+  type RangeFragments,
   Table,
   TableHit,
   type TableOpenOptions,
@@ -62,6 +63,7 @@ export interface WriteOptions {
   readonly uid?: { lo: number; hi: number };
   readonly number?: number;
   readonly settings?: Partial<TableSettings>;
+  readonly ranges?: RangeFragments;
 }
 
 export function writer(file: FileHandle, options: WriteOptions = {}): TableWriter {
@@ -87,6 +89,7 @@ export function writeTable(
   const file = fs.openSync(options.path ?? PATH, "create");
   const table = writer(file, options);
   for (const one of entries) add(table, one);
+  if (options.ranges !== undefined) table.setRanges(options.ranges);
   const summary = table.finishSync();
   file.syncSync();
   file.closeSync();

@@ -96,6 +96,9 @@ class AuraImporter {
         this.#close(trace.scan, trace.taken);
         this.#cursors.delete(trace.scan);
         break;
+      case "deleteRange":
+        // The other stores have nothing of the kind.
+        break;
       default:
         trace.kind satisfies never;
     }

@@ -14,8 +14,10 @@ import { attachMemtable } from "@aura/memtable";
 import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import type { IoShare } from "../io-budget.ts";
+import { fragmentRanges, type RangeTombstone } from "../range-fragmenter.ts";
 import type { TableMeta } from "../version.ts";
 import { meteredFs } from "./metered-fs.ts";
+import { CoverSweep, RangePieces } from "./range-drop.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
 import type { TableOutputSettings } from "./table-output.ts";
@@ -25,6 +27,8 @@ import { MOVER_SLICE_BYTES, type PackedValues, ValueMover } from "./value-mover.
 /** What a flush reads and how it writes. Structured-cloneable. */
 export interface FlushInput {
   readonly memtable: MemtableShare;
+  /** Its range tombstones. */
+  readonly ranges: readonly RangeTombstone[];
   readonly output: TableOutputSettings;
   /** Sequence numbers of the open snapshots, ascending. */
   readonly snapshots: readonly number[];
@@ -61,6 +65,12 @@ export function* flushJob(
   const numbers = new OutputNumbers(input.output);
   const fs = meteredFs(context, input.io);
   const output = new TableOutput(fs, input.output, numbers);
+  let cover: CoverSweep | undefined;
+  if (input.ranges.length > 0) {
+    const fragments = fragmentRanges(input.ranges, input.snapshots);
+    cover = new CoverSweep(fragments, input.snapshots);
+    output.ranges = new RangePieces(fragments);
+  }
   const mover = new ValueMover(fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
   let sliceStart = 0;
@@ -79,7 +89,8 @@ export function* flushJob(
       previousBytes = keyBytes;
       previousStart = keyStart;
       previousEnd = keyEnd;
-      const keep = survivors.keep(newKey, seq);
+      const keep =
+        survivors.keep(newKey, seq) && cover?.covers(keyBytes, keyStart, keyEnd, seq, tag) !== true;
       if (tag !== Kind.pointer) {
         if (keep)
           output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);

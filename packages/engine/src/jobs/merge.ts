@@ -24,6 +24,7 @@ import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
 import { meteredFs } from "./metered-fs.ts";
+import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
 import { SegmentTally } from "./segment-tally.ts";
@@ -32,10 +33,12 @@ import type { TableOutputSettings } from "./table-output.ts";
 import { OutputNumbers, TableOutput } from "./table-output.ts";
 import { MOVER_SLICE_BYTES, type PackedValues, ValueMover } from "./value-mover.ts";
 
-/** Key bounds of a table, inclusive. */
+/** Key bounds of a table. */
 export interface KeyBounds {
   readonly smallestKey: Uint8Array;
   readonly largestKey: Uint8Array;
+  /** `largestKey` is the first key behind the table. */
+  readonly largestIsExclusive: boolean;
 }
 
 /** What a merge reads and how it writes. Structured-cloneable. */
@@ -112,6 +115,7 @@ export function* mergeJob(
 class Merge {
   entriesRead = 0;
   readonly #input: MergeInput;
+  readonly #fs: FileSystem;
   readonly #memory: MergeMemory;
   readonly #runs: RunScan[];
   readonly #numbers: OutputNumbers;
@@ -125,11 +129,15 @@ class Merge {
   readonly #mover: ValueMover;
   /** Key of the entry that is looked at by itself. */
   readonly #key = new Uint8Array(65536);
+  readonly #lastKey = new Uint8Array(65536);
+  /** What the range tombstones of the input cover; undefined when it has none. */
+  #cover: CoverSweep | undefined;
   #order!: ScanMerge;
   #entriesDropped = 0;
 
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
+    this.#fs = fs;
     this.#memory = new MergeMemory(input.slices.length);
     this.#numbers = new OutputNumbers(input.output);
     this.#output = new TableOutput(fs, input.output, this.#numbers, this.#memory.output);
@@ -157,9 +165,19 @@ class Merge {
     return this.#mover.readBytes;
   }
 
-  /** Reads the first blocks. */
+  /** Reads the range tombstones and the first blocks. */
   begin(): void {
+    this.#beginRanges();
     this.#order = new ScanMerge(this.#runs, this.#input.snapshots.length === 0);
+  }
+
+  #beginRanges(): void {
+    const { slices, snapshots, older, range = {} } = this.#input;
+    const identityOf = (meta: TableMeta): TableIdentity => this.#identityOf(meta);
+    const fragments = readFragments(this.#fs, slices.flat(), identityOf, snapshots, range);
+    if (fragments === undefined) return;
+    this.#cover = new CoverSweep(fragments, snapshots);
+    this.#output.ranges = new RangePieces(keptFragments(fragments, snapshots, older));
   }
 
   /** Takes in the next entries. Returns false at the end. */
@@ -186,7 +204,9 @@ class Merge {
     const survivors = this.#input.snapshots.length > 0 ? this.#survivors : undefined;
     const last = plan.count - 1;
     survivors?.keep(true, plan.scans[plan.inputs[last]!]!.seqAt(plan.tos[last]! - 1));
-    if (!plan.hasPointers) {
+    if (this.#cover !== undefined && this.#isMet(this.#cover, plan)) {
+      this.entriesRead += this.#takeUncovered(this.#cover, plan);
+    } else if (!plan.hasPointers) {
       while (!plan.isTaken) output.addPlan(plan);
     } else if (this.#drain.size > 0) this.#takeOneByOne(plan);
     else {
@@ -197,6 +217,35 @@ class Merge {
       }
     }
     this.entriesRead += output.entryCount - written;
+  }
+
+  /** Returns whether range tombstones may cover entries of a plan. */
+  #isMet(cover: CoverSweep, plan: ScanPlan): boolean {
+    const first = plan.scans[plan.inputs[0]!]!;
+    const firstEnd = first.copyKey(plan.froms[0]!, this.#key, 0);
+    const range = plan.count - 1;
+    const last = plan.scans[plan.inputs[range]!]!;
+    const lastEnd = last.copyKey(plan.tos[range]! - 1, this.#lastKey, 0);
+    return cover.meets(this.#key, 0, firstEnd, this.#lastKey, 0, lastEnd);
+  }
+
+  /** Takes in what no range tombstone covers; returns how many entries were dropped. */
+  #takeUncovered(cover: CoverSweep, plan: ScanPlan): number {
+    const key = this.#key;
+    let dropped = 0;
+    for (let range = 0; range < plan.count; range++) {
+      const scan = plan.scans[plan.inputs[range]!]!;
+      const to = plan.tos[range]!;
+      for (let i = plan.froms[range]!; i < to; i++) {
+        if (!cover.covers(key, 0, scan.copyKey(i, key, 0), scan.seqAt(i), scan.tagAt(i))) {
+          this.#write(scan, i);
+          continue;
+        }
+        dropped++;
+        this.#drop(scan, i);
+      }
+    }
+    return dropped;
   }
 
   /** Takes in entries whose values may have to move. */
@@ -241,17 +290,30 @@ class Merge {
     if (!isKnownTag(tag)) throw new AuraError("AURA_UNSUPPORTED", `entry of unknown kind ${tag}`);
     const keep =
       this.#survivors.keep(isNewKey, scan.seqAt(i)) &&
+      !this.#isCovered(scan, i) &&
       !(tag === Kind.delete && this.#canGo(scan, i));
     if (!keep) {
-      this.#entriesDropped++;
-      if (tag !== Kind.pointer) return;
-      const file = this.#readPointer(scan, i);
-      const bytes = recordBytes(scan.keyBytesAt(i), this.#pointer.stored);
-      this.#tally.noteDead(file, this.#kindOf(file), bytes);
+      this.#drop(scan, i);
       return;
     }
     this.#write(scan, i);
     if (!isNewKey) this.#output.noteShadowed();
+  }
+
+  #isCovered(scan: TableScan, i: number): boolean {
+    const cover = this.#cover;
+    if (cover === undefined) return false;
+    const end = scan.copyKey(i, this.#key, 0);
+    return cover.covers(this.#key, 0, end, scan.seqAt(i), scan.tagAt(i));
+  }
+
+  /** Leaves an entry out, and notes that its value is dead. */
+  #drop(scan: TableScan, i: number): void {
+    this.#entriesDropped++;
+    if (scan.tagAt(i) !== Kind.pointer) return;
+    const file = this.#readPointer(scan, i);
+    const bytes = recordBytes(scan.keyBytesAt(i), this.#pointer.stored);
+    this.#tally.noteDead(file, this.#kindOf(file), bytes);
   }
 
   /** Writes one entry, its value to another segment if it has to move. */

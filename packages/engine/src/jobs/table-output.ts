@@ -4,12 +4,24 @@
  * `discardSync` none is left.
  */
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
-import { AuraError, assert, compareBytes, SeededRandom } from "@aura/base";
-import { learnedIndex } from "@aura/learned-index";
-import { FilterKind, type LentBytes, type ScanPlan, Table, TableWriter } from "@aura/sst";
+import { AuraError, assert, compareBytes, compareKeys, Kind, SeededRandom } from "@aura/base";
+import { type LearnedIndexSettings, learnedIndex } from "@aura/learned-index";
+import {
+  FilterKind,
+  type LentBytes,
+  RangeFragments,
+  type ScanPlan,
+  Table,
+  type TableSummary,
+  TableWriter,
+} from "@aura/sst";
 import { filePath } from "../file-names.ts";
 import { KEYSPACE } from "../operations.ts";
 import type { TableMeta } from "../version.ts";
+import type { RangePieces } from "./range-drop.ts";
+
+const NO_BYTES = new Uint8Array(0);
+const NO_RANGES = new RangeFragments();
 
 /** How a job writes tables. Structured-cloneable. */
 export interface TableOutputSettings {
@@ -30,6 +42,8 @@ export interface TableOutputSettings {
   /** Default 0. */
   readonly prefixBytes?: number;
   readonly learnedIndex: boolean;
+  /** How models are built. Default: that of `learnedIndex()`. */
+  readonly indexSettings?: LearnedIndexSettings;
   readonly tableBytesMax: number;
   /** Segments of moved values are cut at this size. */
   readonly segmentBytesMax: number;
@@ -73,6 +87,8 @@ export class TableOutput {
   readonly #buffer: LentBytes | undefined;
   readonly #tables: TableMeta[] = [];
   readonly #paths: string[] = [];
+  /** Range tombstones that the tables get; set before the first entry is added. */
+  ranges: RangePieces | undefined;
   #writer: TableWriter | undefined;
   #file: FileHandle | undefined;
   #identity: { number: number; uid: Uid } | undefined;
@@ -111,7 +127,7 @@ export class TableOutput {
     if (writer !== undefined && this.#isFull(writer)) {
       const last = this.#lastKey;
       if (compareBytes(last, 0, this.#lastKeyBytes, key, keyStart, keyEnd) !== 0) {
-        this.#finishTable();
+        this.#finishTable(this.ranges?.take(new Uint8Array(key.subarray(keyStart, keyEnd))));
         writer = undefined;
       }
     }
@@ -128,7 +144,7 @@ export class TableOutput {
   addPlan(plan: ScanPlan): void {
     let writer = this.#writer;
     if (writer !== undefined && this.#isFull(writer)) {
-      this.#finishTable();
+      this.#finishTable(this.ranges?.take(nextKey(plan)));
       writer = undefined;
     }
     writer ??= this.#begin();
@@ -152,7 +168,12 @@ export class TableOutput {
 
   /** Completes the last table and makes all names durable. Returns the tables in key order. */
   finishSync(): TableMeta[] {
-    if (this.#writer !== undefined) this.#finishTable();
+    const next = this.ranges?.next();
+    if (this.#writer === undefined && next !== undefined) {
+      // A table has entries: this one says what the tombstone says of its first key.
+      this.#begin().add(next.start, 0, next.start.length, next.seq, Kind.delete, NO_BYTES, 0, 0);
+    }
+    if (this.#writer !== undefined) this.#finishTable(this.ranges?.take(undefined));
     if (this.#tables.length > 0) this.#fs.syncDirSync(this.#settings.directory);
     return this.#tables;
   }
@@ -208,7 +229,7 @@ export class TableOutput {
         bloomBitsPerKey: settings.bloomBitsPerKey,
         prefixBytes: settings.prefixBytes ?? 0,
         hashSeed: settings.hashSeed,
-        index: settings.learnedIndex ? [learnedIndex()] : [],
+        index: settings.learnedIndex ? [learnedIndex(settings.indexSettings)] : [],
       },
     });
     this.#lastKeyBytes = -1;
@@ -219,7 +240,7 @@ export class TableOutput {
   /** Throws AURA_CORRUPTION unless what the file system gives back is the table that was written. */
   #verify(path: string, number: number, uid: Uid): void {
     const { databaseUuid, hashSeed } = this.#settings;
-    const indexFormats = [learnedIndex({ errorBlocks: 1 })];
+    const indexFormats = [learnedIndex()];
     const identity = { path, number, uid, databaseUuid };
     const table = Table.openSync(this.#fs, { ...identity, hashSeed, indexFormats });
     try {
@@ -229,10 +250,12 @@ export class TableOutput {
     }
   }
 
-  #finishTable(): void {
+  /** `ranges`: the table's range tombstones, if it may have any. */
+  #finishTable(ranges: RangeFragments = NO_RANGES): void {
     const writer = this.#writer!;
     const file = this.#file!;
     const { number, uid } = this.#identity!;
+    writer.setRanges(ranges);
     const summary = writer.finishSync();
     file.syncSync();
     file.closeSync();
@@ -248,13 +271,52 @@ export class TableOutput {
       entryCount: summary.entryCount,
       deleteCount: summary.deleteCount,
       shadowedCount: this.#shadowedCount,
-      smallestKey: summary.smallestKey,
-      largestKey: summary.largestKey,
-      smallestSeq: summary.smallestSeq,
-      largestSeq: summary.largestSeq,
+      ...boundsWith(summary, ranges),
       filterBits: summary.filterBits,
       references: summary.references,
     });
     this.#shadowedCount = 0;
   }
+}
+
+/** Returns the key of the entry that a plan goes on with: a copy. */
+function nextKey(plan: ScanPlan): Uint8Array {
+  const scan = plan.scans[plan.inputs[plan.next]!]!;
+  const key = new Uint8Array(scan.keyBytesAt(plan.entry));
+  scan.copyKey(plan.entry, key, 0);
+  return key;
+}
+
+type Bounds = Pick<
+  TableMeta,
+  | "rangeDeleteCount"
+  | "smallestKey"
+  | "largestKey"
+  | "largestIsExclusive"
+  | "smallestSeq"
+  | "largestSeq"
+>;
+
+/** Returns the bounds of a table's entries and range tombstones together. */
+function boundsWith(summary: TableSummary, ranges: RangeFragments): Bounds {
+  let { smallestKey, largestKey, smallestSeq, largestSeq } = summary;
+  let largestIsExclusive = false;
+  const { starts, ends, seqs, count } = ranges;
+  if (count > 0) {
+    if (compareKeys(starts[0]!, smallestKey) < 0) smallestKey = starts[0]!;
+    largestIsExclusive = compareKeys(ends[count - 1]!, largestKey) > 0;
+    if (largestIsExclusive) largestKey = ends[count - 1]!;
+    for (const falling of seqs) {
+      smallestSeq = Math.min(smallestSeq, falling.at(-1)!);
+      largestSeq = Math.max(largestSeq, falling[0]!);
+    }
+  }
+  return {
+    rangeDeleteCount: ranges.tombstoneCount,
+    smallestKey,
+    largestKey,
+    largestIsExclusive,
+    smallestSeq,
+    largestSeq,
+  };
 }

@@ -1,11 +1,21 @@
 /** The model's side: states of a map, the keys and settings that are drawn, and how both compare. */
 import type { SeededRandom } from "@aura/base";
 import { expect } from "vitest";
-import type { Settings } from "../../src/index.ts";
+import { type DeleteRange, type Settings, WriteBatch } from "../../src/index.ts";
 
 /** Keys as latin1 strings, whose order is the order of their bytes. */
 export type State = Map<string, Buffer>;
-export type Change = readonly [key: string, value: Buffer | undefined];
+export type Change = readonly [key: string, value: Buffer | undefined] | RangeChange;
+
+/** A range delete: the range as the caller gives it, and which keys are in it. */
+export interface RangeChange {
+  readonly range: DeleteRange;
+  readonly holds: (key: string) => boolean;
+}
+
+export function isRange(change: Change): change is RangeChange {
+  return !Array.isArray(change);
+}
 
 export const bytesOf = (key: string): Buffer => Buffer.from(key, "latin1");
 export const shown = (key: string): string =>
@@ -75,8 +85,43 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
   };
 }
 
+/** A range to delete: mostly a small one, or nothing would be left to compare. */
+export function drawRange(random: SeededRandom, now: State, drawKey: () => string): RangeChange {
+  for (;;) {
+    const range: { -readonly [K in keyof DeleteRange]: Buffer } = {};
+    const tests: ((key: string) => boolean)[] = [];
+    const [low, high] = [drawKey(), drawKey()].sort() as [string, string];
+    const manner = random.below(16);
+    if (manner === 0) range.prefix = bytesOf(low);
+    else {
+      if (manner > 1) range[manner < 12 ? "gte" : "gt"] = bytesOf(low);
+      if (manner !== 2) range[manner % 3 > 0 ? "lt" : "lte"] = bytesOf(high);
+    }
+    if (range.prefix !== undefined) tests.push((key) => key.startsWith(low));
+    if (range.gte !== undefined) tests.push((key) => key >= low);
+    if (range.gt !== undefined) tests.push((key) => key > low);
+    if (range.lt !== undefined) tests.push((key) => key < high);
+    if (range.lte !== undefined) tests.push((key) => key <= high);
+    const holds = (key: string): boolean => tests.every((test) => test(key));
+    const hit = [...now.keys()].filter(holds).length;
+    if (hit > now.size / 3 && random.below(8) > 0) continue;
+    try {
+      new WriteBatch().deleteRange(range);
+    } catch {
+      expect(low).toBe(high);
+      continue;
+    }
+    return { range, holds };
+  }
+}
+
 export function apply(state: State, changes: readonly Change[]): void {
-  for (const [key, value] of changes) {
+  for (const change of changes) {
+    if (isRange(change)) {
+      for (const key of [...state.keys()]) if (change.holds(key)) state.delete(key);
+      continue;
+    }
+    const [key, value] = change;
     if (value === undefined) state.delete(key);
     else state.set(key, value);
   }

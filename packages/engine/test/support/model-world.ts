@@ -19,9 +19,11 @@ import {
   bytesOf,
   type Change,
   describe,
+  drawRange,
   drawSettings,
   expectEntries,
   expectSame,
+  isRange,
   NASTY,
   PREFIX,
   type State,
@@ -62,6 +64,7 @@ export interface Tally {
   kills: number;
   powerLosses: number;
   reopens: number;
+  rangeDeletes: number;
 }
 
 /** One database and its model. */
@@ -180,7 +183,10 @@ export class ModelWorld {
       const changes: Change[] = [];
       const batch = random.below(3) === 0;
       const size = batch ? 1 + random.below(12) : 1;
-      for (let i = 0; i < size; i++) changes.push([this.#key(batch), this.#valueOrDelete()]);
+      for (let i = 0; i < size; i++) {
+        if (random.below(12) === 0) changes.push(this.#drawRange());
+        else changes.push([this.#key(batch), this.#valueOrDelete()]);
+      }
       this.#hand(changes, level, batch, random.below(2) === 0);
     }
     if (random.below(3) === 0) await this.#settle();
@@ -201,18 +207,25 @@ export class ModelWorld {
   #hand(changes: readonly Change[], level: Durability, batch: boolean, sync: boolean): void {
     const db = this.#db;
     const options = { durability: level };
-    const [key, value] = changes[0]!;
+    const one = changes[0]!;
+    const [key, value] = isRange(one) ? ["", undefined] : one;
     const keyOf = bytesOf(key);
     const all = new WriteBatch();
     if (batch) {
-      for (const [k, v] of changes) {
+      for (const change of changes) {
+        if (isRange(change)) {
+          all.deleteRange(change.range);
+          this.#tally.rangeDeletes++;
+          continue;
+        }
+        const [k, v] = change;
         if (v === undefined) all.delete(bytesOf(k));
         else all.put(bytesOf(k), v);
       }
     }
     this.trace.push(
       `${sync ? "sync" : "async"} ${level} ${batch ? `batch ${changes.length}` : "one"} ` +
-        `${shown(key)} = ${value?.length ?? "delete"}`,
+        (isRange(one) ? describe(one.range) : `${shown(key)} = ${value?.length ?? "delete"}`),
     );
     this.#writes.push(changes);
     apply(this.#now, changes);
@@ -222,11 +235,13 @@ export class ModelWorld {
       if (writes !== this.#writes) return;
       // What is buffered is in the log only when a later write is.
       const separated = value !== undefined && value.length >= this.#threshold;
-      if (level === "os" || (level === "buffered" && (batch || separated))) this.#ack(index);
+      const isAppended = batch || separated || isRange(one);
+      if (level === "os" || (level === "buffered" && isAppended)) this.#ack(index);
       if (level === "sync") this.#makeDurable(index);
     };
     if (sync) {
       if (batch) db.writeSync(all, options);
+      else if (isRange(one)) db.deleteRangeSync(one.range, options);
       else if (value === undefined) db.deleteSync(keyOf, options);
       else db.putSync(keyOf, value, options);
       acknowledged();
@@ -236,9 +251,11 @@ export class ModelWorld {
     const mine = value === undefined ? undefined : Buffer.from(value);
     const promise = batch
       ? db.write(all, options)
-      : mine === undefined
-        ? db.delete(keyOf, options)
-        : db.put(keyOf, mine, options);
+      : isRange(one)
+        ? db.deleteRange(one.range, options)
+        : mine === undefined
+          ? db.delete(keyOf, options)
+          : db.put(keyOf, mine, options);
     keyOf.fill(0x5a);
     mine?.fill(0x5a);
     all.clear();
@@ -359,6 +376,11 @@ export class ModelWorld {
         expect(await db.has(bytesOf(key), options)).toBe(wanted[i] !== undefined);
       }
     }
+  }
+
+  #drawRange(): Change {
+    this.#tally.rangeDeletes++;
+    return drawRange(this.#random, this.#now, () => this.#key(true));
   }
 
   #range(): { range: ScanOptions; holds: (key: string) => boolean } {

@@ -208,7 +208,15 @@ export class ReadFixture {
     const summary = writer.finishSync();
     file.syncSync();
     file.closeSync();
-    return { ...summary, number, uid, bytes: summary.fileBytes, shadowedCount: 0 };
+    return {
+      ...summary,
+      number,
+      uid,
+      bytes: summary.fileBytes,
+      shadowedCount: 0,
+      rangeDeleteCount: 0,
+      largestIsExclusive: false,
+    };
   }
 }
 

@@ -20,6 +20,15 @@ function plainRecord(trace: TraceReader): PlainRecord {
       return { kind, key, valueLength, sync, durability, group };
     case "delete":
       return { kind, key, sync, durability, group };
+    case "deleteRange":
+      return {
+        kind,
+        lower: text(trace.lower),
+        upper: text(trace.upper),
+        sync,
+        durability,
+        group,
+      };
     case "scan": {
       const { shape, reverse, limit } = trace;
       const lower = text(trace.lower);

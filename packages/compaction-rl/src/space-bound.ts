@@ -10,7 +10,7 @@ import type { MergeChoice, MoveChoice, TableView } from "./policy.ts";
 import { chooseRelocation } from "./relocation.ts";
 
 /** Returns the merge or move that space asks for; undefined when it asks for none that may start. */
-export function chooseForSpace(plan: Plan): MergeChoice | MoveChoice | undefined {
+export function chooseForBound(plan: Plan): MergeChoice | MoveChoice | undefined {
   const { space, draining } = plan.view;
   if (space === undefined) return undefined;
   const hidden = space.isHiding ? chooseDown(plan) : undefined;
