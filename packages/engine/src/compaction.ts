@@ -122,10 +122,12 @@ export class Compactor {
     return this.#parts.valueGc.draining;
   }
 
-  /** Whether the policy has nothing to do for the current version. */
+  /** Whether the policy has nothing to do. Begins what there is: to look may mark segments. */
   get settled(): boolean {
-    if (!this.#parts.automatic || this.#held > 0) return !this.busy;
-    return !this.busy && this.#choose().kind === "idle";
+    if (this.busy) return false;
+    if (!this.#parts.automatic || this.#held > 0 || this.#choose().kind === "idle") return true;
+    this.start();
+    return false;
   }
 
   /** Whether a merge is under way that will end without a pause; begins one if there is a reason. */

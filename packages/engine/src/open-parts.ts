@@ -280,7 +280,10 @@ function assemble(
       onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
       onSegmentGone: (number, isKept) => {
         valueGc.noteGone(number);
-        if (!isKept && !health.closed) committer.drain();
+        if (isKept || health.closed) return;
+        // Room for copies, and for writes.
+        compactor.start();
+        committer.drain();
       },
       onDurable: (durable) => {
         catalog.keepVoids();
