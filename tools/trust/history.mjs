@@ -55,6 +55,8 @@ const KEYS = [
   ...Array.from({ length: 350 }, (_, i) => Buffer.from(`key-${String(i * 37).padStart(6, "0")}`)),
 ].filter((key, at, all) => all.findIndex((other) => other.equals(key)) === at);
 
+const SORTED_KEYS = [...KEYS].sort(Buffer.compare);
+
 /** Around the limits of blocks, chunks and separation; the large ones are rare. */
 const SIZES = [0, 1, 8, 20, 100, 100, 100, 300, 1023, 1024, 1025, 4096];
 const LARGE_SIZES = [16 * 1024, 64 * 1024, 256 * 1024 + 1, 300_000];
@@ -70,6 +72,29 @@ export function bytesOf({ size, seed, epoch, index, part }) {
   for (; at + 4 <= Math.min(size, 4096); at += 4) value.writeUInt32LE(chance.next(), at);
   if (size > at) value.fill(chance.next() & 255, at);
   return value;
+}
+
+/** A range of a few keys mostly. */
+function rangeFrom(key, chance) {
+  const sorted = SORTED_KEYS;
+  const at = sorted.findIndex((other) => other.equals(key));
+  return { key, end: sorted[Math.min(sorted.length - 1, at + 1 + chance.below(12))] };
+}
+
+/** Applies a change to a state of values by name; `touched` is told each name that it changes. */
+export function applyChange(state, { key, value, end }, touched = () => {}) {
+  const name = key.toString("latin1");
+  if (end === undefined) {
+    state.set(name, value);
+    touched(name, value);
+    return;
+  }
+  for (const other of SORTED_KEYS) {
+    if (other.compare(key) < 0 || other.compare(end) >= 0) continue;
+    const covered = other.toString("latin1");
+    state.set(covered, undefined);
+    touched(covered, undefined);
+  }
 }
 
 /** Operations by index. `epochs`: `[{ from, epoch }]`, ascending; the first one is from 0. */
@@ -88,7 +113,10 @@ export class History {
     return this.#epochs[at].epoch;
   }
 
-  /** Returns `{ level, isBatch, changes: [{ key, value }] }`; a change without value deletes. */
+  /**
+   * Returns `{ level, isBatch, changes: [{ key, value, end }] }`; a change without value deletes its
+   * key, one with an end all keys from its key on and below the end.
+   */
   operation(index) {
     const epoch = this.#epochOf(index);
     const chance = new Chance(this.#seed, epoch, index);
@@ -97,7 +125,9 @@ export class History {
     const changes = [];
     for (let part = 0; part < count; part++) {
       const key = chance.pick(KEYS);
-      if (chance.below(6) === 0) changes.push({ key });
+      const kind = chance.below(120);
+      if (kind === 0) changes.push(rangeFrom(key, chance));
+      else if (kind < 20) changes.push({ key });
       else {
         const size = chance.unit() < LARGE_SHARE ? chance.pick(LARGE_SIZES) : chance.pick(SIZES);
         changes.push({ key, value: { size, seed: this.#seed, epoch, index, part } });
@@ -128,12 +158,12 @@ export function lengthOf(history, state, least, most) {
     }
     if (length >= least && wrong.size === 0) return length;
     if (length >= most) return undefined;
-    for (const { key, value } of history.operation(length).changes) {
-      const name = key.toString("latin1");
-      model.set(name, value);
-      if (length < least) continue;
-      if (isRight(name, value)) wrong.delete(name);
-      else wrong.add(name);
+    for (const change of history.operation(length).changes) {
+      applyChange(model, change, (name, value) => {
+        if (length < least) return;
+        if (isRight(name, value)) wrong.delete(name);
+        else wrong.add(name);
+      });
     }
   }
 }

@@ -1,25 +1,18 @@
 import { describe, expect, test } from "vitest";
 // @ts-expect-error: plain JavaScript, so that Node runs it without a build
-import { bytesOf, History, lengthOf } from "./history.mjs";
+import { applyChange, bytesOf, History, lengthOf } from "./history.mjs";
 // @ts-expect-error: as above
 import { Knowledge } from "./round.mjs";
 
-interface Change {
-  readonly key: Buffer;
-  readonly value?: { readonly size: number };
-}
-
 /** Applies operations [0, length) but those left out, as a store would. */
 function stateAfter(history: History, length: number, without: readonly number[] = []) {
-  const state = new Map<string, Buffer>();
+  const values = new Map<string, { readonly size: number } | undefined>();
   for (let i = 0; i < length; i++) {
     if (without.includes(i)) continue;
-    for (const { key, value } of history.operation(i).changes as Change[]) {
-      const name = key.toString("latin1");
-      if (value === undefined) state.delete(name);
-      else state.set(name, bytesOf(value));
-    }
+    for (const change of history.operation(i).changes) applyChange(values, change);
   }
+  const state = new Map<string, Buffer>();
+  for (const [name, value] of values) if (value !== undefined) state.set(name, bytesOf(value));
   return state;
 }
 

@@ -8,7 +8,7 @@
  */
 import { writeSync } from "node:fs";
 import { AuraDB, WriteBatch } from "@aura/engine";
-import { bytesOf, Chance, History, lengthOf } from "./history.mjs";
+import { applyChange, bytesOf, Chance, History, lengthOf } from "./history.mjs";
 
 const SPEECH = 3;
 const KIB = 1024;
@@ -37,13 +37,22 @@ function settingsOf(chance) {
       maxSegmentSize: 64 * KIB * (1 + chance.below(8)),
       separationThreshold: chance.pick([64, 1024, 1024, 8192]),
       compression: chance.pick(["none", "none", "lz4", "deflate"]),
+      writeQueues: chance.pick([1, 1, 2, 4]),
     },
     table: {
       maxSize: 64 * KIB,
       blockSize: chance.pick([512, 4096]),
       compression: chance.pick(["none", "lz4", "deflate"]),
+      filter: chance.pick(["bloom", "ribbon", "by-level", "none"]),
+      prefixBytes: chance.pick([0, 0, 4]),
     },
-    compaction: { baseLevelSize: 256 * KIB, fanout: 4, l0Trigger: 1 + chance.below(4) },
+    compaction: {
+      mode: chance.pick(["leveled", "tiered", "lazy-leveled"]),
+      baseLevelSize: 256 * KIB,
+      fanout: 4,
+      l0Trigger: 1 + chance.below(4),
+    },
+    learnedIndex: { modelType: chance.pick(["piecewise-linear", "radix-spline", "none"]) },
     cache: { capacity: chance.pick([0, 64 * KIB, 4096 * KIB]) },
     maxOpenFiles: chance.pick([16, 512]),
     ...settings,
@@ -75,9 +84,7 @@ function contentOf(db) {
 function describe(state, history, length) {
   const model = new Map();
   for (let i = 0; i < length; i++) {
-    for (const { key, value } of history.operation(i).changes) {
-      model.set(key.toString("latin1"), value);
-    }
+    for (const change of history.operation(i).changes) applyChange(model, change);
   }
   const wrong = [];
   for (const [name, value] of model) {
@@ -95,13 +102,18 @@ function write(db, { level, isBatch, changes }, isSync) {
   const options = { durability: level };
   if (isBatch) {
     const batch = new WriteBatch();
-    for (const { key, value } of changes) {
-      if (value === undefined) batch.delete(key);
+    for (const { key, value, end } of changes) {
+      if (end !== undefined) batch.deleteRange({ gte: key, lt: end });
+      else if (value === undefined) batch.delete(key);
       else batch.put(key, bytesOf(value));
     }
     return isSync ? db.writeSync(batch, options) : db.write(batch, options);
   }
-  const [{ key, value }] = changes;
+  const [{ key, value, end }] = changes;
+  if (end !== undefined) {
+    const range = { gte: key, lt: end };
+    return isSync ? db.deleteRangeSync(range, options) : db.deleteRange(range, options);
+  }
   if (value === undefined) return isSync ? db.deleteSync(key, options) : db.delete(key, options);
   const bytes = bytesOf(value);
   return isSync ? db.putSync(key, bytes, options) : db.put(key, bytes, options);
@@ -113,7 +125,7 @@ function acknowledge(index, level) {
 }
 
 async function maintain(db, chance) {
-  const kind = chance.below(60);
+  const kind = chance.below(70);
   if (kind === 0) await db.flush();
   else if (kind === 1) await db.compact();
   else if (kind === 2) await db.idle();
@@ -121,7 +133,7 @@ async function maintain(db, chance) {
     const snapshot = db.snapshot();
     for (const _ of db.keysSync({ snapshot, limit: 50 }));
     snapshot.release();
-  }
+  } else if (kind === 4) db.setCompactionMode(chance.pick(["leveled", "tiered", "lazy-leveled"]));
 }
 
 async function go(db, history, from, chance) {
