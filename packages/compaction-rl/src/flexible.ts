@@ -1,7 +1,7 @@
 /**
  * The classic policies as one: a flexible LSM tree of a given shape (shape.ts).
  *
- * In the order of urgency:
+ * In the order of urgency, behind what the bound on the space of values asks for (space-bound.ts):
  *   1. level 0 has too many runs; but before it the base level, when that is further beyond its target
  *      than level 0 beyond its trigger and would be rewritten with it;
  *   2. a level has twice its target or more: merges above it would get dear;
@@ -25,6 +25,7 @@ import type { CompactionChoice, CompactionPolicy, TreeView } from "./policy.ts";
 import { chooseRelocation } from "./relocation.ts";
 import { type TreeGeometry, type TreeSettings, treeGeometry } from "./settings.ts";
 import { modeShape, receptionOf, runsMax, type TreeShape } from "./shape.ts";
+import { chooseForBound } from "./space-bound.ts";
 import { levelBytes, levelTargets } from "./targets.ts";
 
 /** A level with this many times its target comes before the emptying of segments. */
@@ -75,6 +76,8 @@ function choose(
     targets,
     claim: claimOf(view),
   };
+  const forBound = chooseForBound(plan);
+  if (forBound !== undefined) return forBound;
   const scores = levelScores(plan);
   const urgent = scores.filter(({ score }) => score >= URGENT_SCORE);
   const others = scores.filter(({ score }) => score < URGENT_SCORE);

@@ -11,6 +11,7 @@ export type {
   MoveChoice,
   RunView,
   SegmentReference,
+  SpaceNeed,
   TableView,
   TreeView,
 } from "./policy.ts";

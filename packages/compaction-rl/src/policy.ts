@@ -31,6 +31,8 @@ export interface TableView {
   readonly largestSeq: number;
   readonly entryCount: number;
   readonly deleteCount: number;
+  /** Versions that only snapshots saw when the table was written; undefined: not known. */
+  readonly shadowedCount?: number;
   /** Range tombstones: each covers what lies under it until both are merged. Default 0. */
   readonly rangeDeleteCount?: number;
   readonly references: readonly SegmentReference[];
@@ -54,6 +56,14 @@ export interface LevelView {
   readonly runs: readonly RunView[];
 }
 
+/** What the bound on the space of values asks of the tree. */
+export interface SpaceNeed {
+  /** Draining segments are to be emptied before anything else. */
+  readonly isUrgent: boolean;
+  /** Versions that newer ones hide are to be met, by merging down what lies above the last run. */
+  readonly isHiding: boolean;
+}
+
 /** The tree of one keyspace. Levels beyond the end of `levels` are empty. */
 export interface TreeView {
   readonly levels: readonly LevelView[];
@@ -63,6 +73,8 @@ export interface TreeView {
   readonly busy: ReadonlySet<number>;
   /** Segments that are to be emptied. */
   readonly draining: ReadonlySet<number>;
+  /** Undefined: space asks for nothing. */
+  readonly space?: SpaceNeed;
   /** Wall clock, ms, for the age of tables; undefined: age does not matter. */
   readonly nowMs?: number;
   /** Somebody waits until nothing is left to do: what can be freed may be. */

@@ -1,9 +1,9 @@
 /**
  * Admission: what makes a write wait, and for how long.
  *
- * Room: a group goes in when the active memtable has room for it, or another one may be made.
- * Otherwise promises wait for a flush, and a call on the owner's thread blocks until one is
- * installed. Nothing else stops a write altogether.
+ * Room: a group goes in when the active memtable has room for it, or another one may be made, and
+ * the value log is within its bound (value-gc.ts). Otherwise promises wait for a flush or a merge, and
+ * a call on the owner's thread blocks until one is installed. Nothing else stops a write altogether.
  *
  * Delay: before memory runs out, writes are slowed down by debt (write-debt.ts). The delay holds the
  * acknowledgement, never the append: a write that was admitted leaves in its order, is visible, and
@@ -51,6 +51,8 @@ export interface AdmissionParts {
   readonly debt: WriteDebt;
   /** Seals the active memtable. */
   readonly seal: () => void;
+  /** Whether the value log may grow now (value-gc.ts). */
+  readonly mayGrow: () => boolean;
   /** Writes begin or end to wait. */
   readonly onStall: (event: StallEvent) => void;
 }
@@ -74,6 +76,8 @@ interface Period {
 export class Admission {
   readonly #parts: AdmissionParts;
   readonly #answers: DelayedAnswers;
+  /** What had no room when `make` was asked last. */
+  #full: "memtables" | "values" = "memtables";
   #stop: Period | undefined;
   #delay: Period | undefined;
   #closed = false;
@@ -97,7 +101,12 @@ export class Admission {
 
   /** Makes room for a group that needs `bytes` of memtable. Returns false when it has to wait. */
   make(bytes: number): boolean {
-    const { memtables, seal } = this.#parts;
+    const { memtables, seal, mayGrow } = this.#parts;
+    if (!mayGrow()) {
+      this.#full = "values";
+      return false;
+    }
+    this.#full = "memtables";
     if (!memtables.hasRoom(bytes)) {
       if (!memtables.maySeal) return false;
       seal();
@@ -118,8 +127,9 @@ export class Admission {
       health.assertWritable();
       const before = memtables.sealed.length;
       work.flushSealed(true);
-      work.waitSync(STALL_SLICE_MS);
-      if (memtables.sealed.length < before) tries = 0;
+      const isDone = work.waitSync(STALL_SLICE_MS);
+      // Values have room after a merge or a removal, and wait only as long as one is under way.
+      if (memtables.sealed.length < before || (isDone && this.#full === "values")) tries = 0;
       else if (++tries * STALL_SLICE_MS >= STALL_MS_MAX) {
         throw new AuraError("AURA_BUSY", "no room: flushes make no progress");
       }
@@ -130,7 +140,7 @@ export class Admission {
   noteStall(): void {
     this.stallCount++;
     if (this.#stop !== undefined) return;
-    this.#stop = { cause: "memtables", startMs: this.#parts.clock.monotonicMs() };
+    this.#stop = { cause: this.#full, startMs: this.#parts.clock.monotonicMs() };
     this.#announce("stop", this.#stop, false);
   }
 

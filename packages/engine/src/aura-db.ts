@@ -28,12 +28,13 @@ import { destroyClosed, verifyClosed } from "./closed-database.ts";
 import type { Receipt } from "./commit.ts";
 import { type CompactionRequest, requestedShape } from "./compaction-mode.ts";
 import type { Components } from "./components.ts";
+import { closeCleanly, releaseParts } from "./database-close.ts";
 import { DbCursor } from "./db-cursor.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { Lookup } from "./lookup.ts";
-import { type CompactOptions, compactRange } from "./manual-compaction.ts";
+import type { CompactOptions } from "./manual-compaction.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import { closeCleanly, openParts, releaseParts } from "./open-parts.ts";
+import { openParts } from "./open-parts.ts";
 import {
   checkBytes,
   PART_OPTIONS,
@@ -50,10 +51,10 @@ import type { AsyncScan } from "./scan.ts";
 import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Stats } from "./stats.ts";
-import { collectStats } from "./stats.ts";
+import { collectStats, type Stats, type StatsOptions } from "./stats.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
+import { compactAndReclaim } from "./value-reclaim.ts";
 import { ValueReadStream, type ValueWriteStream } from "./value-stream.ts";
 import type { VerifyReport } from "./verify.ts";
 import { openWriteStream } from "./write-stream.ts";
@@ -418,14 +419,13 @@ export class AuraDB {
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
-    const { tree, compactor, settings } = this.#parts;
+    const { compactor } = this.#parts;
     const bounds = compactionRange(range);
-    const bytesMax = settings.table.maxSize;
     await this.flush();
     compactor.hold();
     try {
       await this.#until(() => !compactor.busy);
-      await compactor.awaited(() => compactRange(tree, compactor, bounds, options, bytesMax));
+      await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options));
     } finally {
       compactor.release();
     }
@@ -474,10 +474,10 @@ export class AuraDB {
     return this.#tracing.start(file, options);
   }
 
-  /** Statistics, as of now. */
-  stats(): Stats {
+  /** Statistics, as of now. With `{ segments: true }` those of each value segment, too. */
+  stats(options: StatsOptions = {}): Stats {
     this.#assertOpen();
-    return collectStats(this.#parts);
+    return collectStats(this.#parts, options);
   }
 
   /**

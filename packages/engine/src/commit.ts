@@ -53,6 +53,8 @@ export interface CommitParts {
   readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
+  /** Whether the value log may grow now. */
+  readonly mayGrow: () => boolean;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;

@@ -16,6 +16,7 @@ import type {
   CompactionChoice,
   CompactionPolicy,
   MoveChoice,
+  SpaceNeed,
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
@@ -30,7 +31,7 @@ import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
-import { chooseDraining } from "./value-gc.ts";
+import type { ValueGc } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
 import type { WriteDebt } from "./write-debt.ts";
@@ -56,7 +57,7 @@ export interface CompactionParts {
   /** How often the age of tables is looked at, ms; 0: never. */
   readonly ageCheckMs: number;
   readonly automatic: boolean;
-  readonly spaceAmplificationMax: number;
+  readonly valueGc: ValueGc;
   readonly debt: WriteDebt;
   readonly io: IoBudget;
   /** A compaction ended: whoever waits for quiet looks again. */
@@ -68,7 +69,8 @@ export class Compactor {
   readonly #parts: CompactionParts;
   #tasks: MergeTask[] = [];
   readonly #lanes = new Set<Lane>();
-  #draining = new Set<number>();
+  /** Bytes of values that a merge moves, as far as is known when it begins. */
+  readonly #copyBytes = new WeakMap<MergeTask, number>();
   readonly #damage = new Damage();
   #waiting = false;
   #held = 0;
@@ -115,15 +117,24 @@ export class Compactor {
     return this.#damage;
   }
 
-  /** Segments that are being drained. */
+  /** Segments that are being emptied. */
   get draining(): ReadonlySet<number> {
-    return this.#draining;
+    return this.#parts.valueGc.draining;
   }
 
-  /** Whether the policy has nothing to do for the current version. */
+  /** Whether the policy has nothing to do. Begins what there is: to look may mark segments. */
   get settled(): boolean {
-    if (!this.#parts.automatic || this.#held > 0) return !this.busy;
-    return !this.busy && this.#choose().kind === "idle";
+    if (this.busy) return false;
+    if (!this.#parts.automatic || this.#held > 0 || this.#choose().kind === "idle") return true;
+    this.start();
+    return false;
+  }
+
+  /** Whether a merge is under way that will end without a pause; begins one if there is a reason. */
+  get isWorking(): boolean {
+    if (!this.#parts.automatic || this.#held > 0) return false;
+    this.start();
+    return this.#tasks.length > 0;
   }
 
   /** Begins what the policy chooses next, as long as a lane is free. */
@@ -176,6 +187,13 @@ export class Compactor {
   release(): void {
     this.#held--;
     this.start();
+  }
+
+  /** Returns the next merge that empties segments; undefined when there is none. */
+  chooseRelocation(): MergePlan | undefined {
+    const view = this.#view({ isUrgent: true, isHiding: false });
+    const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
+    return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
 
   /**
@@ -243,6 +261,7 @@ export class Compactor {
     if (!task.hasEnded || !this.#tasks.includes(task)) return;
     task.onSettled();
     this.#tasks = this.#tasks.filter((other) => other !== task);
+    this.#parts.valueGc.noteEnded(this.#copyBytes.get(task) ?? 0);
     const error = task.error ?? task.miscount();
     if (error === undefined) {
       this.#install(task);
@@ -261,21 +280,22 @@ export class Compactor {
   }
 
   #choose(): CompactionChoice {
-    const { tree, policy, spaceAmplificationMax } = this.#parts;
-    this.#draining = chooseDraining(tree.version, this.#draining, spaceAmplificationMax);
-    for (const number of this.#damage.segments) this.#draining.delete(number);
-    return policy.choose(this.#view());
+    const { policy, valueGc } = this.#parts;
+    valueGc.avoid = this.#damage.segments;
+    const { isUrgent, isHiding } = valueGc.demand();
+    return policy.choose(this.#view({ isUrgent, isHiding }));
   }
 
-  #view(): TreeView {
-    const { tree, flushBytes, clock, snapshots } = this.#parts;
+  #view(space?: SpaceNeed): TreeView {
+    const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const oldestSnapshotSeq = snapshots.seqs()[0];
     return {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
-      draining: this.#draining,
+      draining: valueGc.draining,
+      ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
       isAwaited: this.#awaited > 0,
       ...(oldestSnapshotSeq === undefined ? {} : { oldestSnapshotSeq }),
@@ -329,7 +349,7 @@ export class Compactor {
   }
 
   #begin(plan: MergePlan, end: MergeEnd): MergeTask {
-    const { tree, planner, snapshots } = this.#parts;
+    const { tree, planner, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const slices = slicesOf(version, plan);
     const tables = slices.flatMap((slice) => slice.tables);
@@ -350,13 +370,15 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
+    const copyBytes = valueGc.noteBegun(tables, plan.drain);
     const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
     const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
-      const output = planner.plan(shareBytes, plan.tableBytesMax, target);
+      const output = planner.plan(shareBytes, plan.tableBytesMax, copyBytes, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };
     });
     const task = new MergeTask(plan, slices, inputs, end);
+    this.#copyBytes.set(task, copyBytes);
     task.startedMs = this.#parts.clock.monotonicMs();
     this.#tasks.push(task);
     this.#parts.debt.noteMergeBegun();
@@ -365,7 +387,8 @@ export class Compactor {
   }
 
   #install({ plan, slices, outputs, end, startedMs }: MergeTask): void {
-    const { tree, events, onEnded, policy, clock } = this.#parts;
+    const { tree, events, onEnded, policy, clock, valueGc } = this.#parts;
+    const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
@@ -377,7 +400,7 @@ export class Compactor {
         ),
         added: tables.map((table) => ({ level: plan.outputLevel, run, table })),
         segmentChanges: outputs.flatMap((output) => output.segmentChanges),
-        segmentSeals: outputs.flatMap(({ segmentSeal }) => segmentSeal ?? []),
+        segmentSeals: outputs.flatMap(({ segmentSeals }) => segmentSeals),
       });
     } catch (error) {
       this.#parts.debt.noteMergeEnded();
@@ -385,6 +408,8 @@ export class Compactor {
       onEnded();
       return;
     }
+    const inputTables = slices.flatMap((slice) => slice.tables);
+    valueGc.noteMerged(before, inputTables, tables);
     const bytesRead = slices.reduce((total, slice) => total + bytesOf(slice.tables), 0);
     const bytesWritten = sum((output) => output.bytesWritten);
     const bytesRelocated = sum((output) => output.bytesRelocated);

@@ -2,6 +2,7 @@
 import { EventEmitter } from "node:events";
 import type { Scheduler } from "@aura/base";
 import type { TreeShape } from "@aura/compaction-rl";
+import type { SegmentsDraining } from "./value-gc.ts";
 
 /** A failure of background work. */
 export interface BackgroundErrorEvent {
@@ -20,7 +21,7 @@ export interface StallEvent {
   readonly kind: "delay" | "stop";
   readonly phase: "start" | "end";
   /** The debt that was the largest at the start (write-debt.ts). */
-  readonly cause: "memtables" | "level-0" | "compaction" | "low-priority";
+  readonly cause: "memtables" | "level-0" | "compaction" | "low-priority" | "values";
   /** As `cause`. */
   readonly reason: StallEvent["cause"];
   /** Times of the monotonic clock, ms. */
@@ -48,6 +49,8 @@ export interface DatabaseEvents {
   ];
   /** Another shape of the tree is in force; `mode` is `custom` when its levels were given. */
   compactionMode: [{ readonly mode: string; readonly shape: TreeShape }];
+  /** Segments were chosen to be emptied; `segmentRemoved` follows for each. */
+  segmentsDraining: [SegmentsDraining];
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];
   /** The history was cut at open: groups that were never durable were torn or lost. */
   recoveryCut: [{ readonly reason: string; readonly lostSeqs: number }];

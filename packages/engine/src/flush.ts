@@ -71,6 +71,11 @@ export class Flusher {
     return this.#running || this.#waiting !== undefined;
   }
 
+  /** Whether a flush runs: not one that waits after a failure. */
+  get isWorking(): boolean {
+    return this.#running;
+  }
+
   /** As `start`, without the pause after a failure: somebody is blocked until there is room. */
   startAgain(): void {
     this.#waiting?.cancel();
@@ -90,7 +95,7 @@ export class Flusher {
     const input: FlushInput = {
       memtable: memtable.share(),
       ranges: memtable.ranges?.list ?? [],
-      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, {
+      output: planner.plan(memtable.table.usedBytes, planner.flushBytesMax, memtable.valueBytes, {
         level: 0,
         entries: memtable.table.entryCount,
       }),
@@ -129,10 +134,7 @@ export class Flusher {
         flushedSeq: memtable.lastSeq,
         added: output.tables.map((table) => ({ level: 0, run, table })),
         segmentChanges: output.segmentChanges,
-        segmentSeals: [
-          ...this.sealsUpTo(memtable.lastSeq),
-          ...(output.segmentSeal === undefined ? [] : [output.segmentSeal]),
-        ],
+        segmentSeals: [...this.sealsUpTo(memtable.lastSeq), ...output.segmentSeals],
       });
     } catch {
       // The tree could not be described: health knows, and the memtable stays readable.

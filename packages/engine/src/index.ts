@@ -28,7 +28,7 @@ export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export { createCache, type SharedCache, type SharedCacheStats } from "./shared-cache.ts";
 export type { Snapshot } from "./snapshot.ts";
-export type { Stats } from "./stats.ts";
+export type { SegmentStats, Stats, StatsOptions } from "./stats.ts";
 export type { FilterStats, LevelStats } from "./table-stats.ts";
 export type { Trace, TraceOptions, TraceSummary } from "./tracing.ts";
 export type { ValueReadStream, ValueWriteStream } from "./value-stream.ts";

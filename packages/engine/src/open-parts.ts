@@ -12,7 +12,7 @@ import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { DatabaseEmitter } from "./events.ts";
-import { fileName, filePath, LOCK_NAME } from "./file-names.ts";
+import { filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
 import { IndexObserver } from "./index-observer.ts";
@@ -39,7 +39,7 @@ import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
-import { valueSpace } from "./value-gc.ts";
+import { ValueGc } from "./value-gc.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
@@ -67,6 +67,7 @@ export interface DatabaseParts {
   readonly snapshots: SnapshotList;
   readonly flusher: Flusher;
   readonly compactor: Compactor;
+  readonly valueGc: ValueGc;
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
@@ -89,12 +90,6 @@ export interface DatabaseParts {
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
 }
 
-/** Least size of a value segment, and the least number of segments that the live values fill. */
-const SEGMENT_BYTES_MIN = 8 * 1024 * 1024;
-const LIVE_SEGMENTS_MIN = 64;
-/** Unflushed bytes of separated values from which on the memtable is sealed. */
-const UNFLUSHED_VALUE_BYTES_MIN = 64 * 1024 * 1024;
-const UNFLUSHED_VALUE_SHARE = 0.03;
 /** Orphans up to this many are removed at once; more go to a worker. */
 const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
@@ -208,7 +203,6 @@ function assemble(
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
     cache: tables.cache,
   });
-  const liveValueBytes = (): number => valueSpace(versions.current).liveBytes;
   const journal = new Journal(
     {
       fs,
@@ -217,11 +211,7 @@ function assemble(
       queue,
       databaseUuid: identity.databaseUuid,
       walBytesMax: settings.wal.maxFileSize,
-      segmentBytesMax: () =>
-        Math.min(
-          settings.valueLog.maxSegmentSize,
-          Math.max(SEGMENT_BYTES_MIN, liveValueBytes() / LIVE_SEGMENTS_MIN),
-        ),
+      segmentBytesMax: () => valueGc.segmentBytesMax,
       writeQueues: settings.valueLog.writeQueues,
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
@@ -240,6 +230,17 @@ function assemble(
     oldLogs,
     flushedSeq,
     removeFiles: (paths) => tree.removeFiles(paths),
+  });
+  const valueGc: ValueGc = new ValueGc({
+    versions,
+    memtables,
+    journal,
+    oldLogs,
+    catalog,
+    snapshots,
+    spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
+    maxSegmentSize: settings.valueLog.maxSegmentSize,
+    onDraining: (event) => events.announce("segmentsDraining", event),
   });
   const removeObsoleteLogs = (): void => {
     tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
@@ -276,6 +277,14 @@ function assemble(
         else values.forget(number);
       },
       isKept: (segment) => catalog.keepsSegment(segment),
+      onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
+      onSegmentGone: (number, isKept) => {
+        valueGc.noteGone(number);
+        if (isKept || health.closed) return;
+        // Room for copies, and for writes.
+        compactor.start();
+        committer.drain();
+      },
       onDurable: (durable) => {
         catalog.keepVoids();
         journal.noteFlushed(durable.flushedSeq);
@@ -294,7 +303,7 @@ function assemble(
     identity,
     settings,
     runtime.random,
-    (count) => numbers.take(count),
+    { take: (count) => numbers.take(count), segmentBytesMax: () => valueGc.segmentBytesMax },
     () => versions.current,
     settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
@@ -340,10 +349,13 @@ function assemble(
     l0Urgent: L0_URGENT,
     ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
-    spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
+    valueGc,
     debt,
     io,
-    onEnded: () => committer.admission.noteProgress(),
+    onEnded: () => {
+      committer.admission.noteProgress();
+      committer.drain();
+    },
   });
   const flusher = new Flusher({
     queue,
@@ -367,6 +379,14 @@ function assemble(
       compactor.start();
     },
   });
+  const makingRoom = (): boolean => {
+    if (health.closed || health.failure !== undefined) return false;
+    if (compactor.isWorking || valueGc.isLeaving || flusher.isWorking) return true;
+    if (!valueGc.isHiddenInMemory || !memtables.maySeal || !settings.compaction.automatic)
+      return false;
+    committer.sealMemtable();
+    return flusher.isWorking;
+  };
   const committer: Committer = new Committer(
     {
       journal,
@@ -387,8 +407,8 @@ function assemble(
       }),
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
-      valueBytesMax: () =>
-        Math.max(UNFLUSHED_VALUE_BYTES_MIN, liveValueBytes() * UNFLUSHED_VALUE_SHARE),
+      valueBytesMax: () => valueGc.unflushedBytesMax,
+      mayGrow: () => valueGc.mayWrite(makingRoom),
       onSyncFailed: () => tree.noteSyncFailed(),
       debt,
       onStall: (event) => events.announce("stall", event),
@@ -429,6 +449,7 @@ function assemble(
     snapshots,
     flusher,
     compactor,
+    valueGc,
     reserve,
     debt,
     io,
@@ -511,59 +532,6 @@ function obsoleteLogs(
     if (catalog.leave(log, log.kind === "wal" || log.empty)) paths.push(log.path);
   }
   return paths;
-}
-
-/** Makes everything durable and writes the record of a clean close. */
-export async function closeCleanly(parts: DatabaseParts): Promise<void> {
-  const { journal, tree, flusher, versions, fs, directory, oldLogs } = parts;
-  await journal.syncs.sync();
-  journal.seal("wal");
-  journal.seal("vlog");
-  // What was zero-filled ahead is cut off before the lengths are made durable.
-  await journal.settle();
-  journal.syncs.syncRestSync();
-  const seals = flusher.sealsUpTo(versions.current.flushedSeq);
-  const logs = [
-    // Behind a failed write a file may hold anything: its length is not vouched for.
-    ...journal.files
-      .filter(({ writer }) => writer.failure === undefined)
-      .map(({ number, kind }) => ({ number, kind })),
-    ...oldLogs.map(({ number, kind }) => ({ number, kind })),
-  ];
-  // What stands behind these lengths never counts: a failed write may have left something there.
-  const validities = journal.files.map(({ number, kind, writer, lastSeq }) => ({
-    number,
-    kind,
-    validBytes: writer.bytes,
-    lastSeq,
-  }));
-  await journal.close();
-  const files = logs.map(({ number, kind }) => ({
-    name: fileName(number, kind),
-    bytes: fs.fileBytesSync(filePath(directory, number, kind)),
-  }));
-  tree.closeSync({
-    segmentSeals: seals,
-    logs: validities,
-    clean: { lastSeq: journal.appendedSeq, files },
-  });
-}
-
-/** Lets go of everything that is open. The directory is unlocked whatever fails. */
-export async function releaseParts(parts: DatabaseParts): Promise<void> {
-  const { journal, tree, queue, tables, values, memtables, lock } = parts;
-  try {
-    // Reads that wait for the disk have their files until they are answered.
-    await parts.versions.whenUnpinned();
-    await journal.close();
-  } finally {
-    await queue.close();
-    tree.releaseSync();
-    tables.closeAll();
-    values.closeAll();
-    memtables.close();
-    lock.releaseSync();
-  }
 }
 
 function removeOrphans(fs: ResolvedComponents["fs"], tree: Tree, orphans: readonly string[]): void {

@@ -28,6 +28,7 @@ export class OutputPlanner {
   readonly #settings: ResolvedSettings;
   readonly #random: Random;
   readonly #takeNumbers: (count: number) => number;
+  readonly #segmentBytesMax: () => number;
   readonly #version: () => Version;
   readonly #indexPlan: (level: number) => IndexPlan;
 
@@ -36,7 +37,7 @@ export class OutputPlanner {
     identity: Identity,
     settings: ResolvedSettings,
     random: Random,
-    takeNumbers: (count: number) => number,
+    numbers: { take: (count: number) => number; segmentBytesMax: () => number },
     version: () => Version,
     indexPlan: (level: number) => IndexPlan = () => initialIndexPlan(settings),
   ) {
@@ -44,7 +45,8 @@ export class OutputPlanner {
     this.#identity = identity;
     this.#settings = settings;
     this.#random = random;
-    this.#takeNumbers = takeNumbers;
+    this.#takeNumbers = numbers.take;
+    this.#segmentBytesMax = numbers.segmentBytesMax;
     this.#version = version;
     this.#indexPlan = indexPlan;
   }
@@ -69,9 +71,10 @@ export class OutputPlanner {
 
   /** Returns the paths of all files that a merge wrote. */
   pathsOf(output: MergeOutput): string[] {
-    const paths = output.tables.map(({ number }) => filePath(this.#directory, number, "sst"));
-    if (output.segmentSeal === undefined) return paths;
-    return [...paths, filePath(this.#directory, output.segmentSeal.number, "seg")];
+    return [
+      ...output.tables.map(({ number }) => filePath(this.#directory, number, "sst")),
+      ...output.segmentSeals.map(({ number }) => filePath(this.#directory, number, "seg")),
+    ];
   }
 
   get #partBytesMin(): number {
@@ -79,15 +82,22 @@ export class OutputPlanner {
   }
 
   /**
-   * Returns the settings of a job that reads `inputBytes` and cuts tables at `tableBytesMax`. Without
-   * a target, filters have the average bits per key.
+   * Returns the settings of a job that reads `inputBytes`, cuts tables at `tableBytesMax`, and may move
+   * `valueBytes` of values. Without a target, filters have the average bits per key.
    */
-  plan(inputBytes: number, tableBytesMax: number, target?: OutputTarget): TableOutputSettings {
+  plan(
+    inputBytes: number,
+    tableBytesMax: number,
+    valueBytes: number,
+    target?: OutputTarget,
+  ): TableOutputSettings {
     const { table, valueLog } = this.#settings;
     const index = this.#indexPlan(target?.level ?? 0);
     const tablePlan = planTable(this.#settings, this.#version(), target);
     const indexSettings = modelSettings(index);
-    const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS;
+    const segmentBytesMax = this.#segmentBytesMax();
+    const segmentCount = Math.ceil(valueBytes / segmentBytesMax);
+    const numberCount = Math.ceil(inputBytes / tableBytesMax) * 4 + SPARE_NUMBERS + segmentCount;
     return {
       ...tablePlan,
       blockBytes: Math.min(
@@ -105,6 +115,7 @@ export class OutputPlanner {
       learnedIndex: indexSettings !== undefined && target?.level !== 0,
       ...(indexSettings === undefined ? {} : { indexSettings }),
       tableBytesMax,
+      segmentBytesMax,
       firstNumber: this.#takeNumbers(numberCount),
       numberCount,
       uidSeed: this.#random.uint32() * 0x200000 + (this.#random.uint32() >>> 11),

@@ -2,12 +2,15 @@
 
 import type { TreeShape } from "@aura/compaction-rl";
 import type { DelayStats } from "./admission.ts";
+import { checkOptions } from "./call-options.ts";
 import type { IndexDecision } from "./index-tuner.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import { type LevelStats, levelStats } from "./table-stats.ts";
-import { valueSpace } from "./value-gc.ts";
+import type { ValueLogSpace } from "./value-gc.ts";
+import { valueSpace } from "./value-space.ts";
+import type { SegmentKind } from "./version.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
@@ -33,6 +36,19 @@ export interface Stats {
     readonly draining: number;
     /** Values that flushes and relocations compressed, and their bytes before and after. */
     readonly packed: PackedValues;
+  };
+  /** The value log against its bound (`valueLog.spaceAmplificationMax`). */
+  readonly valueLog: ValueLogSpace & {
+    readonly segments: number;
+    /** Segments that are being emptied, and those that were since the database was opened. */
+    readonly draining: number;
+    readonly drained: number;
+    /** Bytes of values that merges have copied. */
+    readonly relocatedBytes: number;
+    /** Times that a write had to wait for room in the value log. */
+    readonly waits: number;
+    /** With `{ segments: true }`. */
+    readonly bySegment: readonly SegmentStats[] | undefined;
   };
   readonly log: {
     readonly files: number;
@@ -101,9 +117,48 @@ export interface Stats {
   readonly failure: string | undefined;
 }
 
+/** What is asked of `db.stats()`. */
+export interface StatsOptions {
+  /** The figures of each value segment. Default false. */
+  readonly segments?: boolean;
+}
+
+const STATS_OPTIONS: readonly string[] = ["segments"];
+
+/** Figures of one segment. Bytes are those of records, but for `fileBytes`. */
+export interface SegmentStats {
+  readonly number: number;
+  readonly kind: SegmentKind;
+  /** Size of the file; 0 while it is still written to. */
+  readonly fileBytes: number;
+  readonly totalCount: number;
+  readonly totalBytes: number;
+  /** Records that no table refers to any more. */
+  readonly garbageCount: number;
+  readonly garbageBytes: number;
+  readonly draining: boolean;
+}
+
+function segmentStats({ versions, valueGc }: DatabaseParts): SegmentStats[] {
+  return [...versions.current.segments.values()].map(
+    ({ number, kind, fileBytes, totalCount, totalBytes, deadCount, deadBytes }) => ({
+      number,
+      kind,
+      fileBytes,
+      totalCount,
+      totalBytes,
+      garbageCount: deadCount,
+      garbageBytes: deadBytes,
+      draining: valueGc.draining.has(number),
+    }),
+  );
+}
+
 /** Collects the statistics of an open database. */
-export function collectStats(parts: DatabaseParts): Stats {
-  const { committer, journal, versions, memtables, flusher, compactor, tables } = parts;
+export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): Stats {
+  checkOptions(options, STATS_OPTIONS);
+  const { segments } = options;
+  const { committer, journal, versions, memtables, flusher, compactor, tables, valueGc } = parts;
   const { current } = versions;
   const space = valueSpace(current);
   const cache = tables.cache.stats();
@@ -123,10 +178,19 @@ export function collectStats(parts: DatabaseParts): Stats {
     values: {
       segments: current.segments.size,
       fileBytes: space.fileBytes,
-      liveBytes: space.liveBytes,
-      spaceAmplification: space.liveBytes === 0 ? 1 : space.fileBytes / space.liveBytes,
-      draining: compactor.draining.size,
+      liveBytes: space.referencedBytes,
+      spaceAmplification: space.referencedBytes === 0 ? 1 : space.fileBytes / space.referencedBytes,
+      draining: valueGc.draining.size,
       packed: addPacked(flusher.packed, compactor.packed),
+    },
+    valueLog: {
+      ...valueGc.space(),
+      segments: current.segments.size,
+      draining: valueGc.draining.size,
+      drained: valueGc.drained,
+      relocatedBytes: compactor.bytesRelocated,
+      waits: valueGc.waits,
+      bySegment: segments === true ? segmentStats(parts) : undefined,
     },
     log: {
       files: journal.files.length,

@@ -44,6 +44,9 @@ export interface TreeParts {
   readonly onFileGone: (kind: "sst" | "segment", number: number) => void;
   /** Whether the file of a segment that the tree has dropped stays: somebody reads it as a log. */
   readonly isKept: (segment: SegmentMeta) => boolean;
+  /** A segment left the tree with version `versionId`; `onSegmentGone` follows when its file is gone. */
+  readonly onSegmentLeaving: (segment: SegmentMeta, versionId: number) => void;
+  readonly onSegmentGone: (number: number, isKept: boolean) => void;
   /** All edits up to a version are durable. */
   readonly onDurable: (version: Version) => void;
 }
@@ -137,20 +140,15 @@ export class Tree {
   }
 
   /** Removes files in the background. */
-  removeFiles(paths: readonly string[]): void {
+  removeFiles(paths: readonly string[], onEnd: () => void = () => undefined): void {
     if (paths.length === 0) return;
     const { queue, events } = this.#parts;
-    queue.submit(
-      "sync",
-      "remove",
-      { paths },
-      () => undefined,
-      (error) => {
-        // What could not be removed is an orphan for the next open.
-        if (this.#parts.health.closed) return;
-        events.announce("backgroundError", { severity: "soft", activity: "removal", error });
-      },
-    );
+    queue.submit("sync", "remove", { paths }, onEnd, (error) => {
+      // What could not be removed is an orphan for the next open.
+      onEnd();
+      if (this.#parts.health.closed) return;
+      events.announce("backgroundError", { severity: "soft", activity: "removal", error });
+    });
   }
 
   #write(edit: VersionEdit, after: Version): void {
@@ -258,9 +256,12 @@ export class Tree {
     }
     for (const segment of emptied) {
       const path = filePath(directory, segment.number, segment.kind);
+      const onGone = (isKept = false): void => this.#parts.onSegmentGone(segment.number, isKept);
+      this.#parts.onSegmentLeaving(segment, after.id);
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
-        if (!this.#parts.isKept(segment)) this.removeFiles([path]);
+        if (this.#parts.isKept(segment)) onGone(true);
+        else this.removeFiles([path], () => onGone());
         events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }

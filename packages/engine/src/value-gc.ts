@@ -1,68 +1,421 @@
 /**
- * Which segments to drain: the decision, a pure function of the version.
+ * Garbage collection of the value log: holds its files within `valueLog.spaceAmplificationMax` times
+ * the bytes of live values, at every moment (docs/rfcs/0010-value-gc.md).
  *
- * Garbage is counted exactly (edit.ts). When the files of sealed segments take more than the bound
- * allows over the bytes of live records, the segments with the largest share of garbage are drained,
- * several in one sweep, until what would remain is back under the bound with some room. A drained
- * segment is rewritten by compactions (jobs/merge.ts) and removed when nothing refers to it.
+ * disk    files with values, the copies that running merges are about to make, and dropped files
+ *         that are not gone yet
+ * live    L, an estimate from below of the values that a reader of the present sees
+ * pinned  what only snapshots, cursors and feeds hold: outside of the bound, reported apart
+ * limit   bound x L; with tables much larger than the values, or a few segments only, more (`#limit`)
+ *
+ * Below the limit stand three marks. From `limit - margin` on, segments are marked, and merges that
+ * come anyway empty them. When the copies that are still to be made come near the limit, merges are
+ * begun for that alone, before any other (`demand`). And writes wait when nothing but room for the
+ * copies of one more segment is left (`mayWrite`), as long as something is under way that makes room.
+ *
+ * Garbage that no merge has met is hidden: in the memtable and in the runs above the last one. It
+ * takes of the bound what segments with garbage could take, so it is kept small: the memtable is
+ * sealed early, and level 0 is merged early. How early, weighs the tables that are rewritten for it
+ * against the copies that are saved.
  */
-import type { Version } from "./version.ts";
+import { chooseDrain, stillDraining } from "./drain-choice.ts";
+import type { Journal } from "./journal.ts";
+import type { LogCatalog } from "./log-catalog.ts";
+import type { Memtables } from "./memtables.ts";
+import type { OldLog } from "./replay.ts";
+import type { SnapshotList } from "./snapshot.ts";
+import { bottomRun, liveBytesOf, valueSpace } from "./value-space.ts";
+import type { SegmentMeta, TableMeta, Version } from "./version.ts";
+import type { VersionSet } from "./version-set.ts";
 
-/** Segments drained in one sweep at most (docs/rfcs/0002-value-pointers.md). */
-const SWEEP_SEGMENTS_MAX = 8;
-/** A segment with less garbage than this share is not worth a rewrite. */
-const GARBAGE_SHARE_MIN = 0.05;
-/** A sweep goes on until this share of the allowed garbage is left. */
-const TARGET_SHARE = 0.85;
+const MIB = 1024 * 1024;
+/** Least size of a segment, and the least number of segments that the live values fill. */
+const SEGMENT_BYTES_MIN = 8 * MIB;
+const LIVE_SEGMENTS_MIN = 64;
+/** Unflushed values from which on the memtable is sealed: at most this, or this share of L. */
+const UNFLUSHED_BYTES_MAX = 64 * MIB;
+const UNFLUSHED_SHARE_MAX = 0.03;
+/** Of a small value log, so many segments may be garbage whatever the bound is. */
+const SPARE_SEGMENTS = 4;
+/** Room that is left for copies when writes begin to wait, in segments. */
+const COPY_SEGMENTS = 1.25;
+/** Marking starts where so many segments may still be written before writes wait. */
+const MARGIN_SEGMENTS = 1.5;
+/** Tables up to this share of L leave the bound as it is. */
+const LEAN_TABLE_SHARE = 0.1;
 
-/** Bytes of value files, and what of them is live. */
-export interface ValueSpace {
-  readonly fileBytes: number;
+/** What a garbage collector looks at. */
+export interface ValueGcParts {
+  readonly versions: VersionSet;
+  readonly memtables: Memtables;
+  readonly journal: Pick<Journal, "files">;
+  readonly oldLogs: readonly OldLog[];
+  readonly catalog: Pick<LogCatalog, "pinned">;
+  readonly snapshots: Pick<SnapshotList, "oldest">;
+  readonly spaceAmplificationMax: number;
+  readonly maxSegmentSize: number;
+  readonly onDraining: (event: SegmentsDraining) => void;
+}
+
+/** Segments that were chosen to be emptied. */
+export interface SegmentsDraining {
+  readonly segments: readonly number[];
+  /** Bytes to copy, and bytes that are gained. */
   readonly liveBytes: number;
+  readonly garbageBytes: number;
 }
 
-/** Returns how much space sealed segments take and how much of it is live. */
-export function valueSpace(version: Version): ValueSpace {
-  let fileBytes = 0;
-  let liveBytes = 0;
-  for (const segment of version.segments.values()) {
-    if (segment.fileBytes === 0) continue;
-    fileBytes += segment.fileBytes;
-    liveBytes += segment.totalBytes - segment.deadBytes;
-  }
-  return { fileBytes, liveBytes };
+/** What garbage collection asks of the tree. */
+export interface SpaceDemand {
+  /** Merges that empty segments go before all others. */
+  readonly isUrgent: boolean;
+  /** Runs above the last one are to be merged down, so that hidden garbage is met. */
+  readonly isHiding: boolean;
 }
 
-/**
- * Returns the segments to drain. `draining` are those chosen before: they stay chosen until they are
- * gone, so that a sweep that began is finished.
- */
-export function chooseDraining(
-  version: Version,
-  draining: ReadonlySet<number>,
-  amplificationMax: number,
-): Set<number> {
-  const chosen = new Set<number>();
-  for (const number of draining) if (version.segments.has(number)) chosen.add(number);
-  if (chosen.size > 0) return chosen;
-  const { liveBytes, fileBytes: allBytes } = valueSpace(version);
-  let fileBytes = allBytes;
-  if (fileBytes <= liveBytes * amplificationMax) return chosen;
-  const candidates = [...version.segments.values()]
-    .filter((segment) => segment.fileBytes > 0 && segment.lastSeq <= version.flushedSeq)
-    // A relocated segment without a dead record would be rewritten to the same size, for ever.
-    .filter((segment) => segment.kind === "vlog" || segment.deadCount > 0)
-    .map((segment) => {
-      const live = segment.totalBytes - segment.deadBytes;
-      return { number: segment.number, live, fileBytes: segment.fileBytes };
-    })
-    .filter(({ live, fileBytes: bytes }) => bytes - live >= bytes * GARBAGE_SHARE_MIN)
-    .sort((a, b) => a.live / a.fileBytes - b.live / b.fileBytes || a.number - b.number);
-  const target = liveBytes * (1 + (amplificationMax - 1) * TARGET_SHARE);
-  for (const { number, live, fileBytes: bytes } of candidates) {
-    if (fileBytes <= target || chosen.size >= SWEEP_SEGMENTS_MAX) break;
-    chosen.add(number);
-    fileBytes -= bytes - live;
+/** Sizes of the value log, bytes. */
+export interface ValueLogSpace {
+  /** Values that the present refers to; estimated from below. */
+  readonly liveBytes: number;
+  /** Files with values, on their way to be removed included, without what is pinned. */
+  readonly totalBytes: number;
+  /** totalBytes - liveBytes, at least 0. */
+  readonly garbageBytes: number;
+  /** totalBytes / liveBytes; 1 without values. */
+  readonly amplification: number;
+  /** What only snapshots, cursors and feeds hold: files, and about how much within files. */
+  readonly pinnedBytes: number;
+}
+
+/** Decides what is drained and who waits. */
+export class ValueGc {
+  readonly #parts: ValueGcParts;
+  #draining = new Set<number>();
+  /** Bytes that running merges copy. */
+  #copying = 0;
+  /** Dropped segments whose file is not gone, and the first version without them. */
+  readonly #leaving = new Map<number, { readonly bytes: number; readonly versionId: number }>();
+  /** Entries that came down to the bottom run, and how many of them met an older version there. */
+  #arrived = 0;
+  #overwrote: number;
+  /** The same of the last merge alone: what has changed shows here first. */
+  #lastShare = 0;
+  /** `mayWrite` says yes until the active memtable holds so many bytes of values. */
+  #granted = 0;
+  #grantedSeq = -1;
+  #sealAt = 0;
+  #segmentBytes = SEGMENT_BYTES_MIN;
+  /** Segments that are left alone: they are damaged. */
+  avoid: ReadonlySet<number> = new Set();
+  /** Counters for stats. */
+  drained = 0;
+  waits = 0;
+
+  constructor(parts: ValueGcParts) {
+    this.#parts = parts;
+    // What a reopened database is like is not known before its first merge: look from below.
+    const { segments } = parts.versions.current;
+    this.#overwrote = [...segments.values()].some(({ deadBytes }) => deadBytes > 0) ? 1 : 0;
+    this.#arrived = this.#overwrote;
+    this.#refresh();
   }
-  return chosen;
+
+  /** Segments that are being emptied. */
+  get draining(): ReadonlySet<number> {
+    return this.#draining;
+  }
+
+  /** A log with values, or a relocated segment, is followed by the next one from this size on. */
+  get segmentBytesMax(): number {
+    return this.#segmentBytes;
+  }
+
+  /** The memtable is sealed when it names more bytes of values than this. */
+  get unflushedBytesMax(): number {
+    return this.#sealAt;
+  }
+
+  /** Looks at the sizes. */
+  space(): ValueLogSpace {
+    const liveBytes = this.#live();
+    const held = this.#held();
+    const totalBytes = Math.max(0, this.#disk() - held);
+    return {
+      liveBytes,
+      totalBytes,
+      garbageBytes: Math.max(0, totalBytes - liveBytes),
+      amplification: liveBytes > 0 ? Math.max(1, totalBytes / liveBytes) : 1,
+      pinnedBytes: held + this.#pinnedFiles(),
+    };
+  }
+
+  /** Marks segments as far as the sizes ask for it, and says what the tree is to do. */
+  demand(): SpaceDemand {
+    const version = this.#parts.versions.current;
+    this.#draining = stillDraining(version, this.#draining);
+    for (const number of this.avoid) this.#draining.delete(number);
+    this.#refresh();
+    const limit = this.#limit();
+    const disk = this.#disk() - this.#held();
+    const high = limit - this.#copyRoom() - MARGIN_SEGMENTS * this.#segmentBytes;
+    let garbage = 0;
+    let copies = -this.#copying;
+    for (const number of this.#draining) {
+      const segment = version.segments.get(number)!;
+      garbage += segment.fileBytes - liveBytesOf(segment);
+      copies += liveBytesOf(segment);
+    }
+    copies = Math.max(0, copies);
+    const step = this.#segmentBytes / 4;
+    const wantedBytes = disk - garbage - high;
+    let isBlocked = false;
+    if (wantedBytes > 0) {
+      const copyBytesMax = limit - disk - copies - step;
+      const isForced = this.#draining.size === 0 && disk + step > limit;
+      const chosen = chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced });
+      for (const number of chosen) copies += liveBytesOf(version.segments.get(number)!);
+      this.#mark(chosen);
+      isBlocked = chosen.length === 0;
+    }
+    const hidden = this.#hiddenInTables();
+    return {
+      isUrgent: this.#draining.size > 0 && (isBlocked || disk + copies + 2 * step >= limit),
+      isHiding:
+        hidden > 0 && disk > high - this.#hiddenMax() && (isBlocked || hidden > this.#hiddenMax()),
+    };
+  }
+
+  /**
+   * Marks all that is worth it, whatever the bound, as far as the copies fit: what is marked already
+   * comes first. Returns what is marked.
+   */
+  markAll(): ReadonlySet<number> {
+    const version = this.#parts.versions.current;
+    this.#draining = stillDraining(version, this.#draining);
+    if (this.#draining.size > 0) return this.#draining;
+    const copyBytesMax = Math.max(this.#roomForWrites().room, this.#live() / 16);
+    const wantedBytes = Number.POSITIVE_INFINITY;
+    this.#mark(chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced: true }));
+    return this.#draining;
+  }
+
+  /**
+   * Whether a write may take more room now. `isWorking`: something is under way that makes room; it
+   * is asked only when there is none, and may begin it.
+   */
+  mayWrite(isWorking: () => boolean): boolean {
+    const { active } = this.#parts.memtables;
+    if (active.valueBytes < this.#granted && active.afterSeq === this.#grantedSeq) return true;
+    this.#refresh();
+    const { live, room } = this.#roomForWrites();
+    const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
+    if (room <= 0 && isWorking()) {
+      this.waits++;
+      return false;
+    }
+    this.#granted = active.valueBytes + (room > 0 ? Math.min(room, step) : step);
+    this.#grantedSeq = active.afterSeq;
+    return true;
+  }
+
+  /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
+  get isHiddenInMemory(): boolean {
+    const { valueBytes } = this.#parts.memtables.active;
+    return valueBytes * this.#overwriteShare >= this.#segmentBytes / 4;
+  }
+
+  /** A merge begins that copies what `tables` refer to in `drain`. Returns how many bytes. */
+  noteBegun(tables: readonly TableMeta[], drain: readonly number[]): number {
+    if (drain.length === 0) return 0;
+    const drained = new Set(drain);
+    let bytes = 0;
+    for (const { references } of tables) {
+      for (const reference of references) {
+        if (drained.has(reference.segment)) bytes += reference.bytes;
+      }
+    }
+    this.#copying += bytes;
+    return bytes;
+  }
+
+  /** A merge ended, well or not, that `noteBegun` had given `bytes` for. */
+  noteEnded(bytes: number): void {
+    this.#copying -= bytes;
+  }
+
+  /** What a merge that reached the bottom run did: how many entries came, how many keys were new. */
+  noteMerged(before: Version, inputs: readonly TableMeta[], outputs: readonly TableMeta[]): void {
+    const bottom = new Set(bottomRun(before)?.tables);
+    let arrived = 0;
+    let fresh = 0;
+    let met = 0;
+    for (const table of inputs) {
+      const seen = table.entryCount - table.shadowedCount;
+      if (bottom.has(table)) {
+        met++;
+        fresh -= seen;
+      } else arrived += table.entryCount;
+    }
+    if (arrived === 0 || met === 0) return;
+    for (const table of outputs) fresh += table.entryCount - table.shadowedCount;
+    const overwrote = Math.min(arrived, Math.max(0, arrived - fresh));
+    this.#arrived = this.#arrived / 2 + arrived;
+    this.#overwrote = this.#overwrote / 2 + overwrote;
+    this.#lastShare = overwrote / arrived;
+  }
+
+  /** The tree has dropped a segment in version `versionId`. */
+  noteLeaving({ number, fileBytes }: SegmentMeta, versionId: number): void {
+    this.#leaving.set(number, { bytes: fileBytes, versionId });
+    if (this.#draining.has(number)) this.drained++;
+  }
+
+  /** The file of a dropped segment is gone, or a feed keeps it. */
+  noteGone(number: number): void {
+    this.#leaving.delete(number);
+  }
+
+  /** Whether files are on their way that nobody pins. */
+  get isLeaving(): boolean {
+    const { oldestPinnedId } = this.#parts.versions;
+    for (const { versionId } of this.#leaving.values())
+      if (versionId <= oldestPinnedId) return true;
+    return false;
+  }
+
+  /** What is not to be chosen. */
+  #taken(): ReadonlySet<number> {
+    return this.avoid.size === 0 ? this.#draining : new Set([...this.#draining, ...this.avoid]);
+  }
+
+  #mark(numbers: readonly number[]): void {
+    if (numbers.length === 0) return;
+    const { versions, onDraining } = this.#parts;
+    let garbageBytes = 0;
+    let liveBytes = 0;
+    for (const number of numbers) {
+      this.#draining.add(number);
+      const segment = versions.current.segments.get(number)!;
+      liveBytes += liveBytesOf(segment);
+      garbageBytes += segment.fileBytes - liveBytesOf(segment);
+    }
+    onDraining({ segments: numbers, liveBytes, garbageBytes });
+  }
+
+  #refresh(): void {
+    const live = this.#live();
+    this.#segmentBytes = Math.min(
+      this.#parts.maxSegmentSize,
+      Math.max(SEGMENT_BYTES_MIN, live / LIVE_SEGMENTS_MIN),
+    );
+    this.#sealAt = Math.min(
+      Math.max(UNFLUSHED_BYTES_MAX, live * UNFLUSHED_SHARE_MAX),
+      Math.max(this.#segmentBytes, this.#hiddenMax() / 2),
+    );
+  }
+
+  #roomForWrites(): { live: number; room: number } {
+    const live = this.#live();
+    const copies = Math.max(this.#copying, this.#copyRoom());
+    const disk = this.#disk() - this.#held() - this.#copying;
+    const least = live + SPARE_SEGMENTS * this.#segmentBytes;
+    // What a group may bring beyond its grant, and the heads of records, which nobody asked for.
+    const spare = this.#segmentBytes / 8;
+    return { live, room: Math.max(this.#limit(), least) - disk - copies - spare };
+  }
+
+  /** Room that is kept for copies: what one sweep should copy, so that tables are not rewritten for little. */
+  #copyRoom(): number {
+    const hidden = this.#hiddenMax();
+    return Math.max(this.#segmentBytes * COPY_SEGMENTS, Number.isFinite(hidden) ? 2 * hidden : 0);
+  }
+
+  /** Share of entries that overwrite something older. */
+  get #overwriteShare(): number {
+    return this.#arrived > 0 ? Math.max(this.#lastShare, this.#overwrote / this.#arrived) : 0;
+  }
+
+  /** L. Entries above the bottom run count as far as they seem to be of new keys. */
+  #live(): number {
+    const { current } = this.#parts.versions;
+    const { bottomBytes, aboveBytes, aboveDeletes, bottomEntries, shadowedBytes } =
+      valueSpace(current);
+    const fresh = (aboveBytes + this.#unflushed()) * (1 - this.#overwriteShare);
+    const deleted = bottomEntries > 0 ? (aboveDeletes * bottomBytes) / bottomEntries : 0;
+    return Math.max(0, bottomBytes + fresh - Math.min(deleted, bottomBytes) - shadowedBytes);
+  }
+
+  #unflushed(): number {
+    const { active, sealed } = this.#parts.memtables;
+    return sealed.reduce((sum, { valueBytes }) => sum + valueBytes, active.valueBytes);
+  }
+
+  /** Hidden garbage that a merge could make known, about. */
+  #hiddenInTables(): number {
+    const { aboveBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
+    const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
+    return aboveBytes * this.#overwriteShare + shadowed;
+  }
+
+  /**
+   * Hidden garbage from which on it is to be met. Meeting it rewrites tables of T bytes; a share x of
+   * L that stays hidden costs copies as if the bound were smaller by x, which grow with the square of
+   * the garbage that is left: x = 1.2 (bound - 1) sqrt(T / L) is about where both are least together.
+   */
+  #hiddenMax(): number {
+    const live = this.#live();
+    if (live <= 0) return Number.POSITIVE_INFINITY;
+    const slack = this.#parts.spaceAmplificationMax - 1;
+    const { tableBytes } = valueSpace(this.#parts.versions.current);
+    const share = 1.2 * slack * Math.sqrt(tableBytes / live);
+    return live * Math.min(slack / 3, Math.max(1 / LIVE_SEGMENTS_MIN, share));
+  }
+
+  /**
+   * The most that files may take. Beside small values in the tables, a bound on the separated ones
+   * alone would rewrite all tables for little: what tables have above a tenth of L counts as live.
+   */
+  #limit(): number {
+    const live = this.#live();
+    const { tableBytes } = valueSpace(this.#parts.versions.current);
+    const base = live + Math.max(0, tableBytes - live * LEAN_TABLE_SHARE);
+    return live + (this.#parts.spaceAmplificationMax - 1) * base;
+  }
+
+  /** Bytes on the disk now or soon, without what is pinned as whole files. */
+  #disk(): number {
+    const { versions, journal, oldLogs } = this.#parts;
+    const { segments } = versions.current;
+    let bytes = valueSpace(versions.current).fileBytes + this.#copying;
+    for (const log of journal.files) {
+      if (log.kind === "vlog" && !isSealed(segments, log.number)) bytes += log.contentBytes;
+    }
+    for (const log of oldLogs) {
+      if (log.kind === "vlog" && !isSealed(segments, log.number)) bytes += log.validBytes;
+    }
+    const { oldestPinnedId } = versions;
+    for (const leaving of this.#leaving.values()) {
+      if (leaving.versionId <= oldestPinnedId) bytes += leaving.bytes;
+    }
+    return bytes;
+  }
+
+  /** What snapshots hold within files: nobody else sees it. Without snapshots it is garbage. */
+  #held(): number {
+    const { versions, snapshots } = this.#parts;
+    return snapshots.oldest === undefined ? 0 : valueSpace(versions.current).shadowedBytes;
+  }
+
+  #pinnedFiles(): number {
+    const { versions, catalog } = this.#parts;
+    let { bytes } = catalog.pinned();
+    for (const leaving of this.#leaving.values()) {
+      if (leaving.versionId > versions.oldestPinnedId) bytes += leaving.bytes;
+    }
+    return bytes;
+  }
+}
+
+function isSealed(segments: ReadonlyMap<number, SegmentMeta>, number: number): boolean {
+  return (segments.get(number)?.fileBytes ?? 0) > 0;
 }

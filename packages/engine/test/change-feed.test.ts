@@ -263,7 +263,8 @@ describe("the end of a feed", () => {
     const tasks: (() => void)[] = [];
     let held = false;
     const fs = new SimFs({ schedule: (task) => (held ? tasks.push(task) : queueMicrotask(task)) });
-    const db = await open(fs);
+    // With small segments the memtable would be flushed for its values, and the history be gone.
+    const db = await open(fs, { valueLog: { separationThreshold: 200 } });
     for (let i = 0; i < 300; i++) db.putSync(`key ${i}`, LARGE);
     for (const end of ["abort", "return", "close"] as const) {
       const controller = new AbortController();

@@ -37,6 +37,7 @@ function settingsOf(firstNumber: number, given: Partial<TableOutputSettings>): T
     bloomBitsPerKey: 10,
     learnedIndex: true,
     tableBytesMax: 4096,
+    segmentBytesMax: 1 << 20,
     firstNumber,
     numberCount: 500,
     uidSeed: firstNumber,

@@ -61,7 +61,7 @@ function outputOf(entriesRead: number): MergeOutput {
   return {
     tables: [],
     segmentChanges: [],
-    segmentSeal: undefined,
+    segmentSeals: [],
     entriesRead,
     entriesWritten: 0,
     bytesRead: 0,

@@ -139,6 +139,7 @@ describe("tables that give way", () => {
     bloomBitsPerKey: 20,
     learnedIndex: true,
     tableBytesMax: 16 * KIB,
+    segmentBytesMax: 1024 * KIB,
     firstNumber: 1,
     numberCount: 1000,
     uidSeed: 7,

@@ -84,6 +84,8 @@ describe("values", () => {
     };
     let db = await openSim(fs, settings);
     for (let i = 0; i < 60; i++) db.putSync(`k${i}`, text(i));
+    // A flush packs, too: it must be over.
+    await db.flush();
     await db.close();
     db = await openSim(fs, { ...settings, valueLog: { ...settings.valueLog, compression: "lz4" } });
     for (let i = 0; i < 60; i += 2) db.deleteSync(`k${i}`);

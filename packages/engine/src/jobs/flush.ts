@@ -41,8 +41,8 @@ export interface FlushInput {
 export interface FlushOutput {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
-  /** The segment that compressed values went to, if there were any. */
-  readonly segmentSeal: SegmentSeal | undefined;
+  /** The segments that compressed values went to. */
+  readonly segmentSeals: SegmentSeal[];
   readonly valuesPacked: PackedValues;
   readonly entriesRead: number;
   readonly entriesWritten: number;
@@ -118,13 +118,13 @@ export function* flushJob(
         yield;
       }
     }
-    const segmentSeal = mover.finishSync();
+    const segmentSeals = mover.finishSync();
     const tables = output.finishSync();
     complete = true;
     return {
       tables,
       segmentChanges: tally.changes(),
-      segmentSeal,
+      segmentSeals,
       valuesPacked: mover.packed,
       entriesRead,
       entriesWritten: output.entryCount,

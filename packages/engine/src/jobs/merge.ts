@@ -63,8 +63,8 @@ export interface MergeInput {
 export interface MergeOutput {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
-  /** The segment that relocated values went to, if there were any. */
-  readonly segmentSeal: SegmentSeal | undefined;
+  /** The segments that relocated values went to. */
+  readonly segmentSeals: SegmentSeal[];
   readonly entriesRead: number;
   readonly entriesWritten: number;
   readonly bytesRead: number;
@@ -364,12 +364,12 @@ class Merge {
       entriesWritten + this.#entriesDropped === this.entriesRead,
       "entries read are written or dropped",
     );
-    const segmentSeal = this.#mover.finishSync();
+    const segmentSeals = this.#mover.finishSync();
     const tables = this.#output.finishSync();
     return {
       tables,
       segmentChanges: this.#tally.changes(),
-      segmentSeal,
+      segmentSeals,
       entriesRead: this.entriesRead,
       entriesWritten,
       bytesRead,

@@ -45,6 +45,8 @@ export interface TableOutputSettings {
   /** How models are built. Default: that of `learnedIndex()`. */
   readonly indexSettings?: LearnedIndexSettings;
   readonly tableBytesMax: number;
+  /** Segments of moved values are cut at this size. */
+  readonly segmentBytesMax: number;
   /** Numbers this job may use: firstNumber, firstNumber + 1, ... */
   readonly firstNumber: number;
   readonly numberCount: number;

@@ -1,9 +1,10 @@
 /**
- * Value mover: writes the values that a job moves into one new segment, compressed where the
- * settings say so and it pays. A moved record keeps its key and sequence number: nothing is put
- * again, so nothing can be resurrected.
+ * Value mover: writes the values that a job moves into new segments, compressed where the settings
+ * say so and it pays. A moved record keeps its key and sequence number: nothing is put again, so
+ * nothing can be resurrected.
  *
- * The segment and its name are durable when `finishSync` returns; after `discardSync` there is none.
+ * The segments and their names are durable when `finishSync` returns; after `discardSync` there are
+ * none.
  */
 import type { FileSystem } from "@aura/base";
 import { Codec, FileType } from "@aura/base";
@@ -22,7 +23,9 @@ import type { SegmentKind } from "../version.ts";
 import type { OutputNumbers, TableOutputSettings } from "./table-output.ts";
 import { ValuePacker } from "./value-packer.ts";
 
-const OPEN_FILES_MAX = 16;
+const OPEN_FILES_MAX = 64;
+/** A further segment is begun only while tables have this many numbers left. */
+const NUMBERS_LEFT_MIN = 4;
 
 /** A job that moves values yields after reading so many bytes of them. */
 export const MOVER_SLICE_BYTES: number = 256 * 1024;
@@ -59,6 +62,8 @@ export class ValueMover {
   readonly #numbers: OutputNumbers;
   readonly #values: ValueReader;
   readonly #packer: ValuePacker;
+  readonly #written: SegmentWriter[] = [];
+  /** The segment that takes the next record; the last one of `#written`. */
   #segment: SegmentWriter | undefined;
 
   constructor(
@@ -126,24 +131,23 @@ export class ValueMover {
     return isPacked ? this.#segment!.number : undefined;
   }
 
-  /** Completes the segment, if there is one, and makes its name durable. */
-  finishSync(): SegmentSeal | undefined {
-    const segment = this.#segment;
-    if (segment === undefined) return undefined;
-    segment.finishSync();
+  /** Completes the last segment and makes all names durable. */
+  finishSync(): SegmentSeal[] {
+    if (this.#written.length === 0) return [];
+    this.#complete();
     this.#fs.syncDirSync(this.#settings.directory);
-    return { number: segment.number, fileBytes: segment.bytes, lastSeq: 0 };
+    return this.#written.map(({ number, bytes }) => ({ number, fileBytes: bytes, lastSeq: 0 }));
   }
 
   /** Removes what was written; what cannot be removed now is an orphan for the next open. */
   discardSync(): void {
-    const segment = this.#segment;
-    if (segment === undefined) return;
-    segment.closeSync();
-    try {
-      this.#fs.unlinkSync(segment.path);
-    } catch {
-      // The orphan sweep at the next open removes it.
+    this.#segment?.closeSync();
+    for (const { path } of this.#written) {
+      try {
+        this.#fs.unlinkSync(path);
+      } catch {
+        // The orphan sweep at the next open removes it.
+      }
     }
   }
 
@@ -183,12 +187,24 @@ export class ValueMover {
   }
 
   #open(): SegmentWriter {
-    if (this.#segment !== undefined) return this.#segment;
-    const { directory, databaseUuid } = this.#settings;
+    const { directory, databaseUuid, segmentBytesMax } = this.#settings;
+    if (this.#segment !== undefined) {
+      const isFull = this.#segment.bytes >= segmentBytesMax;
+      if (!isFull || this.#numbers.left < NUMBERS_LEFT_MIN) return this.#segment;
+      this.#complete();
+    }
     const { number, uid } = this.#numbers.take();
-    this.#segment = SegmentWriter.createSync(this.#fs, filePath(directory, number, "seg"), {
+    const segment = SegmentWriter.createSync(this.#fs, filePath(directory, number, "seg"), {
       header: { type: FileType.segment, databaseUuid, uid, number },
     });
-    return this.#segment;
+    this.#written.push(segment);
+    this.#segment = segment;
+    return segment;
+  }
+
+  #complete(): void {
+    this.#segment?.finishSync();
+    this.#segment?.closeSync();
+    this.#segment = undefined;
   }
 }

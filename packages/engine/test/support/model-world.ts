@@ -31,6 +31,7 @@ import {
   select,
   shown,
 } from "./model-state.ts";
+import { Recount } from "./recount.ts";
 import { WatchedFs } from "./watched-fs.ts";
 
 const directory = "/db";
@@ -86,6 +87,7 @@ export class ModelWorld {
   #held: Held[] = [];
   #pending: Promise<void>[] = [];
   #valueCount = 0;
+  #recount!: Recount;
   #image: Image | undefined;
   /** Operations of the disk until an image is taken; 0: none is. */
   #imageIn = 0;
@@ -120,6 +122,7 @@ export class ModelWorld {
 
   async #open(): Promise<void> {
     const watched = new WatchedFs(this.#fs, () => this.#watch());
+    this.#recount = new Recount(this.#fs, directory);
     this.#db = await AuraDB.open(directory, this.#settings, {
       fs: watched,
       runtime: this.#runtime,
@@ -168,6 +171,7 @@ export class ModelWorld {
     else if (dice < 98) this.#switchMode();
     else if (this.#imageIn === 0 && this.#image === undefined) this.#arm();
     if (this.#image !== undefined) await this.#crashed(this.#image);
+    this.#recount.check();
   }
 
   // Writes.

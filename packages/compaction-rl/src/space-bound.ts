@@ -1,0 +1,43 @@
+/**
+ * Merges for the sake of space: they come before the shape of the tree, and change it only towards
+ * fewer runs above the last one.
+ */
+import { chooseLevelDrain } from "./level-drain.ts";
+import { chooseLevelZero } from "./level-zero.ts";
+import { filledRuns } from "./overlap.ts";
+import { mergeOf, type Plan } from "./planning.ts";
+import type { MergeChoice, MoveChoice, TableView } from "./policy.ts";
+import { chooseRelocation } from "./relocation.ts";
+
+/** Returns the merge or move that space asks for; undefined when it asks for none that may start. */
+export function chooseForBound(plan: Plan): MergeChoice | MoveChoice | undefined {
+  const { space, draining } = plan.view;
+  if (space === undefined) return undefined;
+  const hidden = space.isHiding ? chooseDown(plan) : undefined;
+  return hidden ?? (space.isUrgent && draining.size > 0 ? chooseRelocation(plan) : undefined);
+}
+
+/** Brings the topmost tables down, level by level; at the end, rewrites what hides old versions. */
+function chooseDown(plan: Plan): MergeChoice | MoveChoice | undefined {
+  const { view, targets } = plan;
+  if (filledRuns(view.levels[0]).length > 0) return chooseLevelZero(plan);
+  const deepest = view.levels.findLastIndex((level) => filledRuns(level).length > 0);
+  for (let level = targets.base; level < deepest; level++) {
+    if (filledRuns(view.levels[level]).length > 0) return chooseLevelDrain(plan, level);
+  }
+  return chooseShadowed(plan, deepest);
+}
+
+/** Rewrites tables with versions that only released snapshots saw. */
+function chooseShadowed(plan: Plan, level: number): MergeChoice | undefined {
+  const { view } = plan;
+  const { oldestSnapshotSeq = Number.POSITIVE_INFINITY } = view;
+  const run = filledRuns(view.levels[level]).at(-1);
+  const mayGo = (table: TableView): boolean =>
+    (table.shadowedCount ?? 0) > 0 &&
+    table.largestSeq <= oldestSnapshotSeq &&
+    !view.busy.has(table.number);
+  const table = run?.tables.find(mayGo);
+  if (run === undefined || table === undefined) return undefined;
+  return mergeOf(plan, "relocate", [{ level, tables: [table] }], level, run);
+}
