@@ -145,6 +145,8 @@ export class ValueWriteStream extends Writable {
   #spooled: StreamedValue | undefined;
   /** The put is on its way: its outcome says what becomes of the value. */
   #putting = false;
+  /** The database is closed, or about to be: no file is begun any more. */
+  #isClosed = false;
   readonly #listed = { close: (): void => this.#close() };
 
   /** @internal `size`: the bytes that have to come, where that is known. */
@@ -163,6 +165,10 @@ export class ValueWriteStream extends Writable {
 
   /** @internal */
   override _write(piece: Buffer, _: string, callback: (error?: Error) => void): void {
+    if (this.#isClosed) {
+      callback(databaseClosed());
+      return;
+    }
     this.#bytes += piece.length;
     if (this.#bytes > (this.#size ?? this.#bytesMax())) {
       callback(this.#wrongLength());
@@ -230,8 +236,10 @@ export class ValueWriteStream extends Writable {
   }
 
   #close(): void {
-    // A put on its way is carried out or refused by the close, and says so itself.
-    if (!this.#putting) this.destroy(new AuraError("AURA_CLOSED", "the database is closed"));
+    this.#isClosed = true;
+    // A put on its way is carried out or refused by the close, and says so itself; what is gathered
+    // in memory is refused when it goes on.
+    if (this.#spooled !== undefined && !this.#putting) this.destroy(databaseClosed());
   }
 
   #bytesMax(): number {
@@ -248,6 +256,10 @@ export class ValueWriteStream extends Writable {
       `options.size: ${this.#size} bytes were promised, ${this.#bytes} came`,
     );
   }
+}
+
+function databaseClosed(): AuraError {
+  return new AuraError("AURA_CLOSED", "the database is closed");
 }
 
 /** Tells `callback` how `work` ends. */
