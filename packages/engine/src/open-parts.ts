@@ -11,6 +11,7 @@ import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
+import { CoveredTables } from "./covered-tables.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
@@ -340,6 +341,7 @@ function assemble(
         levelCount: LEVEL_COUNT_MAX,
       }),
     snapshots,
+    covered: new CoveredTables((table) => tables.readRanges(table)),
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     health,

@@ -67,6 +67,8 @@ export interface Stats {
     readonly running: number;
     readonly merges: number;
     readonly moves: number;
+    /** Tables dropped unread: range tombstones cover all of them. */
+    readonly drops: number;
     readonly bytesRead: number;
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
@@ -205,6 +207,7 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
+      drops: compactor.drops,
       bytesRead: compactor.bytesRead,
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
