@@ -220,7 +220,12 @@ function assemble(
       onSyncFailed: (error) => onSyncFailed(error),
       onLogIdle: () => removeObsoleteLogs(),
     },
-    { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
+    {
+      lastSeq: recovered.lastSeq,
+      durableSeq: recovered.lastSeq,
+      voids: recovered.voids,
+      logFloor: recovered.logFloor,
+    },
   );
   reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
@@ -271,7 +276,7 @@ function assemble(
       carried: () => ({
         voids: journal.voids,
         logs: oldLogs,
-        logFloor: recovered.logFloor,
+        logFloor: journal.logFloor,
       }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);

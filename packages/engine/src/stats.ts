@@ -15,6 +15,10 @@ import type { WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
+  /**
+   * Highest sequence number given. A write has one when it is appended, not when it is called: those
+   * that wait, for their group or for room, are not counted.
+   */
   readonly lastSeq: number;
   readonly durableSeq: number;
   readonly flushedSeq: number;
