@@ -7,7 +7,8 @@
  */
 import { ArenaPool } from "@aura/memtable";
 import { expect, test } from "vitest";
-import { ModelWorld, type Tally } from "./support/model-world.ts";
+import type { Tally } from "./support/model-state.ts";
+import { ModelWorld } from "./support/model-world.ts";
 
 const RUNS = Number(process.env["AURA_MODEL_RUNS"] ?? "40");
 const SEED = process.env["AURA_MODEL_SEED"];
@@ -26,6 +27,7 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
     powerLosses: 0,
     reopens: 0,
     rangeDeletes: 0,
+    decisions: 0,
   };
   const first = SEED === undefined ? 1 : Number(SEED);
   const last = SEED === undefined ? RUNS : first;
@@ -46,6 +48,7 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   expect(tally.merges).toBeGreaterThan(RUNS);
   expect(tally.rangeDeletes).toBeGreaterThan(RUNS);
   expect(tally.modes).toBeGreaterThan(RUNS / 2);
+  expect(tally.decisions).toBeGreaterThan(RUNS / 2);
   // Few: deletes of ranges keep the trees small.
   expect(tally.tieredLevels).toBeGreaterThan(RUNS / 20);
   expect(tally.relocated).toBeGreaterThan(0);

@@ -50,6 +50,25 @@ export const NASTY: readonly string[] = [
 
 const CODECS = ["none", "lz4", "snappy", "zstd", "deflate"] as const;
 
+/** What a run went through: for the test that everything was met. */
+export interface Tally {
+  steps: number;
+  flushes: number;
+  merges: number;
+  /** Changes of the tree's shape. */
+  modes: number;
+  /** Levels seen with several runs. */
+  tieredLevels: number;
+  relocated: number;
+  segmentsRemoved: number;
+  kills: number;
+  powerLosses: number;
+  reopens: number;
+  rangeDeletes: number;
+  /** Windows after which an agent, a random one or that of the worst choices, changed the shape. */
+  decisions: number;
+}
+
 /** Settings small enough that everything happens all the time. */
 export function drawSettings(random: SeededRandom, threshold: number): Settings {
   return {
