@@ -306,6 +306,7 @@ export class Compactor {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
+      damaged: this.#damage.tables,
       draining: valueGc.draining,
       ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
@@ -323,9 +324,9 @@ export class Compactor {
     });
   }
 
-  /** Tables that no choice may name: running merges read them, or they are damaged. */
+  /** Tables that running merges read. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>(this.#damage.tables);
+    const busy = new Set<number>();
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }

@@ -50,25 +50,6 @@ export const NASTY: readonly string[] = [
 
 const CODECS = ["none", "lz4", "snappy", "zstd", "deflate"] as const;
 
-/** What a run went through: for the test that everything was met. */
-export interface Tally {
-  steps: number;
-  flushes: number;
-  merges: number;
-  /** Changes of the tree's shape. */
-  modes: number;
-  /** Levels seen with several runs. */
-  tieredLevels: number;
-  relocated: number;
-  segmentsRemoved: number;
-  kills: number;
-  powerLosses: number;
-  reopens: number;
-  rangeDeletes: number;
-  /** Windows after which an agent, a random one or that of the worst choices, changed the shape. */
-  decisions: number;
-}
-
 /** Settings small enough that everything happens all the time. */
 export function drawSettings(random: SeededRandom, threshold: number): Settings {
   return {
@@ -197,4 +178,43 @@ export function describe(range: object): string {
         : `${name} ${name === "snapshot" ? "held" : String(value)}`,
     )
     .join(", ");
+}
+
+/** What runs went through: for the test that everything was met. */
+export interface Tally {
+  steps: number;
+  /** Puts, deletes, range deletes, look-ups, scans and seeks. */
+  operations: number;
+  flushes: number;
+  merges: number;
+  /** Changes of the tree's shape. */
+  modes: number;
+  /** Levels seen with several runs. */
+  tieredLevels: number;
+  relocated: number;
+  segmentsRemoved: number;
+  kills: number;
+  powerLosses: number;
+  reopens: number;
+  rangeDeletes: number;
+  /** Windows after which an agent, a random one or that of the worst choices, changed the shape. */
+  decisions: number;
+}
+
+export function newTally(): Tally {
+  return {
+    steps: 0,
+    operations: 0,
+    flushes: 0,
+    merges: 0,
+    modes: 0,
+    tieredLevels: 0,
+    relocated: 0,
+    segmentsRemoved: 0,
+    kills: 0,
+    powerLosses: 0,
+    reopens: 0,
+    rangeDeletes: 0,
+    decisions: 0,
+  };
 }

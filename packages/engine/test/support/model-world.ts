@@ -218,6 +218,7 @@ export class ModelWorld {
       `${sync ? "sync" : "async"} ${level} ${batch ? `batch ${changes.length}` : "one"} ` +
         (isRange(one) ? describe(one.range) : `${shown(key)} = ${value?.length ?? "delete"}`),
     );
+    this.#tally.operations += changes.length;
     this.#writes.push(changes);
     apply(this.#now, changes);
     const index = this.#writes.length;
@@ -342,6 +343,7 @@ export class ModelWorld {
     const keys = Array.from({ length: 1 + random.below(8) }, () => this.#key());
     // What is expected is fixed before anything is awaited: nothing else writes meanwhile.
     const wanted = keys.map((key) => state.get(key));
+    this.#tally.operations += keys.length;
     const manner = random.below(5);
     this.trace.push(`read ${manner} ${keys.map(shown).join(" ")}`);
     if (manner === 0) {
@@ -409,6 +411,7 @@ export class ModelWorld {
     const limit = random.below(3) === 0 ? random.below(12) : Number.POSITIVE_INFINITY;
     const wanted = select(state, holds, range.reverse === true).slice(0, limit);
     const asked = { ...range, ...options, limit };
+    this.#tally.operations++;
     const manner = random.below(6);
     this.trace.push(`scan ${manner} ${describe(asked)}`);
     if (manner < 2) {
@@ -454,6 +457,7 @@ export class ModelWorld {
         found.push(...more);
       }
       expectEntries(found, wanted);
+      this.#tally.operations += 7;
       for (let i = 0; i < 6; i++) {
         const key = this.#key();
         const reverse = range.reverse === true;
