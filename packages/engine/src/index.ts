@@ -1,7 +1,13 @@
 /** AuraDB: an embedded, ordered key-value storage engine. */
 
 export { AuraError, type AuraErrorCode } from "@aura/base";
-export type { CompactionMode, TreeShape } from "@aura/compaction-rl";
+export type {
+  AgentDecision,
+  AgentWeights,
+  CompactionMode,
+  TreeShape,
+  WindowObservation,
+} from "@aura/compaction-rl";
 export { AuraDB } from "./aura-db.ts";
 export { WriteBatch } from "./batch.ts";
 export type { Bytes } from "./bytes-in.ts";
@@ -29,6 +35,7 @@ export type { Durability, Settings } from "./settings.ts";
 export { createCache, type SharedCache, type SharedCacheStats } from "./shared-cache.ts";
 export type { Snapshot } from "./snapshot.ts";
 export type { SegmentStats, Stats, StatsOptions } from "./stats.ts";
+export type { DecisionRecord, SteeringStats } from "./steering.ts";
 export type { FilterStats, LevelStats } from "./table-stats.ts";
 export type { Trace, TraceOptions, TraceSummary } from "./tracing.ts";
 export type { ValueReadStream, ValueWriteStream } from "./value-stream.ts";

@@ -12,10 +12,14 @@ export class Search {
   meta: TableMeta | undefined;
   /** Hash of the key; -1 until a filter asks for it. */
   hash = -1;
+  /** Runs asked so far. */
+  asked = 0;
 
   reset(): void {
     this.run = 0;
     this.hash = -1;
+    this.asked = 0;
+    this.hit.searched = 0;
   }
 }
 

@@ -34,6 +34,7 @@ import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
+import type { WorkCounts } from "./work-counts.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
 export interface ReadParts {
@@ -46,6 +47,7 @@ export interface ReadParts {
   readonly turns: TurnKeeper;
   readonly runtime: Runtime;
   readonly reads: AdaptiveReads;
+  readonly counts: WorkCounts;
   /** Cursors and scans that are open. Each takes itself out when it is closed. */
   readonly cursors: Set<{ close(): void }>;
   /** Seed of the key hash that all filters share. */
@@ -379,27 +381,32 @@ export class Lookup {
 
   /** Searches to the end, on this thread. Returns whether there is a visible entry. */
   #locateSync(key: Uint8Array, seq: number): boolean {
+    const { counts, versions } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { current } = this.#parts.versions;
-      if (this.#searchTables(search, current, key, seq, true) === Found.absent) return false;
+      const state = this.#searchTables(search, versions.current, key, seq, true);
+      if (startMs >= 0) counts.endRead(startMs, search);
+      if (state === Found.absent) return false;
     }
     return this.#isValue();
   }
 
   /** As `#locateSync`; `pending` when `#search` waits for a block that is not to be read here. */
   #locateNow(key: Uint8Array, seq: number): number {
+    const { versions, reads, counts } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { versions, reads } = this.#parts;
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
         loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
+      if (startMs >= 0) counts.endRead(startMs, search);
       if (state === Found.absent) return state;
     }
     this.#search.meta = undefined;
@@ -408,6 +415,7 @@ export class Lookup {
 
   /** As `#locateNow`, without a read. */
   #probe(key: Uint8Array, seq: number): number {
+    this.#parts.counts.reads++;
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
@@ -470,6 +478,7 @@ export class Lookup {
         hit.block = UNOPENED;
         return Found.pending;
       }
+      search.asked++;
       if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state !== Found.pending && meta.rangeDeleteCount > 0) {
@@ -491,6 +500,7 @@ export class Lookup {
       this.#valueEnd = hit.valueEnd;
       return state;
     }
+    this.#parts.counts.absentReads++;
     return Found.absent;
   }
 

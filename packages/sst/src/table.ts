@@ -40,6 +40,8 @@ export class TableHit {
   valueEnd = 0;
   /** After `pending`: what to give to `loadBlock`. */
   block = 0;
+  /** Blocks searched so far; counts up until the owner sets it back. */
+  searched = 0;
   /** The look-up that waits for `block`. Kept by `Table.get`. */
   readonly waiting: WaitingSearch = new WaitingSearch();
 }
@@ -211,6 +213,7 @@ export class Table {
         hit.block = block;
         return Lookup.pending;
       }
+      hit.searched++;
       const place = reader.search(key, keyStart, keyEnd, seqMax);
       const side =
         place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
