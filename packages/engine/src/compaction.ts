@@ -20,6 +20,7 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
@@ -46,6 +47,7 @@ export interface CompactionParts {
   readonly planner: OutputPlanner;
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
+  readonly covered: CoveredTables;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly health: Health;
@@ -79,6 +81,8 @@ export class Compactor {
   /** Counters for stats. */
   merges = 0;
   moves = 0;
+  /** Tables that were dropped unread, since range tombstones cover them. */
+  drops = 0;
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
@@ -279,8 +283,26 @@ export class Compactor {
     return this.#parts.policy.debtBytes(this.#view());
   }
 
+  /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
+  dropCovered(): void {
+    const { tree, covered, snapshots, health } = this.#parts;
+    if (!tree.version.hasRangeDeletes || !this.#isOpen()) return;
+    const change = covered.find(tree.version, snapshots.seqs(), this.#busyTables());
+    if (change === undefined) return;
+    try {
+      tree.install(change);
+    } catch {
+      assert(health.failure !== undefined, "without a manifest the database is read-only");
+      return;
+    }
+    this.drops += change.removed!.length;
+    for (const { number } of change.removed!) this.#damage.tables.delete(number);
+    this.#parts.debt.noteVersion();
+  }
+
   #choose(): CompactionChoice {
     const { policy, valueGc } = this.#parts;
+    this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
     return policy.choose(this.#view({ isUrgent, isHiding }));
@@ -294,6 +316,7 @@ export class Compactor {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
+      damaged: this.#damage.tables,
       draining: valueGc.draining,
       ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
@@ -311,9 +334,9 @@ export class Compactor {
     });
   }
 
-  /** Tables that no choice may name: running merges read them, or they are damaged. */
+  /** Tables that running merges read. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>(this.#damage.tables);
+    const busy = new Set<number>();
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }

@@ -22,6 +22,7 @@ async function takeImages(level: "buffered" | "os" | "sync"): Promise<{
   steps: ReturnType<typeof makeSteps>;
 }> {
   const steps = makeSteps(STEPS, 11);
+  expect(steps.filter(({ end }) => end !== undefined).length).toBeGreaterThan(STEPS / 250);
   let operations = 0;
   await runNames(new WatchedFs(new SimFs(), () => operations++), steps, level, {
     issued: 0,

@@ -30,6 +30,7 @@ import {
   sameStates,
   select,
   shown,
+  type Tally,
 } from "./model-state.ts";
 import { Recount } from "./recount.ts";
 import { WatchedFs } from "./watched-fs.ts";
@@ -48,23 +49,6 @@ interface Image {
   readonly least: number;
   readonly most: number;
   readonly what: string;
-}
-
-/** What a run went through: for the test that everything was met. */
-export interface Tally {
-  steps: number;
-  flushes: number;
-  merges: number;
-  /** Changes of the tree's shape. */
-  modes: number;
-  /** Levels seen with several runs. */
-  tieredLevels: number;
-  relocated: number;
-  segmentsRemoved: number;
-  kills: number;
-  powerLosses: number;
-  reopens: number;
-  rangeDeletes: number;
 }
 
 /** One database and its model. */
@@ -227,6 +211,7 @@ export class ModelWorld {
       `${sync ? "sync" : "async"} ${level} ${batch ? `batch ${changes.length}` : "one"} ` +
         (isRange(one) ? describe(one.range) : `${shown(key)} = ${value?.length ?? "delete"}`),
     );
+    this.#tally.operations += changes.length;
     this.#writes.push(changes);
     apply(this.#now, changes);
     const index = this.#writes.length;
@@ -348,6 +333,7 @@ export class ModelWorld {
     const keys = Array.from({ length: 1 + random.below(8) }, () => this.#key());
     // What is expected is fixed before anything is awaited: nothing else writes meanwhile.
     const wanted = keys.map((key) => state.get(key));
+    this.#tally.operations += keys.length;
     const manner = random.below(5);
     this.trace.push(`read ${manner} ${keys.map(shown).join(" ")}`);
     if (manner === 0) {
@@ -415,6 +401,7 @@ export class ModelWorld {
     const limit = random.below(3) === 0 ? random.below(12) : Number.POSITIVE_INFINITY;
     const wanted = select(state, holds, range.reverse === true).slice(0, limit);
     const asked = { ...range, ...options, limit };
+    this.#tally.operations++;
     const manner = random.below(6);
     this.trace.push(`scan ${manner} ${describe(asked)}`);
     if (manner < 2) {
@@ -460,6 +447,7 @@ export class ModelWorld {
         found.push(...more);
       }
       expectEntries(found, wanted);
+      this.#tally.operations += 7;
       for (let i = 0; i < 6; i++) {
         const key = this.#key();
         const reverse = range.reverse === true;
