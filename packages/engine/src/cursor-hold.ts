@@ -10,12 +10,14 @@ import type { ScanTrace } from "./trace-recorder.ts";
 import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 import type { VisibleCursor } from "./visible-cursor.ts";
+import type { ScanSample, WorkCounts } from "./work-counts.ts";
 
 /** Where cursors are counted, and what they hold is given back to. */
 interface CursorHome {
   readonly cursors: Set<{ close(): void }>;
   readonly versions: VersionSet;
   readonly events: Pick<DatabaseEmitter, "announce">;
+  readonly counts: Pick<WorkCounts, "endScan">;
 }
 
 const dropped = new FinalizationRegistry<CursorHold>((hold) => hold.abandon());
@@ -27,6 +29,8 @@ export class CursorHold {
   /** Entries taken since the cursor was placed, for the trace. */
   taken = 0;
   trace: ScanTrace | undefined;
+  /** What is measured of it, if it is one of those. */
+  sample: ScanSample | undefined;
   readonly visible: VisibleCursor;
   readonly #home: CursorHome;
   readonly #memtables: readonly MemtableEntry[];
@@ -79,7 +83,8 @@ export class CursorHold {
     this.#released = true;
     dropped.unregister(this);
     this.trace?.end(this.taken);
-    const { cursors, versions } = this.#home;
+    const { cursors, versions, counts } = this.#home;
+    if (this.sample !== undefined) counts.endScan(this.sample);
     cursors.delete(this);
     this.visible.close();
     for (const entry of this.#memtables) entry.release();

@@ -28,6 +28,7 @@ import { addMemtableSources, addRunSource, RangeCover, type RangeSource } from "
 import { RunCursor } from "./run-cursor.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
+import type { ScanSample } from "./work-counts.ts";
 
 /** Most bytes of keys and values that one batch gathers before it is given out. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
@@ -54,6 +55,9 @@ export class DbCursor {
   readonly #signal: AbortSignal | undefined;
   readonly #visible: VisibleCursor;
   readonly #hold: CursorHold;
+  /** Runs and memtables that it merges. */
+  readonly #runs: number;
+  readonly #sample: ScanSample | undefined;
   #side: number = Side.before;
   #failure: unknown;
 
@@ -64,6 +68,8 @@ export class DbCursor {
   constructor(parts: ReadParts, range: ParsedRange, fields?: BatchFields) {
     parts.health.assertOpen();
     const { snapshot } = range;
+    this.#sample = parts.counts.beginScan();
+    this.#sample?.begin();
     const seq = snapshot === undefined ? parts.visibleSeq() : parts.snapshots.seqOf(snapshot);
     this.#parts = parts;
     this.#fields = fields ?? ALL_FIELDS;
@@ -83,10 +89,13 @@ export class DbCursor {
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
     if (!range.empty) addRuns(children, sources, parts, version, range, seq, { lendsValues });
+    this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
     this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
     this.#hold = new CursorHold(parts, held, version, this.#visible, this);
+    this.#hold.sample = this.#sample;
+    this.#sample?.end();
     if (fields !== undefined) return;
     this.#hold.trace = parts.tracing.recorder?.scan(range, "cursor", false);
   }
@@ -331,6 +340,10 @@ export class DbCursor {
     const hold = this.#hold;
     hold.trace?.seek(place, hold.taken, key);
     hold.taken = 0;
+    const { counts } = this.#parts;
+    counts.scans++;
+    counts.seeks += this.#runs;
+    if (this.#sample !== undefined) this.#sample.runs += this.#runs;
   }
 
   /** Notes where a move ended. */
@@ -338,7 +351,10 @@ export class DbCursor {
     const visible = this.#visible;
     assert(!visible.pending && !visible.failed, "a move that ended");
     const back = move === Move.prev || move === Move.last;
-    if (visible.valid) this.#hold.taken++;
+    if (visible.valid) {
+      this.#hold.taken++;
+      this.#parts.counts.scanEntries++;
+    }
     this.#side = visible.valid ? Side.on : back ? Side.before : Side.behind;
   }
 
@@ -347,12 +363,27 @@ export class DbCursor {
     this.#assertSound();
     if (this.#side !== Side.before) return;
     this.#side = Side.on;
+    this.#sample?.begin();
     this.#go(Move.first);
+    this.#sample?.end();
   }
 
   /** Adds entries until the batch is complete or a block is missing. Returns whether it is complete. */
   #gather(batch: EntryBatch, count: number, stay: boolean): boolean {
     if (this.#side === Side.behind) return true;
+    const before = batch.count;
+    this.#sample?.begin();
+    try {
+      return this.#fill(batch, count, stay);
+    } finally {
+      const more = batch.count - before;
+      this.#parts.counts.scanEntries += more;
+      this.#sample?.end();
+      if (this.#sample !== undefined) this.#sample.entries += more;
+    }
+  }
+
+  #fill(batch: EntryBatch, count: number, stay: boolean): boolean {
     const visible = this.#visible;
     const reverse = this.#reverse;
     const { values } = this.#parts;
@@ -382,9 +413,11 @@ export class DbCursor {
         visible.loadSync();
       } else if (reads.maySync()) {
         const startMs = reads.startMs();
+        this.#sample?.begin();
         try {
           visible.loadSync();
         } finally {
+          this.#sample?.end();
           reads.note(startMs, SLOW_CURSOR_READ_MS);
         }
       } else await visible.load();
@@ -394,7 +427,10 @@ export class DbCursor {
 
   #settleSync(): void {
     const visible = this.#visible;
+    if (!visible.pending) return;
+    this.#sample?.begin();
     while (visible.pending) visible.loadSync();
+    this.#sample?.end();
   }
 
   #entry(): VisibleCursor {

@@ -13,10 +13,14 @@ export class Search {
   /** Hash of the key as a signed number, once a table was asked. */
   hash = 0;
   isHashed = false;
+  /** Runs asked so far. */
+  asked = 0;
 
   reset(): void {
     this.run = 0;
     this.isHashed = false;
+    this.asked = 0;
+    this.hit.searched = 0;
   }
 }
 

@@ -28,6 +28,7 @@ import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
+import type { WorkCounts } from "./work-counts.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
 export interface ReadParts {
@@ -40,6 +41,7 @@ export interface ReadParts {
   readonly turns: TurnKeeper;
   readonly runtime: Runtime;
   readonly reads: AdaptiveReads;
+  readonly counts: WorkCounts;
   /** Cursors and scans that are open. Each takes itself out when it is closed. */
   readonly cursors: Set<{ close(): void }>;
   readonly events: Pick<DatabaseEmitter, "announce">;
@@ -295,27 +297,32 @@ export class Lookup {
 
   /** Searches to the end, on this thread. Returns whether there is a visible entry. */
   #locateSync(key: Uint8Array, seq: number): boolean {
+    const { counts, versions } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { current } = this.#parts.versions;
-      if (this.#searchTables(search, current, key, seq, true) === Found.absent) return false;
+      const state = this.#searchTables(search, versions.current, key, seq, true);
+      if (startMs >= 0) counts.endRead(startMs, search);
+      if (state === Found.absent) return false;
     }
     return this.#isValue();
   }
 
   /** As `#locateSync`; `pending` when `#search` waits for a block that is not to be read here. */
   #locateNow(key: Uint8Array, seq: number): number {
+    const { versions, reads, counts } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { versions, reads } = this.#parts;
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
         loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
+      if (startMs >= 0) counts.endRead(startMs, search);
       if (state === Found.absent) return state;
     }
     this.#search.meta = undefined;
@@ -324,6 +331,7 @@ export class Lookup {
 
   /** As `#locateNow`, without a read. */
   #probe(key: Uint8Array, seq: number): number {
+    this.#parts.counts.reads++;
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
@@ -335,10 +343,12 @@ export class Lookup {
 
   /** As `#probe`, for key `i` of those aimed at. */
   #probeAimed(i: number, key: Uint8Array, seq: number): number {
-    if (this.#searchMemtables(key, seq)) return this.#isValue() ? Found.found : Found.absent;
-    const { hit } = this.#search;
-    if (!this.#aims.take(i, key, seq, hit)) return this.#probe(key, seq);
-    this.#takeHit(hit);
+    if (!this.#searchMemtables(key, seq)) {
+      const { hit } = this.#search;
+      if (!this.#aims.take(i, key, seq, hit)) return this.#probe(key, seq);
+      this.#takeHit(hit);
+    }
+    this.#parts.counts.reads++;
     return this.#isValue() ? Found.found : Found.absent;
   }
 
@@ -404,6 +414,7 @@ export class Lookup {
         hit.block = UNOPENED;
         return Found.pending;
       }
+      search.asked++;
       if (!search.isHashed) {
         search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed) | 0;
         search.isHashed = true;
@@ -425,6 +436,7 @@ export class Lookup {
       this.#takeHit(hit);
       return state;
     }
+    this.#parts.counts.absentReads++;
     return Found.absent;
   }
 

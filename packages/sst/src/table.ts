@@ -48,6 +48,8 @@ export class TableHit {
   words: Int32Array = NO_WORDS;
   /** After `pending`: what to give to `loadBlock`. */
   block = 0;
+  /** Blocks searched so far; counts up until the owner sets it back. */
+  searched = 0;
   /** The look-up that waits for `block`. Kept by `Table.get`. */
   readonly waiting: WaitingSearch = new WaitingSearch();
 }
@@ -234,6 +236,7 @@ export class Table {
         hit.block = block;
         return Lookup.pending;
       }
+      hit.searched++;
       const marked = reader.findMarked(key, keyStart, keyEnd, seqMax, mark);
       if (marked >= 0) return this.#take(hit, marked);
       const place = reader.search(key, keyStart, keyEnd, seqMax);
