@@ -145,6 +145,12 @@ describe("levels over their target", () => {
       table(3, "e", "f", 400),
     );
     expect(named(choose(tree([none, level(deletes), level(two)])))).toEqual([2, 12]);
+    const ranges = run(
+      table(1, "a", "b", 400),
+      table(2, "c", "d", 400, { rangeDeletes: 3 }),
+      table(3, "e", "f", 400),
+    );
+    expect(named(choose(tree([none, level(ranges), level(two)])))).toEqual([2, 12]);
     const references = run(
       table(1, "a", "b", 1400),
       table(2, "c", "d", 400),

@@ -20,6 +20,7 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
@@ -47,6 +48,7 @@ export interface CompactionParts {
   readonly planner: OutputPlanner;
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
+  readonly covered: CoveredTables;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly health: Health;
@@ -85,6 +87,8 @@ export class Compactor {
   /** Counters for stats. */
   merges = 0;
   moves = 0;
+  /** Tables that were dropped unread, since range tombstones cover them. */
+  drops = 0;
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
@@ -286,8 +290,26 @@ export class Compactor {
     return this.#parts.policy.debtBytes(this.#view());
   }
 
+  /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
+  dropCovered(): void {
+    const { tree, covered, snapshots, health } = this.#parts;
+    if (!tree.version.hasRangeDeletes || !this.#isOpen()) return;
+    const change = covered.find(tree.version, snapshots.seqs(), this.#busyTables());
+    if (change === undefined) return;
+    try {
+      tree.install(change);
+    } catch {
+      assert(health.failure !== undefined, "without a manifest the database is read-only");
+      return;
+    }
+    this.drops += change.removed!.length;
+    for (const { number } of change.removed!) this.#damage.tables.delete(number);
+    this.#parts.debt.noteVersion();
+  }
+
   #choose(): CompactionChoice {
     const { policy, valueGc } = this.#parts;
+    this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
     return policy.choose(this.#view({ isUrgent, isHiding }));

@@ -30,6 +30,7 @@ export type { CompactionProgress, CompactOptions } from "./manual-compaction.ts"
 export type { PartOptions, ReadStreamOptions } from "./part-options.ts";
 export type { RangeOptions, ScanOptions } from "./range.ts";
 export type { DeleteRange } from "./range-delete.ts";
+export { type RepairReport, repair } from "./repair.ts";
 export type { AsyncScan } from "./scan.ts";
 export type { Durability, Settings } from "./settings.ts";
 export { createCache, type SharedCache, type SharedCacheStats } from "./shared-cache.ts";

@@ -11,6 +11,7 @@ import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
+import { CoveredTables } from "./covered-tables.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
@@ -223,7 +224,12 @@ function assemble(
       onSyncFailed: (error) => onSyncFailed(error),
       onLogIdle: () => removeObsoleteLogs(),
     },
-    { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
+    {
+      lastSeq: recovered.lastSeq,
+      durableSeq: recovered.lastSeq,
+      voids: recovered.voids,
+      logFloor: recovered.logFloor,
+    },
   );
   reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
@@ -274,7 +280,7 @@ function assemble(
       carried: () => ({
         voids: journal.voids,
         logs: oldLogs,
-        logFloor: recovered.logFloor,
+        logFloor: journal.logFloor,
       }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);
@@ -333,6 +339,7 @@ function assemble(
     planner,
     policy: world.policy ?? flexiblePolicy(treeSettings(settings)),
     snapshots,
+    covered: new CoveredTables((table) => tables.readRanges(table)),
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     health,

@@ -16,6 +16,10 @@ import type { WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
+  /**
+   * Highest sequence number given. A write has one when it is appended, not when it is called: those
+   * that wait, for their group or for room, are not counted.
+   */
   readonly lastSeq: number;
   readonly durableSeq: number;
   readonly flushedSeq: number;
@@ -68,6 +72,8 @@ export interface Stats {
     readonly running: number;
     readonly merges: number;
     readonly moves: number;
+    /** Tables dropped unread: range tombstones cover all of them. */
+    readonly drops: number;
     readonly bytesRead: number;
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
@@ -208,6 +214,7 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
+      drops: compactor.drops,
       bytesRead: compactor.bytesRead,
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,

@@ -27,6 +27,7 @@ async function takeImages(
   steps: ReturnType<typeof makeSteps>;
 }> {
   const steps = makeSteps(STEPS, 11);
+  expect(steps.filter(({ end }) => end !== undefined).length).toBeGreaterThan(STEPS / 250);
   let operations = 0;
   const none = { issued: 0, acked: 0, durable: 0 };
   await runNames(new WatchedFs(new SimFs(), () => operations++), steps, level, none, agent);

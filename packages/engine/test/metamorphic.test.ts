@@ -13,7 +13,7 @@ import { VARIANTS } from "./support/metamorphic-variants.ts";
 
 const SEEDS = Number(process.env["AURA_META_SEEDS"] ?? "1");
 const SEED = process.env["AURA_META_SEED"];
-const STEPS = Number(process.env["AURA_META_STEPS"] ?? "90");
+const STEPS = Number(process.env["AURA_META_STEPS"] ?? "60");
 const VARIANT = process.env["AURA_META_VARIANT"];
 
 const first = SEED === undefined ? 1 : Number(SEED);

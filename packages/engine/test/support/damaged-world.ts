@@ -123,7 +123,7 @@ type State = ReadonlyMap<string, string>;
 const states = new WeakMap<readonly Write[], Map<number, State>>();
 
 /** The state behind the first `count` writes. */
-function stateAfter(writes: readonly Write[], count: number): State {
+export function stateAfter(writes: readonly Write[], count: number): State {
   const known = states.get(writes) ?? new Map<number, State>();
   states.set(writes, known);
   const found = known.get(count);

@@ -72,7 +72,18 @@ const KEYS: readonly string[] = [...new Set([...NASTY, ...PLAIN])].sort();
 
 /** Strings that are keys: what is no UTF-16 is refused, or two of them would be one key. */
 const TEXTS: readonly string[] = [
-  ...["", "\u0000", "é", "ÿ", "€", "\u{10ffff}", "😀", "\ufffd", "__proto__", "hasOwnProperty"],
+  ...[
+    "",
+    "\u0000",
+    "é",
+    "ÿ",
+    "€",
+    "\u{10ffff}",
+    "\u{1f600}",
+    "\ufffd",
+    "__proto__",
+    "hasOwnProperty",
+  ],
   ...["\ud800", "\udfff", "a\ud83d", "\ude00b", "\ud83d\ud83d\ude00"],
 ];
 
