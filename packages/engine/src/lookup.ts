@@ -19,7 +19,7 @@ import {
 } from "@aura/base";
 import { Lookup as Found } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
-import { copyOut } from "./copy-view.ts";
+import { copyOut, NO_WORDS } from "./copy-view.ts";
 import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
 import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
@@ -167,6 +167,7 @@ export class Lookup {
   #bytes: Uint8Array = NO_BYTES;
   #valueStart = 0;
   #valueEnd = 0;
+  #words: Int32Array = NO_WORDS;
 
   constructor(parts: ReadParts) {
     this.#parts = parts;
@@ -175,7 +176,7 @@ export class Lookup {
   /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
   findSync(key: Uint8Array, seq: number): Buffer | undefined {
     if (!this.#locateSync(key, seq)) return undefined;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     const { values } = this.#parts;
     return values.readSync(this.#bytes, this.#valueStart, this.#valueEnd, key, 0, key.length);
   }
@@ -193,8 +194,13 @@ export class Lookup {
     const state = this.#locateNow(key, seq);
     if (state === Found.absent) return undefined;
     if (state === Found.pending) return PENDING;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     return this.#valueNow(key);
+  }
+
+  /** Returns a copy of the value that was found. */
+  #copy(): Buffer {
+    return copyOut(this.#bytes, this.#valueStart, this.#valueEnd, this.#words);
   }
 
   /** As `findNow`, for `hasSync`; goes on with `hasPending`. */
@@ -255,7 +261,7 @@ export class Lookup {
         await this.#findRest(own, i, seq, values);
         return values;
       }
-      values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      values[i] = this.#copy();
     }
     if (turns.mustTurn()) {
       await turns.turn();
@@ -279,7 +285,7 @@ export class Lookup {
     const pinned = new Set([versions.pin()]);
     const take = (key: Uint8Array, target: number): void => {
       if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, target);
-      else values[target] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      else values[target] = this.#copy();
     };
     const resume = ({ search, version, key, target }: WaitingKey): boolean => {
       const state = this.#searchTables(search, version, key, seq, false);
@@ -445,6 +451,7 @@ export class Lookup {
     if (!isFound) return false;
     this.#tag = table.hitTag;
     this.#bytes = table.bytes;
+    this.#words = NO_WORDS;
     this.#valueStart = table.hitValueStart;
     this.#valueEnd = table.hitValueEnd;
     return true;
@@ -481,7 +488,10 @@ export class Lookup {
         return Found.pending;
       }
       search.asked++;
-      if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+      if (!search.isHashed) {
+        search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed) | 0;
+        search.isHashed = true;
+      }
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state !== Found.pending && meta.rangeDeleteCount > 0) {
         const cover = table.ranges?.coverSeq(key, 0, key.length, seq) ?? -1;
@@ -500,6 +510,7 @@ export class Lookup {
       this.#bytes = hit.bytes;
       this.#valueStart = hit.valueStart;
       this.#valueEnd = hit.valueEnd;
+      this.#words = hit.words;
       return state;
     }
     this.#parts.counts.absentReads++;

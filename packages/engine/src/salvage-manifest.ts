@@ -73,7 +73,8 @@ function readUpToDamage(
         for (const entry of edit.logs ?? []) logs.set(entry.number, entry);
         voids.push(...(edit.voids ?? []));
         const { nextNumber, lastSeq } = edit;
-        const parts = { number, identity, version, nextNumber, lastSeq, logFloor };
+        // What was never synced may be anything: a database to repair has no boot to vouch for it.
+        const parts = { number, identity, version, nextNumber, lastSeq, logFloor, sameBoot: false };
         state = { ...parts, logs, voids, clean: undefined, syncFailed: true };
       }
     } finally {
