@@ -325,11 +325,13 @@ export class Lookup {
 
   /** As `#locateNow`, without a read. */
   #probe(key: Uint8Array, seq: number): number {
-    this.#parts.counts.reads++;
+    const { counts, versions } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const state = this.#searchTables(search, this.#parts.versions.current, key, seq, false);
+      const state = this.#searchTables(search, versions.current, key, seq, false);
+      if (startMs >= 0 && state !== Found.pending) counts.endRead(startMs, search);
       if (state !== Found.found) return state;
     }
     return this.#isValue() ? Found.found : Found.absent;

@@ -354,7 +354,6 @@ function assemble(
     counts,
     io,
     onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
-    onLeaving: (level, leaving) => steering.noteLeaving(level, leaving),
     onEnded: () => {
       committer.admission.noteProgress();
       committer.drain();
