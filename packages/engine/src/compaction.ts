@@ -35,6 +35,7 @@ import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
+import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
@@ -61,7 +62,12 @@ export interface CompactionParts {
   readonly automatic: boolean;
   readonly valueGc: ValueGc;
   readonly debt: WriteDebt;
+  readonly counts: WorkCounts;
   readonly io: IoBudget;
+  /** Another shape is in force. */
+  readonly onReshaped: (shape: TreeShape) => void;
+  /** Tables are about to leave their level. */
+  readonly onLeaving: (level: number, tables: readonly TableMeta[]) => void;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -102,6 +108,7 @@ export class Compactor {
   /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
   reshape(shape: TreeShape): void {
     this.#parts.policy.reshape(shape);
+    this.#parts.onReshaped(shape);
     this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
     this.start();
   }
@@ -308,6 +315,11 @@ export class Compactor {
     return policy.choose(this.#view({ isUrgent, isHiding }));
   }
 
+  /** What the policy sees now. */
+  view(): TreeView {
+    return this.#view();
+  }
+
   #view(space?: SpaceNeed): TreeView {
     const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
@@ -349,6 +361,7 @@ export class Compactor {
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
+    this.#parts.onLeaving(choice.level, tables);
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -416,6 +429,7 @@ export class Compactor {
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
+    for (const slice of slices) this.#parts.onLeaving(slice.level, slice.tables);
     try {
       tree.install({
         removed: slices.flatMap(({ level, tables }) =>
@@ -441,6 +455,11 @@ export class Compactor {
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
+    this.#parts.counts.noteMerge(
+      slices.map(({ level, tables }) => ({ level, bytes: bytesOf(tables) })),
+      plan.outputLevel,
+      { bytesRead, bytesWritten, bytesRelocated, busyMs: sum((output) => output.busyMs) },
+    );
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);
       policy.observe({

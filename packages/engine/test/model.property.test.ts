@@ -26,6 +26,7 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   expect(tally.merges).toBeGreaterThan(RUNS);
   expect(tally.rangeDeletes).toBeGreaterThan(RUNS);
   expect(tally.modes).toBeGreaterThan(RUNS / 2);
+  expect(tally.decisions).toBeGreaterThan(RUNS / 2);
   // Few: deletes of ranges keep the trees small.
   expect(tally.tieredLevels).toBeGreaterThan(RUNS / 20);
   expect(tally.relocated).toBeGreaterThan(0);

@@ -197,6 +197,8 @@ export interface Tally {
   powerLosses: number;
   reopens: number;
   rangeDeletes: number;
+  /** Windows after which an agent, a random one or that of the worst choices, changed the shape. */
+  decisions: number;
 }
 
 export function newTally(): Tally {
@@ -213,5 +215,6 @@ export function newTally(): Tally {
     powerLosses: 0,
     reopens: 0,
     rangeDeletes: 0,
+    decisions: 0,
   };
 }

@@ -8,12 +8,14 @@ import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
 import {
   AuraDB,
+  type Components,
   type Durability,
   type ScanOptions,
   type Settings,
   type Snapshot,
   WriteBatch,
 } from "../../src/index.ts";
+import { drawAgent, steered } from "./agents.ts";
 import {
   apply,
   bytesOf,
@@ -57,6 +59,7 @@ export class ModelWorld {
   readonly #random: SeededRandom;
   readonly #runtime: SimRuntime;
   readonly #settings: Settings;
+  readonly #agent: Components["agent"] | undefined;
   readonly #threshold: number;
   readonly #tally: Tally;
   #fs: SimFs;
@@ -90,6 +93,8 @@ export class ModelWorld {
     );
     this.#threshold = [64, 200, 1024][random.below(3)]!;
     this.#settings = drawSettings(random, this.#threshold);
+    this.#agent = drawAgent(seed);
+    if (this.#agent !== undefined) this.#settings = steered(this.#settings);
     this.#tally = tally;
   }
 
@@ -110,7 +115,9 @@ export class ModelWorld {
     this.#db = await AuraDB.open(directory, this.#settings, {
       fs: watched,
       runtime: this.#runtime,
+      ...(this.#agent && { agent: this.#agent }),
     });
+    this.#db.events.on("decision", () => this.#tally.decisions++);
     this.#db.events.on("segmentRemoved", () => this.#tally.segmentsRemoved++);
     this.#db.events.on("backgroundError", ({ error }) => {
       throw error;
@@ -219,7 +226,8 @@ export class ModelWorld {
     const acknowledged = (): void => {
       if (writes !== this.#writes) return;
       // What is buffered is in the log only when a later write is.
-      const separated = value !== undefined && value.length >= this.#threshold;
+      // An agent changes the threshold: then no value is sure to be apart.
+      const separated = !this.#agent && value !== undefined && value.length >= this.#threshold;
       const isAppended = batch || separated || isRange(one);
       if (level === "os" || (level === "buffered" && isAppended)) this.#ack(index);
       if (level === "sync") this.#makeDurable(index);
@@ -301,6 +309,8 @@ export class ModelWorld {
     this.trace.push(`mode ${JSON.stringify(request)}`);
     this.#db.setCompactionMode(request);
     this.#tally.modes++;
+    // The agent goes on from there.
+    if (this.#agent !== undefined) this.#db.setCompactionMode("adaptive");
   }
 
   // Reads.

@@ -3,11 +3,12 @@
  * deletes, through flushes, a compaction and a drained segment; and the check of what a crash left.
  */
 
-import type { FileSystem } from "@aura/base";
+import type { FileSystem, Runtime } from "@aura/base";
 import { SeededRandom } from "@aura/base";
 import { simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
-import { AuraDB, type Durability, type Settings } from "../../src/index.ts";
+import { AuraDB, type Components, type Durability, type Settings } from "../../src/index.ts";
+import { steered } from "./agents.ts";
 
 export const directory = "/db";
 
@@ -79,9 +80,15 @@ export interface Promised {
   durable: number;
 }
 
-/** Opens with the parts that a simulation needs. */
-export function openSim(fs: FileSystem, settings: Settings = smallSettings): Promise<AuraDB> {
-  return AuraDB.open(directory, settings, { fs, runtime: simRuntime(7) });
+/** Opens with the parts that a simulation needs; with an agent, steered by it. */
+export function openSim(
+  fs: FileSystem,
+  settings: Settings = smallSettings,
+  agent?: Components["agent"],
+  runtime: Runtime = simRuntime(7),
+): Promise<AuraDB> {
+  if (agent === undefined) return AuraDB.open(directory, settings, { fs, runtime });
+  return AuraDB.open(directory, steered(settings), { fs, runtime, agent });
 }
 
 /**
@@ -93,8 +100,10 @@ export async function runNames(
   steps: readonly Step[],
   level: Durability,
   promised: Promised,
-): Promise<{ flushes: number; merges: number; segmentsRemoved: number }> {
-  const db = await openSim(fs);
+  agent?: Components["agent"],
+): Promise<{ flushes: number; merges: number; segmentsRemoved: number; changes: number }> {
+  const runtime = simRuntime(7);
+  const db = await openSim(fs, smallSettings, agent, runtime);
   let segmentsRemoved = 0;
   db.events.on("segmentRemoved", () => segmentsRemoved++);
   const third = Math.ceil(steps.length / 3);
@@ -111,6 +120,12 @@ export async function runNames(
     } else if (value === undefined) await db.delete(key, { durability: level });
     else await db.put(key, value, { durability: level });
     promised.acked = i + 1;
+    // Decisions have turns of their own.
+    if (agent !== undefined && i % 40 === 0) {
+      await new Promise<void>((resolve) => {
+        runtime.scheduler.nextTurn(resolve);
+      });
+    }
     if (level === "sync") promised.durable = i + 1;
     if (i % third === third - 1 || i === steps.length - 1) {
       await db.flush();
@@ -125,7 +140,12 @@ export async function runNames(
   await db.idle();
   const stats = db.stats();
   await db.close();
-  return { flushes: stats.flushes.count, merges: stats.compactions.merges, segmentsRemoved };
+  return {
+    flushes: stats.flushes.count,
+    merges: stats.compactions.merges,
+    segmentsRemoved,
+    changes: stats.steering.changes,
+  };
 }
 
 /**
