@@ -170,7 +170,13 @@ export class WriteDebt {
       this.#memtablesUsed() / this.#memorySoft,
       this.#l0Runs() / (L0_SOFT * l0Trigger),
       this.#workMs() / WORK_SOFT_MS,
+      this.garbageUrgency,
     );
+  }
+
+  /** How far garbage above the last level is from the first delay, as `urgency`. */
+  get garbageUrgency(): number {
+    return this.#garbage / GARBAGE_SOFT;
   }
 
   /** What merges have to write to keep up with the flushes of late, bytes per second. */
@@ -238,7 +244,7 @@ export class WriteDebt {
     const work = this.#workMs();
     const runsMax = runs + memtableCountMax;
     const soft = L0_SOFT * l0Trigger;
-    const garbage = this.#garbage / GARBAGE_SOFT;
+    const garbage = this.garbageUrgency;
     this.#treeQuiet = runsMax <= soft && work <= WORK_SOFT_MS && garbage <= 1;
     this.#treeQuietLow =
       runsMax <= soft * LOW_SHARE && work <= WORK_SOFT_MS * LOW_SHARE && garbage <= LOW_SHARE;

@@ -75,6 +75,7 @@ describe("debt", () => {
     state.base = 0;
     costOf(10, 1);
     expect(debt.cause).toBe("level-0");
+    expect(debt.urgency).toBeGreaterThan(1);
     expect(costOf(30, 1) / costOf(13, 1)).toBeLessThan(4);
   });
 
