@@ -22,8 +22,8 @@ import { BufferedWrites } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
 import type { StallEvent } from "./events.ts";
-import { type FarValue, Group } from "./group.ts";
-import { GroupQueue } from "./group-queue.ts";
+import { type FarValue, Group, OPERATIONS_AT } from "./group.ts";
+import { GroupQueue, OPEN_GROUP_BYTES_MAX } from "./group-queue.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
@@ -34,6 +34,7 @@ import type { Reserve } from "./reserve.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import { ValueSlabs } from "./value-slabs.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (RFC 0001). */
@@ -80,7 +81,8 @@ export class Committer {
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
-  readonly #scratch: Group = newGroup();
+  readonly #slabs = new ValueSlabs();
+  readonly #scratch: Group = newGroup(this.#slabs);
   readonly #queue: GroupQueue;
   readonly #flight = new PoolFlight({
     onWritten: (pending, finish) => this.#written(pending, finish),
@@ -108,10 +110,11 @@ export class Committer {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
     const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
-    this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
+    const { groupBytesMax } = memtables;
+    this.#queue = new GroupQueue({ newGroup: () => newGroup(this.#slabs), groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
     const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
-    this.#buffered = new BufferedWrites(buffered, newGroup());
+    this.#buffered = new BufferedWrites(buffered, newGroup(this.#slabs));
     this.#waits = new DurableWaits({
       journal,
       health,
@@ -169,10 +172,7 @@ export class Committer {
     return this.#promiseOf(pending, level, prompt);
   }
 
-  /**
-   * Writes that nobody awaits wait for room with their bytes: what is queued takes at most the memory
-   * of one memtable beside theirs, or 4 MiB. Beyond that the call blocks. Throws as a synchronous write.
-   */
+  /** What is queued takes the memory of one memtable, or 2 MiB. Beyond, a call blocks; throws as `writeOneSync`. */
   #boundQueue(): void {
     if (this.#queue.isFull) this.settleSync();
   }
@@ -229,12 +229,13 @@ export class Committer {
     return this.#promiseOf(pending, level, prompt);
   }
 
-  /** Admits the put of a value that is written already, apart from its head. */
+  /** Admits the put of a value that is written already, apart from its head. `prompt`: as in `writeOne`. */
   writeFar(
     key: Uint8Array,
     value: FarValue,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
@@ -242,11 +243,11 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
-      return this.#appendLone(group, level, false);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal, true);
     pending.group.putFar(key, value);
-    return this.#promiseOf(pending, level, false);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries a batch to its level on this thread. */
@@ -371,7 +372,6 @@ export class Committer {
         // What is buffered could not be written.
         if (hasCode(error, "AURA_OUT_OF_SPACE")) {
           this.#queue.shift();
-          pending.unwatch();
           pending.appended.reject(error);
         } else this.#parts.health.fail(error as Error); // the queue is rejected above
         continue;
@@ -444,7 +444,10 @@ export class Committer {
       );
     }
     const reached = level === "sync" ? pending.durable! : pending.appended.promise;
-    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
+    const answer = prompt || !this.#room.delays ? reached : pending.delayed(reached);
+    // It need not wait for the end of the caller's run: the thread pool writes it during that.
+    if (pending.group.bytes >= OPEN_GROUP_BYTES_MAX) this.drain();
+    return answer;
   }
 
   #answered(chargedBytes: number): Promise<void> {
@@ -508,9 +511,10 @@ export class Committer {
   #apply(group: Group, place: GroupPlace): void {
     const { memtables, health } = this.#parts;
     const { bytes, length } = group.covered;
-    const { firstSeq } = group;
+    const { file, attachedOffset } = place;
     try {
-      const count = memtables.apply(bytes, 0, length, firstSeq, place.file, place.attachedOffset);
+      const { firstSeq } = group;
+      const count = memtables.apply(bytes, OPERATIONS_AT, length, firstSeq, file, attachedOffset);
       assert(count === group.count, "a group holds what was counted");
     } catch (cause) {
       const what = `a write is in the log, but could not be made visible: ${String(cause)}`;
@@ -529,13 +533,13 @@ export class Committer {
   }
 
   #appendPending(pending: PendingGroup): void {
-    pending.unwatch();
     try {
       this.#append(pending.group);
     } catch (error) {
       pending.appended.reject(error);
       return;
     }
+    pending.group.freeSlabs();
     this.#settled(pending);
     // Written on this thread: nobody reads its buffers any more. Its number is still asked for.
     if (pending.durable === undefined) this.#queue.reuse(pending.group);
@@ -550,12 +554,10 @@ export class Committer {
   }
 
   #appendOnPool(pending: PendingGroup): void {
-    pending.unwatch();
     try {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
     } catch (error) {
-      // It has no numbers yet. Those of what was buffered stay taken: the memtable holds them.
       pending.appended.reject(error);
       return;
     }
@@ -593,6 +595,6 @@ export class Committer {
   }
 }
 
-function newGroup(): Group {
-  return new Group(entryBytesMax, POINTER_BYTES);
+function newGroup(slabs: ValueSlabs): Group {
+  return new Group(entryBytesMax, POINTER_BYTES, slabs);
 }

@@ -20,6 +20,7 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
@@ -34,6 +35,7 @@ import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { Run, TableMeta, Version } from "./version.ts";
 import { overlaps } from "./version.ts";
+import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
@@ -46,6 +48,7 @@ export interface CompactionParts {
   readonly planner: OutputPlanner;
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
+  readonly covered: CoveredTables;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly health: Health;
@@ -59,7 +62,10 @@ export interface CompactionParts {
   readonly automatic: boolean;
   readonly valueGc: ValueGc;
   readonly debt: WriteDebt;
+  readonly counts: WorkCounts;
   readonly io: IoBudget;
+  /** Another shape is in force. */
+  readonly onReshaped: (shape: TreeShape) => void;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -79,6 +85,8 @@ export class Compactor {
   /** Counters for stats. */
   merges = 0;
   moves = 0;
+  /** Tables that were dropped unread, since range tombstones cover them. */
+  drops = 0;
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
@@ -98,6 +106,7 @@ export class Compactor {
   /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
   reshape(shape: TreeShape): void {
     this.#parts.policy.reshape(shape);
+    this.#parts.onReshaped(shape);
     this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
     this.start();
   }
@@ -191,7 +200,7 @@ export class Compactor {
 
   /** Returns the next merge that empties segments; undefined when there is none. */
   chooseRelocation(): MergePlan | undefined {
-    const view = this.#view({ isUrgent: true, isHiding: false });
+    const view = this.view({ isUrgent: true, isHiding: false });
     const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
     return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
@@ -276,17 +285,36 @@ export class Compactor {
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.#view());
+    return this.#parts.policy.debtBytes(this.view());
+  }
+
+  /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
+  dropCovered(): void {
+    const { tree, covered, snapshots, health } = this.#parts;
+    if (!tree.version.hasRangeDeletes || !this.#isOpen()) return;
+    const change = covered.find(tree.version, snapshots.seqs(), this.#busyTables());
+    if (change === undefined) return;
+    try {
+      tree.install(change);
+    } catch {
+      assert(health.failure !== undefined, "without a manifest the database is read-only");
+      return;
+    }
+    this.drops += change.removed!.length;
+    for (const { number } of change.removed!) this.#damage.tables.delete(number);
+    this.#parts.debt.noteVersion();
   }
 
   #choose(): CompactionChoice {
     const { policy, valueGc } = this.#parts;
+    this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
-    return policy.choose(this.#view({ isUrgent, isHiding }));
+    return policy.choose(this.view({ isUrgent, isHiding }));
   }
 
-  #view(space?: SpaceNeed): TreeView {
+  /** What the policy sees now. */
+  view(space?: SpaceNeed): TreeView {
     const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const oldestSnapshotSeq = snapshots.seqs()[0];
@@ -294,6 +322,7 @@ export class Compactor {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
+      damaged: this.#damage.tables,
       draining: valueGc.draining,
       ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
@@ -311,9 +340,9 @@ export class Compactor {
     });
   }
 
-  /** Tables that no choice may name: running merges read them, or they are damaged. */
+  /** Tables that running merges read. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>(this.#damage.tables);
+    const busy = new Set<number>();
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }
@@ -326,6 +355,7 @@ export class Compactor {
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
+    this.#parts.counts.onLeaving(choice.level, tables);
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -393,6 +423,7 @@ export class Compactor {
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
+    for (const slice of slices) this.#parts.counts.onLeaving(slice.level, slice.tables);
     try {
       tree.install({
         removed: slices.flatMap(({ level, tables }) =>
@@ -418,6 +449,9 @@ export class Compactor {
     this.bytesWritten += bytesWritten + bytesRelocated;
     this.bytesRelocated += bytesRelocated;
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
+    const busyMs = sum((output) => output.busyMs);
+    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
+    this.#parts.counts.noteMerge(slices, plan.outputLevel, work);
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);
       policy.observe({

@@ -5,12 +5,14 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { flexiblePolicy } from "@aura/compaction-rl";
+import { flexiblePolicy, type TreeSettings, treeGeometry } from "@aura/compaction-rl";
+import { AdaptiveReads } from "./adaptive-reads.ts";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
+import { CoveredTables } from "./covered-tables.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { filePath, LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
@@ -21,7 +23,6 @@ import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
-import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
 import { OutputPlanner } from "./output-planner.ts";
 import { PriorityWrites } from "./priority-writes.ts";
@@ -34,6 +35,7 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import { agentOf, Steering } from "./steering.ts";
 import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
@@ -43,6 +45,7 @@ import { ValueGc } from "./value-gc.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
+import { WorkCounts } from "./work-counts.ts";
 import { WriteDebt } from "./write-debt.ts";
 
 /** The parts of an open database. */
@@ -79,12 +82,14 @@ export interface DatabaseParts {
   readonly feeds: Set<ChangeFeed>;
   feedsGone: number;
   readonly reads: AdaptiveReads;
+  readonly counts: WorkCounts;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
   readonly resumer: Resumer;
+  readonly steering: Steering;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
@@ -219,7 +224,12 @@ function assemble(
       onSyncFailed: (error) => onSyncFailed(error),
       onLogIdle: () => removeObsoleteLogs(),
     },
-    { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
+    {
+      lastSeq: recovered.lastSeq,
+      durableSeq: recovered.lastSeq,
+      voids: recovered.voids,
+      logFloor: recovered.logFloor,
+    },
   );
   reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
@@ -270,7 +280,7 @@ function assemble(
       carried: () => ({
         voids: journal.voids,
         logs: oldLogs,
-        logFloor: recovered.logFloor,
+        logFloor: journal.logFloor,
       }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);
@@ -304,10 +314,11 @@ function assemble(
     settings,
     runtime.random,
     { take: (count) => numbers.take(count), segmentBytesMax: () => valueGc.segmentBytesMax },
-    () => versions.current,
+    { version: () => versions.current, shape: () => compactor.shape },
     settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
+  const counts = new WorkCounts(runtime.clock);
   const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
@@ -326,20 +337,9 @@ function assemble(
     queue,
     tree,
     planner,
-    policy:
-      world.policy ??
-      flexiblePolicy({
-        mode: settings.compaction.mode,
-        ttlMs: settings.compaction.ttlMs,
-        periodicMs: settings.compaction.periodicMs,
-        fanout: settings.compaction.fanout,
-        l0Trigger: settings.compaction.l0Trigger,
-        baseLevelBytes: settings.compaction.baseLevelSize,
-        tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
-        tableBytesMax: settings.table.maxSize,
-        levelCount: LEVEL_COUNT_MAX,
-      }),
+    policy: world.policy ?? flexiblePolicy(treeSettings(settings)),
     snapshots,
+    covered: new CoveredTables((table) => tables.readRanges(table)),
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     health,
@@ -351,7 +351,9 @@ function assemble(
     automatic: settings.compaction.automatic,
     valueGc,
     debt,
+    counts,
     io,
+    onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
     onEnded: () => {
       committer.admission.noteProgress();
       committer.drain();
@@ -367,6 +369,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    counts,
     io,
     health,
     events,
@@ -378,6 +381,10 @@ function assemble(
       committer.drain();
       compactor.start();
     },
+  });
+  const separation = new Separation({
+    threshold: settings.valueLog.separationThreshold,
+    groupBytesMax: memtables.groupBytesMax,
   });
   const makingRoom = (): boolean => {
     if (health.closed || health.failure !== undefined) return false;
@@ -398,13 +405,14 @@ function assemble(
       reserve,
       work: {
         flushSealed: (again) => (again === true ? flusher.startAgain() : flusher.start()),
-        poll: () => queue.poll(),
+        // Every read and every write polls.
+        poll: () => {
+          counts.called();
+          queue.poll();
+        },
         waitSync: (ms) => queue.waitSync(ms),
       },
-      separation: new Separation({
-        threshold: settings.valueLog.separationThreshold,
-        groupBytesMax: memtables.groupBytesMax,
-      }),
+      separation,
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
       valueBytesMax: () => valueGc.unflushedBytesMax,
@@ -420,12 +428,32 @@ function assemble(
     resumer.noteFailure(health.failure!);
     runtime.scheduler.afterThis(() => committer.drain());
   });
+  const geometry = treeGeometry(treeSettings(settings));
+  const steering: Steering = new Steering({
+    ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
+    geometry,
+    version: () => versions.current,
+    view: () => compactor.view(),
+    shape: () => compactor.shape,
+    lastSeq: () => committer.lastSeq,
+    admission: () => committer.admission,
+    debtBytes: () => debt.stats().debtBytes,
+    baseline: compactor.shape,
+    createAgent: (seed) => agentOf(settings, geometry, compactor.shape, seed, world.agent),
+    drawSeed: () => settings.seed || runtime.random.uint32(),
+    reshape: (shape) => compactor.reshape(shape),
+    isAwaited: () => compactor.isAwaited,
+    isClosed: () => health.closed,
+    ...settings.rlAgent,
+    windowBytes: settings.rlAgent.windowBytes || settings.memtable.maxSize,
+  });
   const inline = world.executor.kind === "inline";
   const { scheduler } = runtime;
   const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
   const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
+  if (settings.compaction.mode === "adaptive") steering.start();
   flusher.start();
   compactor.start();
   return {
@@ -470,13 +498,30 @@ function assemble(
     feeds: new Set(),
     feedsGone: 0,
     reads: new AdaptiveReads(runtime),
+    counts,
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
     inline,
     resumer,
+    steering,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
+  };
+}
+
+/** Returns what the settings say of the tree. An agent changes it from the leveled shape on. */
+function treeSettings({ compaction, table }: ResolvedSettings): TreeSettings {
+  return {
+    mode: compaction.mode === "adaptive" ? "leveled" : compaction.mode,
+    ttlMs: compaction.ttlMs,
+    periodicMs: compaction.periodicMs,
+    fanout: compaction.fanout,
+    l0Trigger: compaction.l0Trigger,
+    baseLevelBytes: compaction.baseLevelSize,
+    tableBytesMin: Math.min(8 * 1024 * 1024, table.maxSize),
+    tableBytesMax: table.maxSize,
+    levelCount: LEVEL_COUNT_MAX,
   };
 }
 

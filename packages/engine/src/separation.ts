@@ -24,9 +24,19 @@ export interface SeparationLimits {
 export class Separation {
   readonly #limits: SeparationLimits;
   readonly #operations = new OperationReader();
+  #threshold: number;
 
   constructor(limits: SeparationLimits) {
     this.#limits = limits;
+    this.#threshold = limits.threshold;
+  }
+
+  /**
+   * Stores values of `bytes` or more apart from the next write on; undefined: as it was made. Not to be
+   * called within a write.
+   */
+  setThreshold(bytes: number | undefined): void {
+    this.#threshold = bytes ?? this.#limits.threshold;
   }
 
   /** Whether an operation has no separated value; undefined stands for a delete. */
@@ -73,7 +83,7 @@ export class Separation {
   addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
     if (value === undefined) group.delete(key, 0, key.length);
     else if (this.#separates(value.length)) {
-      group.putSeparated(key, 0, key.length, this.#separated(value, copy));
+      group.putSeparated(key, 0, key.length, asStored(value), copy);
     } else group.put(key, 0, key.length, value);
   }
 
@@ -94,25 +104,21 @@ export class Separation {
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);
       if (this.#separates(value.length)) {
-        group.putSeparated(bytes, keyStart, keyEnd, this.#separated(value, copy));
+        group.putSeparated(bytes, keyStart, keyEnd, asStored(value), copy);
       } else group.put(bytes, keyStart, keyEnd, value);
     }
   }
 
   #separates(bytes: number): boolean {
-    return bytes >= this.#limits.threshold || bytes > this.#limits.groupBytesMax / 8;
+    return bytes >= this.#threshold || bytes > this.#limits.groupBytesMax / 8;
   }
 
   #inlineBytes(valueLength: number): number {
     return this.#separates(valueLength) ? POINTER_BYTES : valueLength;
   }
+}
 
-  #separated(value: Uint8Array, copy: boolean): SeparatedValue {
-    // Never compressed on the caller's thread: the flush does that (RFC 0004).
-    const codec = Codec.none;
-    if (!copy) return { stored: value, raw: value.length, codec };
-    const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
-    stored.set(value);
-    return { stored, raw: value.length, codec };
-  }
+/** Never compressed on the caller's thread: the flush does that (RFC 0004). */
+function asStored(value: Uint8Array): SeparatedValue {
+  return { stored: value, raw: value.length, codec: Codec.none };
 }

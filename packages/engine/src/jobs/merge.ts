@@ -23,7 +23,7 @@ import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
-import { meteredFs } from "./metered-fs.ts";
+import { BusyTime, meteredFs } from "./metered-fs.ts";
 import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
@@ -70,6 +70,8 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
+  /** Time at work, without waiting for tokens and syncs, ms; 0: not measured. */
+  readonly busyMs: number;
   readonly valuesPacked: PackedValues;
 }
 
@@ -89,7 +91,8 @@ export function* mergeJob(
   input: MergeInput,
   context: JobContext,
 ): Generator<void, MergeOutput, void> {
-  const merge = new Merge(input, meteredFs(context, input.io));
+  const busy = new BusyTime(context);
+  const merge = new Merge(input, meteredFs(context, input.io, busy));
   let complete = false;
   try {
     merge.begin();
@@ -104,7 +107,7 @@ export function* mergeJob(
     }
     const output = merge.finishSync();
     complete = true;
-    return output;
+    return { ...output, busyMs: busy.ms };
   } finally {
     // Reached by a failure and by a cancelled job alike.
     if (!complete) merge.discardSync();
@@ -345,7 +348,7 @@ class Merge {
     this.#tally.noteNew(segment, "seg", mover.bytes);
   }
 
-  finishSync(): MergeOutput {
+  finishSync(): Omit<MergeOutput, "busyMs"> {
     const { range, slices } = this.#input;
     let entriesExpected = 0;
     let bytesRead = 0;

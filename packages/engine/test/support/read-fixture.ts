@@ -8,9 +8,11 @@ import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { learnedIndex } from "@aura/learned-index";
 import { TableWriter } from "@aura/sst";
 import { encodePointer, POINTER_BYTES, recordBytes, SegmentWriter } from "@aura/vlog";
+import { AdaptiveReads } from "../../src/adaptive-reads.ts";
+import { DatabaseEmitter } from "../../src/events.ts";
 import { filePath } from "../../src/file-names.ts";
 import { Health } from "../../src/health.ts";
-import { AdaptiveReads, type ReadParts } from "../../src/lookup.ts";
+import type { ReadParts } from "../../src/lookup.ts";
 import { Memtables } from "../../src/memtables.ts";
 import { SnapshotList } from "../../src/snapshot.ts";
 import { TableStore } from "../../src/table-store.ts";
@@ -25,6 +27,7 @@ import {
   Version,
 } from "../../src/version.ts";
 import { VersionSet } from "../../src/version-set.ts";
+import { WorkCounts } from "../../src/work-counts.ts";
 import { compareEntries, type Entry, visibleAt } from "./fake-cursor.ts";
 
 export const directory = "/db";
@@ -117,8 +120,10 @@ export class ReadFixture {
       health: new Health(),
       turns: new TurnKeeper(runtime),
       runtime,
+      counts: new WorkCounts(runtime.clock),
       reads: options.pooled === true ? new PooledReads(runtime) : new AdaptiveReads(runtime),
       cursors: new Set(),
+      events: new DatabaseEmitter(runtime.scheduler),
       hashSeed,
       tracing: { recorder: undefined },
       visibleSeq: () => this.lastSeq,
