@@ -57,7 +57,8 @@ function switchShape(policy: CompactionPolicy, given: TreeSettings, random: Seed
     return;
   }
   const levels = Array.from({ length: 1 + random.below(4) }, () => ({ runs: 1 + random.below(5) }));
-  policy.reshape(reshaped(policy.shape, { levels, l0Trigger: 1 + random.below(4) }));
+  const isEager = random.below(2) === 0;
+  policy.reshape(reshaped(policy.shape, { levels, l0Trigger: 1 + random.below(4), isEager }));
 }
 
 function keysOf(random: SeededRandom, width: number): number[] {
