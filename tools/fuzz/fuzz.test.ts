@@ -4,7 +4,8 @@
  *
  * AURA_FUZZ_RUNS=100000 takes more runs of each; AURA_FUZZ_SEED another seed; AURA_FUZZ_TARGET one.
  */
-import { hashReady } from "@aura/base";
+import { deflateRawSync } from "node:zlib";
+import { Codec, compress, decompress, hashReady } from "@aura/base";
 import { beforeAll, expect, test } from "vitest";
 import { TooMuch, withAllocationLimit } from "./allocation.ts";
 import { fuzz } from "./fuzzer.ts";
@@ -40,6 +41,25 @@ test.each(NAMES.filter((name) => ONE === undefined || ONE === name))(
     if (RUNS > 5000) console.log(name, JSON.stringify(result));
   },
 );
+
+test("what unpacks to more than was announced is given up before it does", () => {
+  const zeros = Buffer.alloc(48 << 20);
+  const bombs: [number, Uint8Array][] = [[Codec.deflate, deflateRawSync(zeros)]];
+  for (const codec of [Codec.lz4, Codec.snappy, Codec.zstd]) {
+    const packed = compress(codec, zeros);
+    if (packed !== undefined) bombs.push([codec, packed]);
+  }
+  expect(bombs.length).toBeGreaterThan(1);
+  for (const [codec, packed] of bombs) {
+    for (const announced of [0, 1, 1000, 100_000]) {
+      const unpack = (): unknown => decompress(codec, packed, announced);
+      // As damage, and not as TooMuch.
+      expect(() => withAllocationLimit(4 << 20, unpack), `codec ${codec}`).toThrow(
+        expect.objectContaining({ code: "AURA_CORRUPTION" }),
+      );
+    }
+  }
+});
 
 test("an allocation above the limit is seen, also when it is caught", () => {
   expect(() => withAllocationLimit(1000, () => new Uint8Array(1001))).toThrow(TooMuch);

@@ -16,7 +16,7 @@ import { checkPrefix, makeSteps, openSim, type Promised, runNames } from "./supp
 import { WatchedFs } from "./support/watched-fs.ts";
 
 const SEEDS = Number(process.env["AURA_SIM_SEEDS"] ?? "2");
-const IMAGES = Number(process.env["AURA_DEPTH_IMAGES"] ?? "60");
+const IMAGES = Number(process.env["AURA_DEPTH_IMAGES"] ?? "30");
 const DEPTH_SEED = Number(process.env["AURA_DEPTH_SEED"] ?? "1");
 
 const simulated = VARIANTS.filter(({ world }) => !world.isReal);
