@@ -34,6 +34,7 @@ import type { Reserve } from "./reserve.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import type { ValuePace } from "./value-pace.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (RFC 0001). */
@@ -53,8 +54,9 @@ export interface CommitParts {
   readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
-  /** Whether the value log may grow now. */
-  readonly mayGrow: () => boolean;
+  /** Whether the value log may grow by so many bytes now. */
+  readonly mayGrow: (valueBytes: number) => boolean;
+  readonly pace: ValuePace;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
@@ -151,8 +153,8 @@ export class Committer {
       return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
-    const bytes = key.length + (value === undefined ? 0 : value.length);
-    if (this.#isLone() && bytes < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes)) {
+    const apart = separation.valueBytes(value);
+    if (this.#isLone() && apart < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes, apart)) {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
@@ -211,7 +213,7 @@ export class Committer {
     if (
       this.#isLone() &&
       batch.encoded.length < POOL_GROUP_BYTES_MIN &&
-      this.#room.make(memtableBytes)
+      this.#room.make(memtableBytes, separation.batchValueBytes)
     ) {
       const group = this.#scratch;
       group.begin();
@@ -238,7 +240,7 @@ export class Committer {
   ): Promise<void> {
     this.#admit();
     const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
-    if (this.#isLone() && this.#room.make(memtableBytes)) {
+    if (this.#isLone() && this.#room.make(memtableBytes, 0)) {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
@@ -318,7 +320,7 @@ export class Committer {
           return;
         }
         const pending = this.#queue.first!;
-        this.#room.makeSync(pending.group.memtableBytes);
+        this.#room.makeSync(pending.group.memtableBytes, pending.group.attachedBytes);
         // Completions that ran meanwhile may have aborted it.
         if (this.#queue.first !== pending) continue;
         this.#queue.shift();
@@ -366,7 +368,7 @@ export class Committer {
       }
       let hasRoom: boolean;
       try {
-        hasRoom = this.#room.make(pending.group.memtableBytes);
+        hasRoom = this.#room.make(pending.group.memtableBytes, pending.group.attachedBytes);
       } catch (error) {
         // What is buffered could not be written.
         if (hasCode(error, "AURA_OUT_OF_SPACE")) {
@@ -456,7 +458,7 @@ export class Committer {
   #writeBuffered(key: Uint8Array, value: Uint8Array | undefined): void {
     this.settleSync();
     this.#parts.health.assertWritable();
-    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0));
+    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0), 0);
     const { group } = this.#buffered;
     if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
@@ -475,7 +477,7 @@ export class Committer {
   }
 
   #commitSync(group: Group, level: Durability, priority: Priority): void {
-    this.#room.makeSync(group.memtableBytes);
+    this.#room.makeSync(group.memtableBytes, group.attachedBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();

@@ -21,7 +21,7 @@ export interface StallEvent {
   readonly kind: "delay" | "stop";
   readonly phase: "start" | "end";
   /** The debt that was the largest at the start (write-debt.ts). */
-  readonly cause: "memtables" | "level-0" | "compaction" | "low-priority" | "values";
+  readonly cause: "memtables" | "level-0" | "compaction" | "space" | "low-priority" | "values";
   /** As `cause`. */
   readonly reason: StallEvent["cause"];
   /** Times of the monotonic clock, ms. */

@@ -40,6 +40,7 @@ import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
 import { ValueGc } from "./value-gc.ts";
+import { ValueLocality } from "./value-locality.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
@@ -68,6 +69,7 @@ export interface DatabaseParts {
   readonly flusher: Flusher;
   readonly compactor: Compactor;
   readonly valueGc: ValueGc;
+  readonly locality: ValueLocality;
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
@@ -202,6 +204,7 @@ function assemble(
     kindOf: (number) => versions.current.segments.get(number)?.kind,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
     cache: tables.cache,
+    onScanned: (...scanned) => locality.note(...scanned),
   });
   const journal = new Journal(
     {
@@ -238,9 +241,18 @@ function assemble(
     oldLogs,
     catalog,
     snapshots,
+    clock: runtime.clock,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     maxSegmentSize: settings.valueLog.maxSegmentSize,
+    onLooked: () => tuneIo(),
     onDraining: (event) => events.announce("segmentsDraining", event),
+  });
+  const locality = new ValueLocality({
+    version: () => versions.current,
+    budget: settings.compaction.automatic ? settings.valueLog.localityBudget : 0,
+    baseBytes: () => Math.max(memtables.valueBytesAdded, valueGc.space().liveBytes),
+    roomBytes: () => valueGc.spareBytes,
+    onPays: () => runtime.scheduler.afterThis(() => compactor.start()),
   });
   const removeObsoleteLogs = (): void => {
     tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
@@ -283,6 +295,7 @@ function assemble(
         if (isKept || health.closed) return;
         // Room for copies, and for writes.
         compactor.start();
+        valueGc.noteProgress(makingRoom(false));
         committer.drain();
       },
       onDurable: (durable) => {
@@ -308,6 +321,10 @@ function assemble(
     settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
+  const tuneIo = (): void => {
+    const urgency = Math.max(debt.urgency, valueGc.urgency);
+    io.tune(urgency, debt.mergeBytesPerSecond, compactor.isAwaited);
+  };
   const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
@@ -316,9 +333,10 @@ function assemble(
     get l0Trigger() {
       return compactor.shape.l0Trigger;
     },
+    baseLevelBytes: settings.compaction.baseLevelSize,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
-    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
+    onMeasured: () => tuneIo(),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -350,9 +368,11 @@ function assemble(
     ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     valueGc,
+    locality,
     debt,
     io,
     onEnded: () => {
+      valueGc.noteProgress(makingRoom(false));
       committer.admission.noteProgress();
       committer.drain();
     },
@@ -379,10 +399,16 @@ function assemble(
       compactor.start();
     },
   });
-  const makingRoom = (): boolean => {
+  /** `isNeeded`: writes wait for room; by all means. */
+  const makingRoom = (isNeeded: boolean): boolean => {
     if (health.closed || health.failure !== undefined) return false;
     if (compactor.isWorking || valueGc.isLeaving || flusher.isWorking) return true;
-    if (!valueGc.isHiddenInMemory || !memtables.maySeal || !settings.compaction.automatic)
+    if (
+      !isNeeded ||
+      !valueGc.isHiddenInMemory ||
+      !memtables.maySeal ||
+      !settings.compaction.automatic
+    )
       return false;
     committer.sealMemtable();
     return flusher.isWorking;
@@ -408,7 +434,8 @@ function assemble(
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
       valueBytesMax: () => valueGc.unflushedBytesMax,
-      mayGrow: () => valueGc.mayWrite(makingRoom),
+      mayGrow: (bytes) => valueGc.mayWrite(bytes, makingRoom),
+      pace: valueGc.pace,
       onSyncFailed: () => tree.noteSyncFailed(),
       debt,
       onStall: (event) => events.announce("stall", event),
@@ -450,6 +477,7 @@ function assemble(
     flusher,
     compactor,
     valueGc,
+    locality,
     reserve,
     debt,
     io,

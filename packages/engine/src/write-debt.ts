@@ -1,7 +1,7 @@
 /**
  * Write debt: how far the background work is behind the writes, and what that makes a write cost.
  *
- * Three kinds of debt, each a share `d` of the way from where it begins to hurt (0) to where it must
+ * Four kinds of debt, each a share `d` of the way from where it begins to hurt (0) to where it must
  * not grow any more (1, and on):
  *
  * - `memtables`: unflushed memory, from two thirds of the limit on (a half with two memtables).
@@ -9,6 +9,9 @@
  *   on; 1 at 9 times.
  * - `compaction`: the policy's estimate of what merges still have to read and write, in time at the
  *   measured speed of merges, from 60 s on; 1 at 240 s.
+ * - `space`: bytes in level 0 and in memory, as a share of the bytes in the levels below: what is
+ *   overwritten lies twice on the disk until they meet. From 0.2 on; 1 at 0.45. Only once the levels
+ *   below have four times the base level's bytes: before, there is nothing to amplify.
  *
  * A byte that is admitted costs 2 d / rate, `rate` being the bytes of memtable that this kind of work
  * takes in per time, as measured lately. So the delay begins at nothing, and at d = 1/2 writes come as
@@ -26,7 +29,9 @@ import type { Memtables } from "./memtables.ts";
 import type { Version } from "./version.ts";
 
 /** Kinds of debt. */
-export type DebtCause = "memtables" | "level-0" | "compaction";
+export type DebtCause = "memtables" | "level-0" | "compaction" | "space";
+
+const CAUSES: readonly DebtCause[] = ["memtables", "level-0", "compaction", "space"];
 
 /** Where delay begins, and where d = 1. Runs of level 0, in triggers. */
 const L0_SOFT = 4;
@@ -34,6 +39,10 @@ const L0_HARD = 9;
 /** Work for merges, ms. */
 const WORK_SOFT_MS = 60_000;
 const WORK_HARD_MS = 240_000;
+/** Bytes that have not come down yet, as a share of those below; and the least of those, in base levels. */
+const SPACE_SOFT = 0.2;
+const SPACE_HARD = 0.45;
+const SPACE_BASES_MIN = 4;
 /** Writes of low priority are delayed from this share of a threshold on. */
 const LOW_SHARE = 0.5;
 /** A rate that was never measured, bytes/ms. */
@@ -48,6 +57,7 @@ export interface DebtSources {
   readonly memtableBytes: number;
   readonly memtableCountMax: number;
   readonly l0Trigger: number;
+  readonly baseLevelBytes: number;
   readonly version: () => Version;
   /** The policy's estimate of bytes that merges have to read and write. */
   readonly debtBytes: () => number;
@@ -113,6 +123,9 @@ export class WriteDebt {
   #treeQuiet = true;
   #treeQuietLow = true;
   #merging = 0;
+  /** Bytes of level 0 and of the levels below. */
+  #l0Bytes = 0;
+  #belowBytes = 0;
   /** Merges run since; level 0 is over its trigger since. */
   #mergesSinceMs = 0;
   #l0SinceMs = -1;
@@ -142,7 +155,7 @@ export class WriteDebt {
   get cause(): DebtCause | undefined {
     let worst: DebtCause | undefined;
     let cost = 0;
-    for (const cause of ["memtables", "level-0", "compaction"] as const) {
+    for (const cause of CAUSES) {
       const own = this.#share(cause, 1) / this.#rate(cause);
       if (own <= cost) continue;
       cost = own;
@@ -158,6 +171,7 @@ export class WriteDebt {
       this.#memtablesUsed() / this.#memorySoft,
       this.#l0Runs() / (L0_SOFT * l0Trigger),
       this.#workMs() / WORK_SOFT_MS,
+      this.#spaceShare(this.#memtablesUsed()) / SPACE_SOFT,
     );
   }
 
@@ -177,6 +191,7 @@ export class WriteDebt {
       memtables: of("memtables"),
       "level-0": of("level-0"),
       compaction: of("compaction"),
+      space: of("space"),
       debtBytes: this.#debtBytes,
     };
   }
@@ -223,17 +238,21 @@ export class WriteDebt {
     else if (this.#l0SinceMs < 0) this.#l0SinceMs = clock.monotonicMs();
     this.#debtBytes = this.#sources.debtBytes();
     const work = this.#workMs();
+    this.#measureLevels();
+    const space = this.#spaceShare(memtableCountMax);
     const runsMax = runs + memtableCountMax;
     const soft = L0_SOFT * l0Trigger;
-    this.#treeQuiet = runsMax <= soft && work <= WORK_SOFT_MS;
-    this.#treeQuietLow = runsMax <= soft * LOW_SHARE && work <= WORK_SOFT_MS * LOW_SHARE;
+    const isQuiet = (share: number): boolean =>
+      runsMax <= soft * share && work <= WORK_SOFT_MS * share && space <= SPACE_SOFT * share;
+    this.#treeQuiet = isQuiet(1);
+    this.#treeQuietLow = isQuiet(LOW_SHARE);
     this.#sources.onMeasured();
   }
 
   #cost(softShare: number): number {
     if (!this.#sources.enabled) return 0;
     let cost = 0;
-    for (const cause of ["memtables", "level-0", "compaction"] as const) {
+    for (const cause of CAUSES) {
       const share = this.#share(cause, softShare);
       if (share > 0) cost = Math.max(cost, (2 * share) / this.#rate(cause));
     }
@@ -248,12 +267,35 @@ export class WriteDebt {
     if (cause === "level-0") {
       return shareOf(this.#l0Runs(), L0_SOFT * l0Trigger, L0_HARD * l0Trigger, softShare);
     }
+    if (cause === "space") {
+      const space = this.#spaceShare(this.#memtablesUsed());
+      return shareOf(space, SPACE_SOFT, SPACE_HARD, softShare);
+    }
     return shareOf(this.#workMs(), WORK_SOFT_MS, WORK_HARD_MS, softShare);
+  }
+
+  #measureLevels(): void {
+    this.#l0Bytes = 0;
+    this.#belowBytes = 0;
+    for (const [level, { runs }] of this.#sources.version().levels.entries()) {
+      let bytes = 0;
+      for (const { tables } of runs) for (const table of tables) bytes += table.bytes;
+      if (level === 0) this.#l0Bytes = bytes;
+      else this.#belowBytes += bytes;
+    }
+  }
+
+  /** What is above the levels, over what is in them, with so many memtables in use. */
+  #spaceShare(memtables: number): number {
+    const { baseLevelBytes, memtableBytes } = this.#sources;
+    if (this.#belowBytes < SPACE_BASES_MIN * baseLevelBytes) return 0;
+    const unflushed = (memtables * memtableBytes) / this.#shrinkage.bytesPerMs;
+    return (this.#l0Bytes + unflushed) / this.#belowBytes;
   }
 
   #rate(cause: DebtCause): number {
     if (cause === "memtables") return this.#flushRate.bytesPerMs;
-    if (cause === "level-0") return this.#l0Rate.bytesPerMs;
+    if (cause === "level-0" || cause === "space") return this.#l0Rate.bytesPerMs;
     return this.#mergeRate.bytesPerMs / Math.max(1, this.#amplification);
   }
 

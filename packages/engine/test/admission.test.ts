@@ -14,7 +14,7 @@ const MEMTABLE = 1000;
 
 /** Debt over a tree that a test sets. */
 function world(countMax = 3) {
-  const state = { sealed: 0, used: 0, runs: 0, debtBytes: 0 };
+  const state = { sealed: 0, used: 0, runs: 0, debtBytes: 0, l0Bytes: 0, belowBytes: 0 };
   const runtime = simRuntime(1);
   const memtables = {
     get sealed() {
@@ -30,7 +30,13 @@ function world(countMax = 3) {
     memtableBytes: MEMTABLE,
     memtableCountMax: countMax,
     l0Trigger: 4,
-    version: () => ({ levels: [{ runs: { length: state.runs } }] }) as unknown as Version,
+    baseLevelBytes: 1000,
+    version: () => {
+      const tables = [{ bytes: state.l0Bytes / Math.max(1, state.runs) }];
+      const zero = Array.from({ length: state.runs }, () => ({ tables }));
+      const below = [{ tables: [{ bytes: state.belowBytes }] }];
+      return { levels: [{ runs: zero }, { runs: below }] } as unknown as Version;
+    },
     debtBytes: () => state.debtBytes,
     enabled: true,
     onMeasured: () => undefined,
@@ -80,6 +86,36 @@ describe("debt", () => {
     expect(debt.cause).toBe("compaction");
     const { drainBytesPerSecond } = debt.stats().compaction;
     expect((debt.msPerByte * drainBytesPerSecond) / 1000).toBeCloseTo(1, 0);
+  });
+
+  test("of space costs by what lies above, as a share of what lies below", () => {
+    const { state, debt, runtime } = world();
+    state.runs = 8;
+    state.l0Bytes = 1200;
+    debt.noteVersion();
+    debt.noteMergeBegun();
+    runtime.advance(50);
+    debt.noteMergeEnded([{ level: 0, tables: [{ bytes: 5000 }] }], 20_000);
+    debt.noteFlush(1000, 1000, 1);
+    // The beginning of a load: nothing below.
+    expect(debt.msPerByte).toBe(0);
+    state.belowBytes = 3999;
+    debt.noteVersion();
+    expect(debt.msPerByte).toBe(0);
+    state.belowBytes = 6000;
+    debt.noteVersion();
+    expect(debt.msPerByte).toBe(0);
+    expect(debt.lowMsPerByte).toBeGreaterThan(0);
+    state.l0Bytes = 0.325 * 6000;
+    debt.noteVersion();
+    expect(debt.msPerByte).toBeCloseTo(1 / 100, 6); // half way from 0.2 to 0.45
+    expect(debt.cause).toBe("space");
+    state.l0Bytes = 1200;
+    debt.noteVersion();
+    expect(debt.msPerByte).toBe(0);
+    // What memory holds counts as well.
+    state.used = 900;
+    expect(debt.msPerByte).toBeGreaterThan(0);
   });
 
   test("slows low priority down first", () => {
