@@ -120,6 +120,18 @@ export function decodeFileHeader(bytes: Uint8Array, file: string): FileHeader {
   };
 }
 
+/**
+ * Returns whether bytes that `decodeFileHeader` refuses were a header of the database all the same:
+ * the magic or the uuid is whole. Such bytes were written, and damaged later.
+ */
+export function resemblesFileHeader(bytes: Uint8Array, databaseUuid: Uint8Array): boolean {
+  if (getU32(bytes, 0) === MAGIC) return true;
+  for (let i = 0; i < DATABASE_UUID_BYTES; i++) {
+    if (bytes[UUID_AT + i] !== databaseUuid[i]) return false;
+  }
+  return true;
+}
+
 function expectZero(
   bytes: Uint8Array,
   at: number,

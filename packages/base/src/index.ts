@@ -65,6 +65,7 @@ export {
   type FileHeader,
   FileType,
   FORMAT_VERSION,
+  resemblesFileHeader,
 } from "./file-header.ts";
 export type { FileHandle, FileLock, FileSystem } from "./fs.ts";
 export {

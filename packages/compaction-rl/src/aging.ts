@@ -12,7 +12,7 @@ import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseAround } from "./level-merge.ts";
 import { chooseLevelZero } from "./level-zero.ts";
 import { filledRuns, widened } from "./overlap.ts";
-import { areFree, mergeOf, type Plan } from "./planning.ts";
+import { areFree, isFree, mergeOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
 import { receiverOf } from "./reception.ts";
 import { deleteShare, isOlder } from "./weight.ts";
@@ -67,7 +67,7 @@ function chooseDown(
     }
     const [run] = runs;
     for (const [index, table] of run?.tables.entries() ?? []) {
-      if (!isWanted(table) || view.busy.has(table.number)) continue;
+      if (!isWanted(table) || !isFree(view, table)) continue;
       const receiver = receiverOf(plan, level + 1);
       const choice = chooseAround(plan, level, run!, receiver, index, 0, reason);
       if (choice !== undefined) return choice;

@@ -20,7 +20,7 @@ import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseLevelMerge } from "./level-merge.ts";
 import { chooseIntraZero, chooseLevelZero } from "./level-zero.ts";
 import { filledRuns } from "./overlap.ts";
-import type { Plan } from "./planning.ts";
+import { isFree, type Plan } from "./planning.ts";
 import type { CompactionChoice, CompactionPolicy, TreeView } from "./policy.ts";
 import { chooseRelocation } from "./relocation.ts";
 import { type TreeGeometry, type TreeSettings, treeGeometry } from "./settings.ts";
@@ -123,7 +123,7 @@ function levelScores(plan: Plan): LevelScore[] {
   for (let level = targets.base; level < targets.last; level++) {
     let bytes = 0;
     for (const run of view.levels[level]?.runs ?? []) {
-      for (const table of run.tables) if (!view.busy.has(table.number)) bytes += table.bytes;
+      for (const table of run.tables) if (isFree(view, table)) bytes += table.bytes;
     }
     const target = targets.bytes[level]!;
     if (bytes > target) scores.push({ level, score: bytes / target, excessBytes: bytes - target });

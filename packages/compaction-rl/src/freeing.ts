@@ -8,6 +8,7 @@
 import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseLevelMerge } from "./level-merge.ts";
 import { chooseLevelZero } from "./level-zero.ts";
+import { hasDamage } from "./obstacles.ts";
 import { filledRuns } from "./overlap.ts";
 import type { Plan } from "./planning.ts";
 import type { CompactionOutcome, MergeChoice, MoveChoice } from "./policy.ts";
@@ -43,13 +44,18 @@ export function chooseForSpace(
   let above = 0;
   for (let level = 0; level < targets.last; level++) above += levelBytes(view.levels[level]);
   if (above * garbageShare <= levelBytes(view.levels[targets.last]) * FREE_SHARE) return undefined;
-  if (filledRuns(view.levels[0]).length > 0) return chooseLevelZero(plan, "space");
+  if (filledRuns(view.levels[0]).length > 0) {
+    const choice = chooseLevelZero(plan, "space");
+    if (choice !== undefined || !hasDamage(view)) return choice;
+  }
   for (let level = targets.base; level < targets.last; level++) {
     const runs = filledRuns(view.levels[level]);
     if (runs.length === 0) continue;
-    return runs.length > 1 || runsMax(plan.shape, level) > 1
-      ? chooseLevelDrain(plan, level, "space")
-      : chooseLevelMerge(plan, level, runs[0]!, levelBytes(view.levels[level]), "space");
+    const choice =
+      runs.length > 1 || runsMax(plan.shape, level) > 1
+        ? chooseLevelDrain(plan, level, "space")
+        : chooseLevelMerge(plan, level, runs[0]!, levelBytes(view.levels[level]), "space");
+    if (choice !== undefined || !hasDamage(view)) return choice;
   }
   return undefined;
 }

@@ -1,3 +1,16 @@
+export type {
+  AgentAlgorithm,
+  AgentDecision,
+  AgentSettings,
+  AgentWeights,
+  CompactionAgent,
+  DecisionReason,
+  LevelObservation,
+  SafetyLimits,
+  UnitCosts,
+  WindowObservation,
+  WindowSeconds,
+} from "./agent.ts";
 export { flexiblePolicy } from "./flexible.ts";
 export type {
   CompactionChoice,

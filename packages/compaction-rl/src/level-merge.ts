@@ -7,7 +7,7 @@
  */
 import { isClaimed } from "./claim.ts";
 import { boundsOf, bytesOf, type Slice, widened } from "./overlap.ts";
-import { areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
+import { areFree, isFree, mergeOf, moveOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
 import { metBytes, type Receiver, receivedWith, receiverOf, touchedLevel } from "./reception.ts";
 import { entryBytes, isOlder, weightOf } from "./weight.ts";
@@ -41,7 +41,7 @@ function candidates(plan: Plan, run: RunView, receiver: Receiver): Candidate[] {
   const met = metBytes(receiver, run.tables);
   const found: Candidate[] = [];
   for (const [index, table] of run.tables.entries()) {
-    if (view.busy.has(table.number)) continue;
+    if (!isFree(view, table)) continue;
     const ratio = met[index]! / Math.max(1, weightOf(view, table, averageBytes));
     found.push({ index, ratio, isOld: isOlder(view, table, geometry.ttlMs) });
   }

@@ -9,11 +9,15 @@
  * Where the base level begins a new run anyway, and the oldest run of level 0 has the size of one,
  * it becomes that run as it is.
  *
+ * A damaged table, here or in the base level, stays, and so does what may not sink below it
+ * (obstacles.ts); the rest of level 0 goes down beside it.
+ *
  * While the base level is not free, runs collect. Three times the trigger of them that no job has are
  * merged into one, so that reads meet fewer; the newest of about one size, so that an entry is
  * rewritten a few times at most.
  */
 import { isClaimed } from "./claim.ts";
+import { hasDamage, passableRuns } from "./obstacles.ts";
 import { boundsOf, bytesOf, filledRuns, tableMeets } from "./overlap.ts";
 import { areFree, mergeOf, moveOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
@@ -30,11 +34,26 @@ export function chooseLevelZero(
   plan: Plan,
   reason: MergeReason = "level-0",
 ): MergeChoice | MoveChoice | undefined {
+  const receiver = receiverOf(plan, plan.targets.base);
+  const all = filledRuns(plan.view.levels[0]);
+  if (!hasDamage(plan.view)) return chooseFrom(plan, all, receiver, reason);
+  for (const runs of passableRuns(plan.view, all, receiver)) {
+    const choice = chooseFrom(plan, runs, receiver, reason);
+    if (choice !== undefined) return choice;
+  }
+  return undefined;
+}
+
+/** As `chooseLevelZero`, of these parts of its runs, which may go down when all of them may. */
+function chooseFrom(
+  plan: Plan,
+  runs: readonly RunView[],
+  receiver: Receiver,
+  reason: MergeReason,
+): MergeChoice | MoveChoice | undefined {
   const { view, targets } = plan;
-  const runs = filledRuns(view.levels[0]);
   const oldest = runs.at(-1);
   if (oldest === undefined) return undefined;
-  const receiver = receiverOf(plan, targets.base);
   if (isRunOfBase(plan, receiver, oldest)) {
     const move = chosenMove(plan, receiver, oldest);
     if (move !== undefined) return move;

@@ -30,9 +30,14 @@ export interface LevelTables {
   readonly tables: readonly TableView[];
 }
 
-/** Returns whether none of the tables is read by a running job. */
+/** Returns whether a choice may name a table: no running job reads it, and it is not damaged. */
+export function isFree({ busy, damaged }: TreeView, { number }: TableView): boolean {
+  return !busy.has(number) && damaged?.has(number) !== true;
+}
+
+/** Returns whether a choice may name these tables. */
 export function areFree(view: TreeView, tables: readonly TableView[]): boolean {
-  return tables.every((table) => !view.busy.has(table.number));
+  return tables.every((table) => isFree(view, table));
 }
 
 /** Returns a merge of these tables. Levels without tables are left out. */

@@ -71,6 +71,11 @@ export interface TreeView {
   readonly flushBytes: number;
   /** Numbers of the tables that running jobs read. They still stand in `levels`. */
   readonly busy: ReadonlySet<number>;
+  /**
+   * Numbers of the tables that no choice may name though no job reads them, since they are damaged.
+   * What is newer must not sink below them, where they have keys in common; all else goes on.
+   */
+  readonly damaged?: ReadonlySet<number>;
   /** Segments that are to be emptied. */
   readonly draining: ReadonlySet<number>;
   /** Undefined: space asks for nothing. */

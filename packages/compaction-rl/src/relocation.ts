@@ -9,7 +9,7 @@
  */
 import { isClaimed } from "./claim.ts";
 import { drainingBytes, isDraining } from "./draining.ts";
-import { mergeOf, type Plan } from "./planning.ts";
+import { isFree, mergeOf, type Plan } from "./planning.ts";
 import type { MergeChoice, RunView, TableView } from "./policy.ts";
 
 interface Place {
@@ -58,7 +58,7 @@ function* drainingPlaces(plan: Plan): Generator<Place> {
 }
 
 function mayRelocate(plan: Plan, table: TableView): boolean {
-  return isDraining(plan.view, table) && !plan.view.busy.has(table.number);
+  return isDraining(plan.view, table) && isFree(plan.view, table);
 }
 
 /** Returns the bytes that are read for a table: its own and the values to copy. */

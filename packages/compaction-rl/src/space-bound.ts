@@ -4,8 +4,9 @@
  */
 import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseLevelZero } from "./level-zero.ts";
+import { hasDamage } from "./obstacles.ts";
 import { filledRuns } from "./overlap.ts";
-import { mergeOf, type Plan } from "./planning.ts";
+import { isFree, mergeOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MoveChoice, TableView } from "./policy.ts";
 import { chooseRelocation } from "./relocation.ts";
 
@@ -20,10 +21,15 @@ export function chooseForBound(plan: Plan): MergeChoice | MoveChoice | undefined
 /** Brings the topmost tables down, level by level; at the end, rewrites what hides old versions. */
 function chooseDown(plan: Plan): MergeChoice | MoveChoice | undefined {
   const { view, targets } = plan;
-  if (filledRuns(view.levels[0]).length > 0) return chooseLevelZero(plan);
+  if (filledRuns(view.levels[0]).length > 0) {
+    const choice = chooseLevelZero(plan);
+    if (choice !== undefined || !hasDamage(view)) return choice;
+  }
   const deepest = view.levels.findLastIndex((level) => filledRuns(level).length > 0);
   for (let level = targets.base; level < deepest; level++) {
-    if (filledRuns(view.levels[level]).length > 0) return chooseLevelDrain(plan, level);
+    if (filledRuns(view.levels[level]).length === 0) continue;
+    const choice = chooseLevelDrain(plan, level);
+    if (choice !== undefined || !hasDamage(view)) return choice;
   }
   return chooseShadowed(plan, deepest);
 }
@@ -34,9 +40,7 @@ function chooseShadowed(plan: Plan, level: number): MergeChoice | undefined {
   const { oldestSnapshotSeq = Number.POSITIVE_INFINITY } = view;
   const run = filledRuns(view.levels[level]).at(-1);
   const mayGo = (table: TableView): boolean =>
-    (table.shadowedCount ?? 0) > 0 &&
-    table.largestSeq <= oldestSnapshotSeq &&
-    !view.busy.has(table.number);
+    (table.shadowedCount ?? 0) > 0 && table.largestSeq <= oldestSnapshotSeq && isFree(view, table);
   const table = run?.tables.find(mayGo);
   if (run === undefined || table === undefined) return undefined;
   return mergeOf(plan, "relocate", [{ level, tables: [table] }], level, run);

@@ -1,10 +1,14 @@
 /**
  * What moving a table down is worth, in bytes. Its own bytes; for each delete twice the bytes of an
  * average entry with its value, wherever the value is, since that is about what the delete frees
- * further down; and what it refers to in segments that are to be emptied.
+ * further down; for each range tombstone as much as for some deletes, since nobody knows what lies
+ * under it; and what the table refers to in segments that are to be emptied.
  */
 import { drainingBytes } from "./draining.ts";
 import type { TableView, TreeView } from "./policy.ts";
+
+/** A range tombstone counts as so many deletes. */
+const RANGE_DELETES = 16;
 
 /** Bytes of an average entry of the tree, its separated value included. */
 export function entryBytes(view: TreeView): number {
@@ -23,12 +27,16 @@ export function entryBytes(view: TreeView): number {
 
 /** Returns the compensated size of a table; `averageBytes` is of an entry of the tree. */
 export function weightOf(view: TreeView, table: TableView, averageBytes: number): number {
-  return table.bytes + 2 * averageBytes * table.deleteCount + drainingBytes(view, table);
+  return table.bytes + 2 * averageBytes * deletesOf(table) + drainingBytes(view, table);
 }
 
-/** Returns the share of deletes among a table's entries. */
+/** Returns the share of deletes among a table's entries, which range tombstones may bring above 1. */
 export function deleteShare(table: TableView): number {
-  return table.entryCount > 0 ? table.deleteCount / table.entryCount : 0;
+  return table.entryCount > 0 ? deletesOf(table) / table.entryCount : 0;
+}
+
+function deletesOf({ deleteCount, rangeDeleteCount = 0 }: TableView): number {
+  return deleteCount + RANGE_DELETES * rangeDeleteCount;
 }
 
 /** Returns whether a table was written more than `ageMs` ago; 0: never. */

@@ -76,6 +76,23 @@ describe("level 0", () => {
     expect(named(choose(tree([level(...runs)])))).toEqual([1]);
   });
 
+  it("goes down beside a damaged table; what is newer and meets it stays", () => {
+    const base = run(table(10, "a", "f", 100), table(11, "g", "p", 100), table(12, "q", "z", 100));
+    const view = tree([
+      level(
+        run(table(5, "b", "c", 90), table(6, "h", "i", 90), table(7, "r", "s", 90)),
+        run(table(2, "a", "d", 90), table(3, "h", "n", 90), table(4, "q", "y", 90)),
+      ),
+      level(base),
+    ]);
+    expect(named(choose({ ...view, damaged: new Set([3]) })).sort()).toEqual(
+      [10, 11, 12, 2, 4, 5, 7].sort(),
+    );
+    // Below, it divides what may go down; 6 and 3 meet it.
+    expect(named(choose({ ...view, damaged: new Set([11]) })).sort()).toEqual([10, 2, 5]);
+    expect(named(choose({ ...view, damaged: new Set([10, 11]) })).sort()).toEqual([12, 4, 7]);
+  });
+
   it("moves an oldest run that meets nothing", () => {
     const oldest = run(table(1, "a", "c", 50), table(2, "d", "e", 50));
     const view = tree([
@@ -128,6 +145,12 @@ describe("levels over their target", () => {
       table(3, "e", "f", 400),
     );
     expect(named(choose(tree([none, level(deletes), level(two)])))).toEqual([2, 12]);
+    const ranges = run(
+      table(1, "a", "b", 400),
+      table(2, "c", "d", 400, { rangeDeletes: 3 }),
+      table(3, "e", "f", 400),
+    );
+    expect(named(choose(tree([none, level(ranges), level(two)])))).toEqual([2, 12]);
     const references = run(
       table(1, "a", "b", 1400),
       table(2, "c", "d", 400),

@@ -82,6 +82,8 @@ export class ModelTree {
   levels: ModelRun[][] = [];
   readonly busy: Set<number> = new Set();
   readonly draining: Set<number> = new Set();
+  /** Tables that nothing may read any more. */
+  readonly damaged: Set<number> = new Set();
   readonly jobs: ModelJob[] = [];
   /** Newest entry of each key: what reads must find. */
   readonly newest: Map<number, ModelEntry> = new Map();
@@ -107,6 +109,7 @@ export class ModelTree {
       levels: this.levels.map((runs) => ({ runs: runs.map((run) => ({ ...run })) })),
       flushBytes: 0,
       busy: this.busy,
+      damaged: this.damaged,
       draining: this.draining,
       ...(this.nowMs === undefined ? {} : { nowMs: this.nowMs }),
       ...(this.#keepAll ? { oldestSnapshotSeq: 0 } : {}),
@@ -187,6 +190,7 @@ export class ModelTree {
 
   #tableAt(level: number, number: number): ModelTable {
     if (this.busy.has(number)) fail(`table ${number} is busy`);
+    if (this.damaged.has(number)) fail(`table ${number} is damaged`);
     for (const run of this.levels[level] ?? []) {
       const table = run.tables.find((t) => t.number === number);
       if (table !== undefined) return table;
@@ -291,6 +295,13 @@ export class ModelTree {
         fail(`key ${key} reads sequence ${found?.seq}, not ${entry.seq}`);
       }
     }
+  }
+
+  /** Damages a table that no job reads, if there is one. */
+  damageOne(): void {
+    const all = this.levels.flatMap((runs) => runs.flatMap(({ tables }) => tables));
+    const free = all.filter(({ number }) => !this.busy.has(number));
+    if (free.length > 0) this.damaged.add(free[this.#random.below(free.length)]!.number);
   }
 
   /** Whether a table refers to a draining segment. */

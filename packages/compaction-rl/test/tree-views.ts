@@ -3,6 +3,7 @@ import type { LevelView, RunView, SegmentReference, TableView, TreeView } from "
 
 export interface TableOptions {
   readonly deletes?: number;
+  readonly rangeDeletes?: number;
   readonly references?: readonly SegmentReference[];
 }
 
@@ -25,6 +26,7 @@ export function table(
     largestSeq: 1000,
     entryCount: 100,
     deleteCount: options.deletes ?? 0,
+    rangeDeleteCount: options.rangeDeletes ?? 0,
     references,
     referencedBytes: references.reduce((sum, reference) => sum + reference.bytes, 0),
   };

@@ -4,6 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import type { AgentWeights } from "@aura/compaction-rl";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
@@ -52,6 +53,7 @@ import { keys, keysSync, scan, scanSync, values, valuesSync } from "./scan.ts";
 import type { Durability, Settings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { collectStats, type Stats, type StatsOptions } from "./stats.ts";
+import type { DecisionRecord } from "./steering.ts";
 import { TraceKind } from "./trace-format.ts";
 import type { Trace, TraceOptions, Tracing } from "./tracing.ts";
 import { compactAndReclaim } from "./value-reclaim.ts";
@@ -434,8 +436,24 @@ export class AuraDB {
   /** Changes the shape of the tree until the close; rewrites nothing. Throws AURA_INVALID_ARGUMENT. */
   setCompactionMode(request: CompactionRequest): void {
     this.#assertOpen();
-    const { compactor, settings } = this.#parts;
-    compactor.reshape(requestedShape(request, compactor.shape, settings));
+    const { compactor, settings, steering } = this.#parts;
+    if (request === "adaptive") {
+      steering.start();
+      return;
+    }
+    const shape = requestedShape(request, compactor.shape, settings);
+    steering.stop();
+    compactor.reshape(shape);
+  }
+
+  /** The last decisions of the mode `adaptive`, the newest at the end: plain data, also for replays. */
+  decisions(): readonly DecisionRecord[] {
+    return this.#parts.steering.decisions;
+  }
+
+  /** What the agent has learned: plain data for `rlAgent.weights`. Nothing of it is in the database. */
+  exportAgent(): AgentWeights {
+    return this.#parts.steering.exportWeights();
   }
 
   /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */

@@ -231,12 +231,13 @@ export class Committer {
     return this.#promiseOf(pending, level, prompt);
   }
 
-  /** Admits the put of a value that is written already, apart from its head. */
+  /** Admits the put of a value that is written already, apart from its head. `prompt`: as in `writeOne`. */
   writeFar(
     key: Uint8Array,
     value: FarValue,
     level: Durability,
     signal?: AbortSignal,
+    prompt = false,
   ): Promise<void> {
     this.#admit();
     const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
@@ -244,11 +245,11 @@ export class Committer {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
-      return this.#appendLone(group, level, false);
+      return this.#appendLone(group, level, prompt);
     }
     const pending = this.#queue.open(memtableBytes, signal, true);
     pending.group.putFar(key, value);
-    return this.#promiseOf(pending, level, false);
+    return this.#promiseOf(pending, level, prompt);
   }
 
   /** Carries a batch to its level on this thread. */
@@ -373,7 +374,6 @@ export class Committer {
         // What is buffered could not be written.
         if (hasCode(error, "AURA_OUT_OF_SPACE")) {
           this.#queue.shift();
-          pending.unwatch();
           pending.appended.reject(error);
         } else this.#parts.health.fail(error as Error); // the queue is rejected above
         continue;
@@ -531,7 +531,6 @@ export class Committer {
   }
 
   #appendPending(pending: PendingGroup): void {
-    pending.unwatch();
     try {
       this.#append(pending.group);
     } catch (error) {
@@ -552,7 +551,6 @@ export class Committer {
   }
 
   #appendOnPool(pending: PendingGroup): void {
-    pending.unwatch();
     try {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();

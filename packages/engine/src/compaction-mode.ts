@@ -8,31 +8,35 @@ import { LEVEL_COUNT_MAX } from "./version.ts";
 export interface CompactionShape {
   /**
    * From level 1 on; levels beyond the end take the last one. `runs` is the most runs of a level
-   * before it is full, 1 (leveled) to 100.
+   * before it is full, 1 (leveled) to 100. `filterBits`: bits per key of the next tables of the level,
+   * 0 to 32; left out: as the settings say.
    */
-  readonly levels?: readonly { readonly runs: number }[];
+  readonly levels?: readonly { readonly runs: number; readonly filterBits?: number }[];
   /** Runs in level 0 that start a compaction, 1 to 100. */
   readonly l0Trigger?: number;
+  /** The next values of so many bytes or more are stored apart, 64 to 2^32 - 1. */
+  readonly separationThreshold?: number;
 }
 
 /**
  * What `setCompactionMode` is given. A change counts from the next compaction on and rewrites nothing by
- * itself; `compact()` does. The next open begins with `compaction.mode` again.
+ * itself; `compact()` does. The next open begins with `compaction.mode` again. `adaptive`: an agent
+ * steers, from the shape in force on, until another mode or shape is set.
  */
-export type CompactionRequest = CompactionMode | CompactionShape;
+export type CompactionRequest = CompactionMode | "adaptive" | CompactionShape;
 
 const MODES: readonly string[] = ["leveled", "tiered", "lazy-leveled"] satisfies CompactionMode[];
-const FIELDS: readonly string[] = ["levels", "l0Trigger"];
+const FIELDS: readonly string[] = ["levels", "l0Trigger", "separationThreshold"];
 
 /** Returns the shape that is asked for. Throws AURA_INVALID_ARGUMENT, naming the field. */
 export function requestedShape(
-  request: CompactionRequest,
+  request: Exclude<CompactionRequest, "adaptive">,
   current: TreeShape,
   settings: ResolvedSettings,
 ): TreeShape {
   const { fanout, l0Trigger } = settings.compaction;
   if (typeof request === "string") {
-    if (!MODES.includes(request)) throw invalid(`one of ${MODES.join(", ")}`, request);
+    if (!MODES.includes(request)) throw invalid(`one of ${MODES.join(", ")}, adaptive`, request);
     return modeShape(request, { fanout, levelCount: LEVEL_COUNT_MAX }, l0Trigger);
   }
   if (typeof request !== "object" || request === null || Array.isArray(request)) {
@@ -40,8 +44,8 @@ export function requestedShape(
   }
   const unknown = Object.keys(request).find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) throw invalid(`an object of ${FIELDS.join(", ")}`, unknown);
-  const { levels = current.levels, l0Trigger: trigger = current.l0Trigger } = request;
-  return reshaped(current, { levels, l0Trigger: trigger });
+  const given = Object.entries(request).filter(([, value]) => value !== undefined);
+  return reshaped(current, Object.fromEntries(given));
 }
 
 function invalid(expected: string, actual: unknown): AuraError {

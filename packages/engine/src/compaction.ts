@@ -11,7 +11,7 @@
  * hold its key, the output joins the run it replaces.
  */
 import type { Clock, JobQueue, Lane, Scheduler, Timer } from "@aura/base";
-import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
+import { AuraError, assert, hasCode } from "@aura/base";
 import type {
   CompactionChoice,
   CompactionPolicy,
@@ -20,22 +20,24 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import { type IoBudget, IoCause, IoPriority } from "./io-budget.ts";
-import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { MergeReasons } from "./merge-reasons.ts";
-import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
+import { bytesOf, olderThan, slicesOf, tablesOf } from "./merge-slices.ts";
+import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { ValueLocality } from "./value-locality.ts";
-import type { Run, TableMeta, Version } from "./version.ts";
-import { overlaps } from "./version.ts";
+import type { Run, TableMeta } from "./version.ts";
+import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed compaction is tried again, ms. */
@@ -48,6 +50,7 @@ export interface CompactionParts {
   readonly planner: OutputPlanner;
   readonly policy: CompactionPolicy;
   readonly snapshots: SnapshotList;
+  readonly covered: CoveredTables;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly health: Health;
@@ -62,7 +65,12 @@ export interface CompactionParts {
   readonly valueGc: ValueGc;
   readonly locality: ValueLocality;
   readonly debt: WriteDebt;
+  readonly counts: WorkCounts;
   readonly io: IoBudget;
+  /** Another shape is in force. */
+  readonly onReshaped: (shape: TreeShape) => void;
+  /** Tables are about to leave their level. */
+  readonly onLeaving: (level: number, tables: readonly TableMeta[]) => void;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -82,6 +90,8 @@ export class Compactor {
   /** Counters for stats. */
   merges = 0;
   moves = 0;
+  /** Tables that were dropped unread, since range tombstones cover them. */
+  drops = 0;
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
@@ -102,6 +112,7 @@ export class Compactor {
   /** Puts a shape in force. What runs goes on as it was meant; nothing is rewritten for it. */
   reshape(shape: TreeShape): void {
     this.#parts.policy.reshape(shape);
+    this.#parts.onReshaped(shape);
     this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
     this.start();
   }
@@ -298,11 +309,34 @@ export class Compactor {
     return true;
   }
 
+  /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
+  dropCovered(): void {
+    const { tree, covered, snapshots, health } = this.#parts;
+    if (!tree.version.hasRangeDeletes || !this.#isOpen()) return;
+    const change = covered.find(tree.version, snapshots.seqs(), this.#busyTables());
+    if (change === undefined) return;
+    try {
+      tree.install(change);
+    } catch {
+      assert(health.failure !== undefined, "without a manifest the database is read-only");
+      return;
+    }
+    this.drops += change.removed!.length;
+    for (const { number } of change.removed!) this.#damage.tables.delete(number);
+    this.#parts.debt.noteVersion();
+  }
+
   #choose(): CompactionChoice {
     const { policy, valueGc } = this.#parts;
+    this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
     return policy.choose(this.#view({ isUrgent, isHiding }));
+  }
+
+  /** What the policy sees now. */
+  view(): TreeView {
+    return this.#view();
   }
 
   #view(space?: SpaceNeed): TreeView {
@@ -313,6 +347,7 @@ export class Compactor {
       levels: version.levels.map((level) => ({ runs: level.runs.map(runView) })),
       flushBytes,
       busy: this.#busyTables(),
+      damaged: this.#damage.tables,
       draining: valueGc.draining,
       ...(space === undefined ? {} : { space }),
       nowMs: clock.wallMs(),
@@ -330,9 +365,9 @@ export class Compactor {
     });
   }
 
-  /** Tables that no choice may name: running merges read them, or they are damaged. */
+  /** Tables that running merges read. */
   #busyTables(): ReadonlySet<number> {
-    const busy = new Set<number>(this.#damage.tables);
+    const busy = new Set<number>();
     for (const { slices } of this.#tasks) {
       for (const { tables } of slices) for (const { number } of tables) busy.add(number);
     }
@@ -345,6 +380,7 @@ export class Compactor {
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
+    this.#parts.onLeaving(choice.level, tables);
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -417,6 +453,7 @@ export class Compactor {
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
+    for (const slice of slices) this.#parts.onLeaving(slice.level, slice.tables);
     try {
       tree.install({
         removed: slices.flatMap(({ level, tables }) =>
@@ -444,6 +481,11 @@ export class Compactor {
     else this.#parts.locality.noteRewritten(bytesRelocated);
     this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
+    this.#parts.counts.noteMerge(
+      slices.map(({ level, tables }) => ({ level, bytes: bytesOf(tables) })),
+      plan.outputLevel,
+      { bytesRead, bytesWritten, bytesRelocated, busyMs: sum((output) => output.busyMs) },
+    );
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);
       policy.observe({
@@ -514,10 +556,6 @@ function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
   return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
 }
 
-function bytesOf(tables: readonly TableMeta[]): number {
-  return tables.reduce((sum, table) => sum + table.bytes, 0);
-}
-
 function runView(run: Run): TreeView["levels"][number]["runs"][number] {
   return {
     id: run.id,
@@ -526,67 +564,4 @@ function runView(run: Run): TreeView["levels"][number]["runs"][number] {
       referencedBytes: table.references.reduce((sum, reference) => sum + reference.bytes, 0),
     })),
   };
-}
-
-function tablesOf(version: Version, level: number, numbers: readonly number[]): TableMeta[] {
-  const wanted = new Set(numbers);
-  const tables = version.levels[level]!.runs.flatMap((run) =>
-    run.tables.filter((table) => wanted.has(table.number)),
-  );
-  assert(tables.length === wanted.size, "the policy chose tables that are there");
-  return tables;
-}
-
-/** Returns the input by run, in read order (newest first). */
-function slicesOf(version: Version, plan: MergePlan): Slice[] {
-  const slices: Slice[] = [];
-  let chosen = 0;
-  version.levels.forEach((level, index) => {
-    const numbers = new Set(
-      plan.inputs.filter((input) => input.level === index).flatMap((input) => input.tables),
-    );
-    if (numbers.size === 0) return;
-    for (const run of level.runs) {
-      const tables = run.tables.filter((table) => numbers.has(table.number));
-      chosen += tables.length;
-      if (tables.length > 0) slices.push({ level: index, run, tables });
-    }
-  });
-  const wanted = plan.inputs.reduce((sum, input) => sum + input.tables.length, 0);
-  assert(chosen === wanted && chosen > 0, "the policy chose tables that are there");
-  return slices;
-}
-
-/** Bounds of the tables behind the newest input, in read order, that meet its keys. */
-function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
-  const inputs = new Set(slices.flatMap((slice) => slice.tables.map((table) => table.number)));
-  let smallest: Uint8Array | undefined;
-  let largest: Uint8Array | undefined;
-  for (const { tables } of slices) {
-    for (const table of tables) {
-      if (smallest === undefined || compareKeys(table.smallestKey, smallest) < 0) {
-        smallest = table.smallestKey;
-      }
-      if (largest === undefined || compareKeys(table.largestKey, largest) > 0) {
-        largest = table.largestKey;
-      }
-    }
-  }
-  const older: KeyBounds[][] = [];
-  let behind = false;
-  for (const level of version.levels) {
-    for (const run of level.runs) {
-      behind ||= run.tables.some((table) => inputs.has(table.number));
-      if (!behind) continue;
-      const bounds = run.tables
-        .filter((table) => !inputs.has(table.number) && overlaps(table, smallest!, largest!))
-        .map(({ smallestKey, largestKey, largestIsExclusive }) => ({
-          smallestKey,
-          largestKey,
-          largestIsExclusive,
-        }));
-      if (bounds.length > 0) older.push(bounds);
-    }
-  }
-  return older;
 }

@@ -4,7 +4,7 @@
  */
 import type { Executor, FileSystem, Runtime } from "@aura/base";
 import { nodeFileSystem, systemRuntime } from "@aura/base";
-import type { CompactionPolicy } from "@aura/compaction-rl";
+import type { AgentSettings, CompactionAgent, CompactionPolicy } from "@aura/compaction-rl";
 import { simulatedJobs, threadJobs } from "./job-lanes.ts";
 import { workerEntryUrl } from "./worker-entry.ts";
 
@@ -18,11 +18,14 @@ export interface Components {
   readonly workerUrl: URL;
   /** Decides about compactions. Default: leveled, as `settings.compaction` says. */
   readonly policy: CompactionPolicy;
+  /** Makes what steers the tree in the mode `adaptive`. Default: the agent of `settings.rlAgent`. */
+  readonly agent: (settings: AgentSettings) => CompactionAgent;
 }
 
-/** Components with their defaults, but for the policy, which needs the settings. */
-export type ResolvedComponents = Omit<Components, "workerUrl" | "policy"> & {
+/** Components with their defaults, but for the policy and the agent, which need the settings. */
+export type ResolvedComponents = Omit<Components, "workerUrl" | "policy" | "agent"> & {
   readonly policy: CompactionPolicy | undefined;
+  readonly agent: Components["agent"] | undefined;
 };
 
 /**
@@ -37,5 +40,5 @@ export function resolveComponents(components: Partial<Components>): ResolvedComp
     (fs === nodeFileSystem
       ? threadJobs(components.workerUrl ?? workerEntryUrl())
       : simulatedJobs(fs, runtime));
-  return { fs, runtime, executor, policy: components.policy };
+  return { fs, runtime, executor, policy: components.policy, agent: components.agent };
 }

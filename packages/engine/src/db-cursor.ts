@@ -27,6 +27,7 @@ import { RunCursor } from "./run-cursor.ts";
 import type { ScanTrace } from "./trace-recorder.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
+import type { ScanSample } from "./work-counts.ts";
 
 /** Most bytes of keys and values that one batch gathers before it is given out. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
@@ -55,6 +56,9 @@ export class DbCursor {
   readonly #memtables: readonly MemtableEntry[];
   readonly #visible: VisibleCursor;
   readonly #trace: ScanTrace | undefined;
+  /** Runs and memtables that it merges. */
+  readonly #runs: number;
+  readonly #sample: ScanSample | undefined;
   /** Entries taken since the cursor was placed, for the trace. */
   #taken = 0;
   #side: number = Side.before;
@@ -70,6 +74,8 @@ export class DbCursor {
   constructor(parts: ReadParts, range: ParsedRange, fields?: BatchFields) {
     parts.health.assertOpen();
     const { snapshot } = range;
+    this.#sample = parts.counts.beginScan();
+    this.#sample?.begin();
     const seq = snapshot === undefined ? parts.visibleSeq() : parts.snapshots.seqOf(snapshot);
     this.#parts = parts;
     this.#fields = fields ?? ALL_FIELDS;
@@ -89,10 +95,12 @@ export class DbCursor {
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
     if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq, { lendsValues });
+    this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
     this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
     parts.cursors.add(this);
+    this.#sample?.end();
     if (fields !== undefined) return;
     this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
   }
@@ -332,6 +340,10 @@ export class DbCursor {
   #placed(place: "first" | "last" | "key", key?: Uint8Array): void {
     this.#trace?.seek(place, this.#taken, key);
     this.#taken = 0;
+    const { counts } = this.#parts;
+    counts.scans++;
+    counts.seeks += this.#runs;
+    if (this.#sample !== undefined) this.#sample.runs += this.#runs;
   }
 
   /** Notes where a move ended. */
@@ -339,7 +351,10 @@ export class DbCursor {
     const visible = this.#visible;
     assert(!visible.pending && !visible.failed, "a move that ended");
     const back = move === Move.prev || move === Move.last;
-    if (visible.valid) this.#taken++;
+    if (visible.valid) {
+      this.#taken++;
+      this.#parts.counts.scanEntries++;
+    }
     this.#side = visible.valid ? Side.on : back ? Side.before : Side.behind;
   }
 
@@ -348,12 +363,27 @@ export class DbCursor {
     this.#assertSound();
     if (this.#side !== Side.before) return;
     this.#side = Side.on;
+    this.#sample?.begin();
     this.#go(Move.first);
+    this.#sample?.end();
   }
 
   /** Adds entries until the batch is complete or a block is missing. Returns whether it is complete. */
   #gather(batch: EntryBatch, count: number, stay: boolean): boolean {
     if (this.#side === Side.behind) return true;
+    const before = batch.count;
+    this.#sample?.begin();
+    try {
+      return this.#fill(batch, count, stay);
+    } finally {
+      const more = batch.count - before;
+      this.#parts.counts.scanEntries += more;
+      this.#sample?.end();
+      if (this.#sample !== undefined) this.#sample.entries += more;
+    }
+  }
+
+  #fill(batch: EntryBatch, count: number, stay: boolean): boolean {
     const visible = this.#visible;
     const reverse = this.#reverse;
     const { values } = this.#parts;
@@ -383,9 +413,11 @@ export class DbCursor {
         visible.loadSync();
       } else if (reads.maySync()) {
         const startMs = reads.startMs();
+        this.#sample?.begin();
         try {
           visible.loadSync();
         } finally {
+          this.#sample?.end();
           reads.note(startMs, SLOW_CURSOR_READ_MS);
         }
       } else await visible.load();
@@ -395,7 +427,10 @@ export class DbCursor {
 
   #settleSync(): void {
     const visible = this.#visible;
+    if (!visible.pending) return;
+    this.#sample?.begin();
     while (visible.pending) visible.loadSync();
+    this.#sample?.end();
   }
 
   #entry(): VisibleCursor {
@@ -443,7 +478,8 @@ export class DbCursor {
     if (this.#released) return;
     this.#released = true;
     this.#trace?.end(this.#taken);
-    const { cursors, versions } = this.#parts;
+    const { cursors, versions, counts } = this.#parts;
+    if (this.#sample !== undefined) counts.endScan(this.#sample);
     cursors.delete(this);
     this.#visible.close();
     for (const entry of this.#memtables) entry.release();

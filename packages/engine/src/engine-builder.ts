@@ -48,6 +48,11 @@ export class EngineBuilder {
     return this;
   }
 
+  withRlAgent(rlAgent: NonNullable<Settings["rlAgent"]>): this {
+    this.#settings.rlAgent = { ...this.#settings.rlAgent, ...rlAgent };
+    return this;
+  }
+
   /** A capacity, or what `createCache` made. */
   withCache(cache: NonNullable<Settings["cache"]>): this {
     this.#settings.cache = cache;

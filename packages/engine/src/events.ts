@@ -2,6 +2,7 @@
 import { EventEmitter } from "node:events";
 import type { Scheduler } from "@aura/base";
 import type { TreeShape } from "@aura/compaction-rl";
+import type { DecisionRecord } from "./steering.ts";
 import type { SegmentsDraining } from "./value-gc.ts";
 
 /** A failure of background work. */
@@ -12,7 +13,7 @@ export interface BackgroundErrorEvent {
    * `error.offset`); background work leaves it alone from now on, what else there is is served.
    */
   readonly severity: "soft" | "hard" | "corruption";
-  readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log";
+  readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log" | "steering";
   readonly error: Error;
 }
 
@@ -49,6 +50,8 @@ export interface DatabaseEvents {
   ];
   /** Another shape of the tree is in force; `mode` is `custom` when its levels were given. */
   compactionMode: [{ readonly mode: string; readonly shape: TreeShape }];
+  /** A window of work ended, and the agent decided (`compaction.mode: "adaptive"`). */
+  decision: [DecisionRecord];
   /** Segments were chosen to be emptied; `segmentRemoved` follows for each. */
   segmentsDraining: [SegmentsDraining];
   segmentRemoved: [{ readonly segment: number; readonly bytes: number }];

@@ -22,6 +22,7 @@ import type { OldLog } from "./replay.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
+import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Pause before a failed flush is tried again, ms. */
@@ -38,6 +39,7 @@ export interface FlushParts {
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly debt: WriteDebt;
+  readonly counts: WorkCounts;
   readonly io: IoBudget;
   readonly health: Health;
   readonly events: DatabaseEmitter;
@@ -117,7 +119,7 @@ export class Flusher {
   }
 
   #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
-    const { tree, memtables, events, reserve, clock, debt, onFlushed } = this.#parts;
+    const { tree, memtables, events, reserve, clock, debt, counts, onFlushed } = this.#parts;
     this.#running = false;
     if (logs.some((log) => log.syncFailed)) {
       // Another sync of it failed meanwhile: that this one did not says nothing.
@@ -147,6 +149,12 @@ export class Flusher {
     const memtableBytes = memtable.table.usedBytes;
     memtables.dropOldest(memtable);
     debt.noteFlush(memtableBytes, output.bytesWritten, ms);
+    counts.noteFlush(memtableBytes, memtable.valueBytes, {
+      bytesRead: 0,
+      bytesWritten: output.bytesWritten,
+      bytesRelocated: 0,
+      busyMs: output.busyMs,
+    });
     reserve.fill();
     events.announce("flush", {
       tables: output.tables.length,

@@ -2,14 +2,19 @@
  * Group queue: groups of asynchronous writes that have not left, oldest first.
  *
  * A write goes into the last group while that is open and has room; one that can be aborted gets a
- * group of its own. A write that could not be added whole leaves nothing behind.
+ * group of its own. A write that could not be added whole leaves nothing behind. A group that was
+ * aborted keeps its place, empty-handed, until those before it have left or it is one of many: so an
+ * abort costs the same however long the queue is.
  */
 import { AuraError } from "@aura/base";
+import { AbortWatch } from "./abort-watch.ts";
 import type { Group } from "./group.ts";
 import { PendingGroup } from "./pending-group.ts";
 
 /** An open group is closed at this size. */
 const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
+/** Places of groups that are gone are kept up to this many, and up to half of all. */
+const GONE_MIN = 32;
 
 /** What the queue works with. */
 export interface GroupQueueParts {
@@ -21,36 +26,51 @@ export interface GroupQueueParts {
 /** Holds groups until they leave. */
 export class GroupQueue {
   readonly #parts: GroupQueueParts;
+  readonly #aborts: AbortWatch<PendingGroup>;
+  /** From `#head` on; some may be gone. */
   #groups: PendingGroup[] = [];
-  /** Bytes of all groups but the last, which grows. */
+  #head = 0;
+  /** Those that are not gone. */
+  #count = 0;
+  /** Bytes of those that are not gone, but for the last in `#groups`, which grows. */
   #bytesBefore = 0;
   /** A group to use again. Never one that the thread pool may still be reading. */
   #spare: Group | undefined;
 
   constructor(parts: GroupQueueParts) {
     this.#parts = parts;
+    this.#aborts = new AbortWatch((pending, signal) => this.#abort(pending, signal));
   }
 
   get length(): number {
-    return this.#groups.length;
+    return this.#count;
   }
 
   /** Whether the groups hold more bytes than a memtable, and than one open group may. */
   get isFull(): boolean {
-    const bytes = this.#bytesBefore + (this.#groups.at(-1)?.group.bytes ?? 0);
+    if (this.#count === 0) return false;
+    const last = this.#groups.at(-1)!;
+    const bytes = this.#bytesBefore + (last.isGone ? 0 : last.group.bytes);
     return bytes > OPEN_GROUP_BYTES_MAX && bytes > this.#parts.groupBytesMax;
   }
 
   /** The group that leaves next. */
   get first(): PendingGroup | undefined {
-    return this.#groups[0];
+    if (this.#count === 0) return undefined;
+    while (this.#groups[this.#head]!.isGone) this.#head++;
+    return this.#groups[this.#head];
   }
 
-  /** Takes the first group out: it takes no more operations. */
+  /** Takes the first group out: it takes no more operations, and is not aborted any more. */
   shift(): void {
-    const first = this.#groups.shift()!;
+    const first = this.first!;
     first.closed = true;
-    if (this.#groups.length > 0) this.#bytesBefore -= first.group.bytes;
+    this.#unwatch(first);
+    this.#forget(first);
+    if (this.#count === 0) this.#clear();
+    else this.#head++;
+    // Moves what is left once for as many as have left.
+    if (this.#head > GONE_MIN && this.#head > this.#groups.length / 2) this.#compact();
   }
 
   /** Lets a group's buffers be used again: nobody reads them any more. */
@@ -79,13 +99,15 @@ export class GroupQueue {
     this.#spare = undefined;
     pending.group.begin();
     pending.group.mark();
-    if (last !== undefined) this.#bytesBefore += last.group.bytes;
+    if (last !== undefined && !last.isGone) this.#bytesBefore += last.group.bytes;
     this.#groups.push(pending);
+    this.#count++;
     if (alone) pending.closed = true;
     if (signal !== undefined) {
       // A group of its own, so that it can be taken out.
       pending.closed = true;
-      pending.watch(signal, () => this.#abort(pending, signal));
+      pending.signal = signal;
+      this.#aborts.add(signal, pending);
     }
     return pending;
   }
@@ -94,36 +116,63 @@ export class GroupQueue {
   takeBack(pending: PendingGroup): void {
     pending.group.rollback();
     if (pending.group.count > 0) return;
-    pending.unwatch();
-    this.#takeOut(this.#groups.indexOf(pending));
+    this.#unwatch(pending);
+    this.#takeOut(pending);
   }
 
   /** Rejects all groups and returns whether there were any. */
   rejectAll(cause: Error): boolean {
-    const groups = this.#groups;
-    this.#groups = [];
-    this.#bytesBefore = 0;
+    const groups = this.#groups.slice(this.#head).filter((pending) => !pending.isGone);
+    this.#clear();
     const error = new AuraError("AURA_READ_ONLY", `not written: ${cause.message}`, { cause });
     for (const pending of groups) {
-      pending.unwatch();
+      pending.isGone = true;
+      this.#unwatch(pending);
       pending.appended.reject(error);
     }
     return groups.length > 0;
   }
 
-  #takeOut(at: number): void {
-    this.#groups.splice(at, 1);
-    this.#bytesBefore = 0;
-    for (let i = 0; i + 1 < this.#groups.length; i++) {
-      this.#bytesBefore += this.#groups[i]!.group.bytes;
-    }
-  }
-
   #abort(pending: PendingGroup, signal: AbortSignal): void {
-    const at = this.#groups.indexOf(pending);
-    if (at < 0) return;
-    this.#takeOut(at);
+    pending.signal = undefined;
+    this.#takeOut(pending);
     const cause: unknown = signal.reason;
     pending.appended.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
+  }
+
+  #takeOut(pending: PendingGroup): void {
+    this.#forget(pending);
+    if (this.#count === 0) this.#clear();
+    else if (this.#groups.length - this.#head > 2 * this.#count + GONE_MIN) this.#compact();
+  }
+
+  /** Takes a group out of the counts. */
+  #forget(pending: PendingGroup): void {
+    if (pending !== this.#groups.at(-1)) this.#bytesBefore -= pending.group.bytes;
+    pending.isGone = true;
+    pending.closed = true;
+    this.#count--;
+  }
+
+  #unwatch(pending: PendingGroup): void {
+    if (pending.signal === undefined) return;
+    this.#aborts.remove(pending.signal, pending);
+    pending.signal = undefined;
+  }
+
+  #clear(): void {
+    this.#groups = [];
+    this.#head = 0;
+    this.#count = 0;
+    this.#bytesBefore = 0;
+  }
+
+  /** Lets go of the places of groups that are gone, but for the last one's. */
+  #compact(): void {
+    const last = this.#groups.length - 1;
+    this.#groups = this.#groups.filter(
+      (pending, i) => i >= this.#head && (!pending.isGone || i === last),
+    );
+    this.#head = 0;
   }
 }

@@ -56,6 +56,7 @@ export interface JournalStart {
   readonly durableSeq: number;
   /** Void ranges that recovery would still need. */
   readonly voids: readonly VoidRange[];
+  readonly logFloor: number;
 }
 
 /** Appends groups. */
@@ -81,6 +82,8 @@ export class Journal {
   };
   /** Highest sequence number handed to the operating system. */
   appendedSeq: number;
+  /** Logs with a lower number hold no group that counts, unless the manifest names them. */
+  logFloor: number;
   /** Bytes appended, for stats. */
   bytesAppended = 0;
   /** Hears of each group that was appended; must not throw. */
@@ -89,6 +92,7 @@ export class Journal {
   constructor(place: JournalPlace, start: JournalStart) {
     this.#place = place;
     this.appendedSeq = start.lastSeq;
+    this.logFloor = start.logFloor;
     this.#voids = [...start.voids];
     const sync = {
       fs: place.fs,
@@ -284,6 +288,8 @@ export class Journal {
     log.writer.syncSync();
     this.#place.fs.syncDirSync(this.#place.directory);
     log.nameDurable = true;
+    // A power loss may undo the removal of what was before it.
+    this.logFloor = log.number;
   }
 
   /** Closes and forgets files whose operations are all durable in tables, unless work uses them. */

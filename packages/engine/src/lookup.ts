@@ -19,7 +19,7 @@ import {
 } from "@aura/base";
 import { Lookup as Found } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
-import { copyOut } from "./copy-view.ts";
+import { copyOut, NO_WORDS } from "./copy-view.ts";
 import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
 import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
@@ -34,6 +34,7 @@ import type { TurnKeeper } from "./turn-keeper.ts";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 import type { Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
+import type { WorkCounts } from "./work-counts.ts";
 
 /** What reads work with: one database's parts, shared by look-ups, scans and cursors. */
 export interface ReadParts {
@@ -46,6 +47,7 @@ export interface ReadParts {
   readonly turns: TurnKeeper;
   readonly runtime: Runtime;
   readonly reads: AdaptiveReads;
+  readonly counts: WorkCounts;
   /** Cursors and scans that are open. Each takes itself out when it is closed. */
   readonly cursors: Set<{ close(): void }>;
   /** Seed of the key hash that all filters share. */
@@ -165,6 +167,7 @@ export class Lookup {
   #bytes: Uint8Array = NO_BYTES;
   #valueStart = 0;
   #valueEnd = 0;
+  #words: Int32Array = NO_WORDS;
 
   constructor(parts: ReadParts) {
     this.#parts = parts;
@@ -173,7 +176,7 @@ export class Lookup {
   /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
   findSync(key: Uint8Array, seq: number): Buffer | undefined {
     if (!this.#locateSync(key, seq)) return undefined;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     const { values } = this.#parts;
     return values.readSync(this.#bytes, this.#valueStart, this.#valueEnd, key, 0, key.length);
   }
@@ -191,8 +194,13 @@ export class Lookup {
     const state = this.#locateNow(key, seq);
     if (state === Found.absent) return undefined;
     if (state === Found.pending) return PENDING;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     return this.#valueNow(key);
+  }
+
+  /** Returns a copy of the value that was found. */
+  #copy(): Buffer {
+    return copyOut(this.#bytes, this.#valueStart, this.#valueEnd, this.#words);
   }
 
   /** As `findNow`, for `hasSync`; goes on with `hasPending`. */
@@ -253,7 +261,7 @@ export class Lookup {
         await this.#findRest(own, i, seq, values);
         return values;
       }
-      values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      values[i] = this.#copy();
     }
     if (turns.mustTurn()) {
       await turns.turn();
@@ -277,7 +285,7 @@ export class Lookup {
     const pinned = new Set([versions.pin()]);
     const take = (key: Uint8Array, target: number): void => {
       if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, target);
-      else values[target] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      else values[target] = this.#copy();
     };
     const resume = ({ search, version, key, target }: WaitingKey): boolean => {
       const state = this.#searchTables(search, version, key, seq, false);
@@ -379,27 +387,32 @@ export class Lookup {
 
   /** Searches to the end, on this thread. Returns whether there is a visible entry. */
   #locateSync(key: Uint8Array, seq: number): boolean {
+    const { counts, versions } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { current } = this.#parts.versions;
-      if (this.#searchTables(search, current, key, seq, true) === Found.absent) return false;
+      const state = this.#searchTables(search, versions.current, key, seq, true);
+      if (startMs >= 0) counts.endRead(startMs, search);
+      if (state === Found.absent) return false;
     }
     return this.#isValue();
   }
 
   /** As `#locateSync`; `pending` when `#search` waits for a block that is not to be read here. */
   #locateNow(key: Uint8Array, seq: number): number {
+    const { versions, reads, counts } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const { versions, reads } = this.#parts;
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
         loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
+      if (startMs >= 0) counts.endRead(startMs, search);
       if (state === Found.absent) return state;
     }
     this.#search.meta = undefined;
@@ -408,6 +421,7 @@ export class Lookup {
 
   /** As `#locateNow`, without a read. */
   #probe(key: Uint8Array, seq: number): number {
+    this.#parts.counts.reads++;
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
@@ -435,6 +449,7 @@ export class Lookup {
     if (!isFound) return false;
     this.#tag = table.hitTag;
     this.#bytes = table.bytes;
+    this.#words = NO_WORDS;
     this.#valueStart = table.hitValueStart;
     this.#valueEnd = table.hitValueEnd;
     return true;
@@ -470,7 +485,11 @@ export class Lookup {
         hit.block = UNOPENED;
         return Found.pending;
       }
-      if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+      search.asked++;
+      if (!search.isHashed) {
+        search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed) | 0;
+        search.isHashed = true;
+      }
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state !== Found.pending && meta.rangeDeleteCount > 0) {
         const cover = table.ranges?.coverSeq(key, 0, key.length, seq) ?? -1;
@@ -489,8 +508,10 @@ export class Lookup {
       this.#bytes = hit.bytes;
       this.#valueStart = hit.valueStart;
       this.#valueEnd = hit.valueEnd;
+      this.#words = hit.words;
       return state;
     }
+    this.#parts.counts.absentReads++;
     return Found.absent;
   }
 

@@ -173,6 +173,8 @@ export interface ManifestState {
   readonly logs: ReadonlyMap<number, LogValidity>;
   /** Logs with a lower number count only if `logs` lists them. */
   readonly logFloor: number;
+  /** It was made under the running kernel: no power was lost since. */
+  readonly sameBoot: boolean;
   readonly voids: readonly VoidRange[];
   /** Set when the last record is a clean close. */
   readonly clean: CleanClose | undefined;
@@ -262,6 +264,7 @@ export function readManifest(fs: FileSystem, directory: string): ManifestState |
       lastSeq: last.lastSeq,
       logs,
       logFloor,
+      sameBoot,
       voids,
       clean: torn ? undefined : last.clean,
       syncFailed,

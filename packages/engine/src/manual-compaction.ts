@@ -47,6 +47,7 @@ export async function compactRange(
   tableBytesMax: number,
 ): Promise<void> {
   const { signal, onProgress } = options;
+  compactor.dropCovered();
   const bytesTotal = expectedBytes(tree.version, range);
   let bytesDone = 0;
   const report = (bytes: number): void => {

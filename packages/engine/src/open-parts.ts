@@ -5,14 +5,15 @@
 import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { flexiblePolicy } from "@aura/compaction-rl";
+import { flexiblePolicy, type TreeSettings, treeGeometry } from "@aura/compaction-rl";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
+import { CoveredTables } from "./covered-tables.ts";
 import { DatabaseEmitter } from "./events.ts";
-import { filePath, LOCK_NAME } from "./file-names.ts";
+import { LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
 import { IndexObserver } from "./index-observer.ts";
@@ -23,6 +24,7 @@ import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
 import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
+import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
 import { OutputPlanner } from "./output-planner.ts";
 import { PriorityWrites } from "./priority-writes.ts";
 import type { Recovered } from "./recovery.ts";
@@ -34,6 +36,8 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
+import { agentOf, Steering } from "./steering.ts";
+import { StreamRoom } from "./stream-room.ts";
 import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
@@ -44,6 +48,7 @@ import { ValueLocality } from "./value-locality.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
+import { WorkCounts } from "./work-counts.ts";
 import { WriteDebt } from "./write-debt.ts";
 
 /** The parts of an open database. */
@@ -81,19 +86,19 @@ export interface DatabaseParts {
   readonly feeds: Set<ChangeFeed>;
   feedsGone: number;
   readonly reads: AdaptiveReads;
+  readonly counts: WorkCounts;
   readonly cursors: Set<{ close(): void }>;
   readonly hashSeed: number;
   readonly tracing: Tracing;
   /** Background jobs run on this thread. */
   readonly inline: boolean;
   readonly resumer: Resumer;
+  readonly steering: Steering;
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
 }
 
-/** Orphans up to this many are removed at once; more go to a worker. */
-const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
 /** Bounds of the interval at which the age of tables is looked at, ms. */
@@ -222,7 +227,12 @@ function assemble(
       onSyncFailed: (error) => onSyncFailed(error),
       onLogIdle: () => removeObsoleteLogs(),
     },
-    { lastSeq: recovered.lastSeq, durableSeq: recovered.lastSeq, voids: recovered.voids },
+    {
+      lastSeq: recovered.lastSeq,
+      durableSeq: recovered.lastSeq,
+      voids: recovered.voids,
+      logFloor: recovered.logFloor,
+    },
   );
   reserve.onFree = () => journal.syncs.giveWay();
   const oldLogs = [...recovered.oldLogs];
@@ -234,6 +244,9 @@ function assemble(
     flushedSeq,
     removeFiles: (paths) => tree.removeFiles(paths),
   });
+  const streamRoom: StreamRoom = new StreamRoom(runtime.scheduler, (bytes) =>
+    valueGc.mayStream(bytes, makingRoom),
+  );
   const valueGc: ValueGc = new ValueGc({
     versions,
     memtables,
@@ -242,6 +255,7 @@ function assemble(
     catalog,
     snapshots,
     clock: runtime.clock,
+    streamedBytes: () => streamRoom.bytes,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     maxSegmentSize: settings.valueLog.maxSegmentSize,
     onLooked: () => tuneIo(),
@@ -282,7 +296,7 @@ function assemble(
       carried: () => ({
         voids: journal.voids,
         logs: oldLogs,
-        logFloor: recovered.logFloor,
+        logFloor: journal.logFloor,
       }),
       onFileGone: (kind, number) => {
         if (kind === "sst") tables.forget(number);
@@ -317,7 +331,7 @@ function assemble(
     settings,
     runtime.random,
     { take: (count) => numbers.take(count), segmentBytesMax: () => valueGc.segmentBytesMax },
-    () => versions.current,
+    { version: () => versions.current, shape: () => compactor.shape },
     settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
@@ -325,6 +339,7 @@ function assemble(
     const urgency = Math.max(debt.urgency, valueGc.urgency);
     io.tune(urgency, debt.mergeBytesPerSecond, compactor.isAwaited);
   };
+  const counts = new WorkCounts(runtime.clock);
   const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
     memtables,
@@ -344,20 +359,9 @@ function assemble(
     queue,
     tree,
     planner,
-    policy:
-      world.policy ??
-      flexiblePolicy({
-        mode: settings.compaction.mode,
-        ttlMs: settings.compaction.ttlMs,
-        periodicMs: settings.compaction.periodicMs,
-        fanout: settings.compaction.fanout,
-        l0Trigger: settings.compaction.l0Trigger,
-        baseLevelBytes: settings.compaction.baseLevelSize,
-        tableBytesMin: Math.min(8 * 1024 * 1024, settings.table.maxSize),
-        tableBytesMax: settings.table.maxSize,
-        levelCount: LEVEL_COUNT_MAX,
-      }),
+    policy: world.policy ?? flexiblePolicy(treeSettings(settings)),
     snapshots,
+    covered: new CoveredTables((table) => tables.readRanges(table)),
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     health,
@@ -370,7 +374,10 @@ function assemble(
     valueGc,
     locality,
     debt,
+    counts,
     io,
+    onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
+    onLeaving: (level, leaving) => steering.noteLeaving(level, leaving),
     onEnded: () => {
       valueGc.noteProgress(makingRoom(false));
       committer.admission.noteProgress();
@@ -387,6 +394,7 @@ function assemble(
     scheduler: runtime.scheduler,
     clock: runtime.clock,
     debt,
+    counts,
     io,
     health,
     events,
@@ -398,6 +406,10 @@ function assemble(
       committer.drain();
       compactor.start();
     },
+  });
+  const separation = new Separation({
+    threshold: settings.valueLog.separationThreshold,
+    groupBytesMax: memtables.groupBytesMax,
   });
   /** `isNeeded`: writes wait for room; by all means. */
   const makingRoom = (isNeeded: boolean): boolean => {
@@ -424,13 +436,14 @@ function assemble(
       reserve,
       work: {
         flushSealed: (again) => (again === true ? flusher.startAgain() : flusher.start()),
-        poll: () => queue.poll(),
+        // Every read and every write polls.
+        poll: () => {
+          counts.called();
+          queue.poll();
+        },
         waitSync: (ms) => queue.waitSync(ms),
       },
-      separation: new Separation({
-        threshold: settings.valueLog.separationThreshold,
-        groupBytesMax: memtables.groupBytesMax,
-      }),
+      separation,
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
       valueBytesMax: () => valueGc.unflushedBytesMax,
@@ -447,12 +460,32 @@ function assemble(
     resumer.noteFailure(health.failure!);
     runtime.scheduler.afterThis(() => committer.drain());
   });
+  const geometry = treeGeometry(treeSettings(settings));
+  const steering: Steering = new Steering({
+    ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
+    geometry,
+    version: () => versions.current,
+    view: () => compactor.view(),
+    shape: () => compactor.shape,
+    lastSeq: () => committer.lastSeq,
+    admission: () => committer.admission,
+    debtBytes: () => debt.stats().debtBytes,
+    baseline: compactor.shape,
+    createAgent: (seed) => agentOf(settings, geometry, compactor.shape, seed, world.agent),
+    drawSeed: () => settings.seed || runtime.random.uint32(),
+    reshape: (shape) => compactor.reshape(shape),
+    isAwaited: () => compactor.isAwaited,
+    isClosed: () => health.closed,
+    ...settings.rlAgent,
+    windowBytes: settings.rlAgent.windowBytes || settings.memtable.maxSize,
+  });
   const inline = world.executor.kind === "inline";
   const { scheduler } = runtime;
   const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
   const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
+  if (settings.compaction.mode === "adaptive") steering.start();
   flusher.start();
   compactor.start();
   return {
@@ -483,7 +516,11 @@ function assemble(
     io,
     writes: new PriorityWrites({
       committer,
-      debt,
+      debt: {
+        get lowMsPerByte() {
+          return debt.lowMsPerByte + valueGc.pace.lowMsPerByte;
+        },
+      },
       clock: runtime.clock,
       scheduler: runtime.scheduler,
       heldBytesMax: settings.memtable.maxSize,
@@ -494,17 +531,35 @@ function assemble(
       journal,
       removeFile: (file) => tree.removeFiles([file]),
       syncBytes: settings.wal.backgroundSyncBytes,
+      room: streamRoom,
     },
     feeds: new Set(),
     feedsGone: 0,
     reads: new AdaptiveReads(runtime),
+    counts,
     cursors: new Set(),
     hashSeed: identity.hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
     inline,
     resumer,
+    steering,
     visibleSeq: () => committer.visibleSeq(),
     recovered,
+  };
+}
+
+/** Returns what the settings say of the tree. An agent changes it from the leveled shape on. */
+function treeSettings({ compaction, table }: ResolvedSettings): TreeSettings {
+  return {
+    mode: compaction.mode === "adaptive" ? "leveled" : compaction.mode,
+    ttlMs: compaction.ttlMs,
+    periodicMs: compaction.periodicMs,
+    fanout: compaction.fanout,
+    l0Trigger: compaction.l0Trigger,
+    baseLevelBytes: compaction.baseLevelSize,
+    tableBytesMin: Math.min(8 * 1024 * 1024, table.maxSize),
+    tableBytesMax: table.maxSize,
+    levelCount: LEVEL_COUNT_MAX,
   };
 }
 
@@ -529,49 +584,5 @@ class FileNumbers {
     this.next += count;
     assert(this.next < 0xffffffff, "file numbers fit in four bytes");
     return first;
-  }
-}
-
-/** Forgets logs whose operations are all durable in tables, and lists those that can be removed. */
-function obsoleteLogs(
-  directory: string,
-  journal: Journal,
-  oldLogs: OldLog[],
-  flushedSeq: number,
-  versions: VersionSet,
-  catalog: LogCatalog,
-): string[] {
-  const { segments } = versions.current;
-  const gone = journal.forget((log) => {
-    if (log.lastSeq > flushedSeq) return false;
-    return log.kind === "wal" || segments.get(log.number)?.fileBytes !== 0;
-  });
-  const paths: string[] = [];
-  for (const log of gone) {
-    // A log that held values is a segment by now, and leaves as one.
-    const goes = log.kind === "wal" || log.lastSeq === log.createdAtSeq;
-    if (catalog.leave(log, goes)) paths.push(filePath(directory, log.number, log.kind));
-  }
-  for (let i = oldLogs.length - 1; i >= 0; i--) {
-    const log = oldLogs[i]!;
-    if (log.lastSeq > flushedSeq) continue;
-    if (log.kind === "vlog" && segments.get(log.number)?.fileBytes === 0) continue;
-    oldLogs.splice(i, 1);
-    if (catalog.leave(log, log.kind === "wal" || log.empty)) paths.push(log.path);
-  }
-  return paths;
-}
-
-function removeOrphans(fs: ResolvedComponents["fs"], tree: Tree, orphans: readonly string[]): void {
-  if (orphans.length > ORPHANS_INLINE_MAX) {
-    tree.removeFiles(orphans);
-    return;
-  }
-  for (const path of orphans) {
-    try {
-      fs.unlinkSync(path);
-    } catch {
-      // It stays an orphan until the next open.
-    }
   }
 }

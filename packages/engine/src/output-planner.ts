@@ -1,6 +1,7 @@
 /** Plans the output of background jobs: settings, and a block of file numbers that only the job uses. */
 import type { Random } from "@aura/base";
 import { Codec } from "@aura/base";
+import type { TreeShape } from "@aura/compaction-rl";
 import { filePath } from "./file-names.ts";
 import { type IndexPlan, initialIndexPlan, modelSettings } from "./index-tuner.ts";
 import type { MergeOutput } from "./jobs/merge.ts";
@@ -30,6 +31,7 @@ export class OutputPlanner {
   readonly #takeNumbers: (count: number) => number;
   readonly #segmentBytesMax: () => number;
   readonly #version: () => Version;
+  readonly #shape: () => TreeShape | undefined;
   readonly #indexPlan: (level: number) => IndexPlan;
 
   constructor(
@@ -38,7 +40,7 @@ export class OutputPlanner {
     settings: ResolvedSettings,
     random: Random,
     numbers: { take: (count: number) => number; segmentBytesMax: () => number },
-    version: () => Version,
+    tree: { version: () => Version; shape: () => TreeShape | undefined },
     indexPlan: (level: number) => IndexPlan = () => initialIndexPlan(settings),
   ) {
     this.#directory = directory;
@@ -47,7 +49,8 @@ export class OutputPlanner {
     this.#random = random;
     this.#takeNumbers = numbers.take;
     this.#segmentBytesMax = numbers.segmentBytesMax;
-    this.#version = version;
+    this.#version = tree.version;
+    this.#shape = tree.shape;
     this.#indexPlan = indexPlan;
   }
 
@@ -93,7 +96,7 @@ export class OutputPlanner {
   ): TableOutputSettings {
     const { table, valueLog } = this.#settings;
     const index = this.#indexPlan(target?.level ?? 0);
-    const tablePlan = planTable(this.#settings, this.#version(), target);
+    const tablePlan = planTable(this.#settings, this.#version(), target, this.#shape());
     const indexSettings = modelSettings(index);
     const segmentBytesMax = this.#segmentBytesMax();
     const segmentCount = Math.ceil(valueBytes / segmentBytesMax);

@@ -27,13 +27,13 @@ export class PendingGroup {
   isDelayed = false;
   /** Takes no more operations. */
   closed = false;
+  /** It has left the queue: it was taken out, or given up. */
+  isGone = false;
+  /** What may abort its only write as long as it is queued; undefined for a group of many. */
+  signal: AbortSignal | undefined;
   /** What `delayed` was asked for last, and its answer. */
   #reached: Promise<void> | undefined;
   #answer: Promise<void> | undefined;
-  /** Whoever waits for an abort of its only write; undefined for a group of many. */
-  #signal: AbortSignal | undefined;
-  #onAbort: (() => void) | undefined;
-
   constructor(group: Group) {
     this.group = group;
   }
@@ -46,19 +46,5 @@ export class PendingGroup {
       this.#answer = reached.then(() => this.delay);
     }
     return this.#answer!;
-  }
-
-  /** Runs `onAbort` if `signal` fires before `settle`. */
-  watch(signal: AbortSignal, onAbort: () => void): void {
-    this.#signal = signal;
-    this.#onAbort = onAbort;
-    signal.addEventListener("abort", onAbort, { once: true });
-  }
-
-  /** It is on its way, or given up: an abort comes too late. */
-  unwatch(): void {
-    if (this.#onAbort === undefined) return;
-    this.#signal!.removeEventListener("abort", this.#onAbort);
-    this.#onAbort = undefined;
   }
 }

@@ -15,9 +15,12 @@
  */
 import type { Clock, Scheduler, Timer } from "@aura/base";
 import { AuraError } from "@aura/base";
+import { POINTER_BYTES } from "@aura/vlog";
+import { AbortWatch } from "./abort-watch.ts";
 import { WriteBatch } from "./batch.ts";
 import type { WriteOptions } from "./call-options.ts";
 import type { Committer } from "./commit.ts";
+import type { FarValue } from "./group.ts";
 import type { Durability } from "./settings.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -35,7 +38,7 @@ const PAUSE_MS_MAX = 1000;
 /** What priorities are kept with. */
 export interface PriorityParts {
   readonly committer: Committer;
-  readonly debt: WriteDebt;
+  readonly debt: Pick<WriteDebt, "lowMsPerByte">;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   /** Most bytes that are held. */
@@ -43,17 +46,22 @@ export interface PriorityParts {
 }
 
 interface HeldWrite {
-  readonly batch: WriteBatch;
-  readonly level: Durability;
+  /** Gives it to commit. */
+  readonly commit: () => Promise<void>;
+  readonly bytes: number;
   readonly signal: AbortSignal | undefined;
-  readonly onAbort: (() => void) | undefined;
   readonly resolve: (done: Promise<void>) => void;
+  /** It was aborted: its place is empty. */
+  isGone: boolean;
 }
 
 /** Takes in all writes of a database. */
 export class PriorityWrites {
   readonly #parts: PriorityParts;
+  /** Oldest first, from `#head` on. */
   #held: HeldWrite[] = [];
+  #head = 0;
+  readonly #aborts = new AbortWatch<HeldWrite>((write, signal) => this.#abort(write, signal));
   #timer: Timer | undefined;
   /** When the next low write may go. */
   #nextMs = 0;
@@ -88,7 +96,29 @@ export class PriorityWrites {
     const batch = new WriteBatch();
     if (value === undefined) batch.delete(key);
     else batch.put(key, value);
-    return this.#hold(batch, level, options.signal);
+    return this.#holdBatch(batch, level, options.signal);
+  }
+
+  /** Writes the put of a value that is written already. `key` is kept. */
+  far(
+    key: Uint8Array,
+    value: FarValue,
+    level: Durability,
+    options: WriteOptions | undefined,
+  ): Promise<void> {
+    const { committer } = this.#parts;
+    const { priority, signal } = options ?? {};
+    if (priority !== "low") {
+      return committer.writeFar(key, value, level, signal, priority === "high");
+    }
+    // What it takes of this thread and of the memory: not the value, which stands apart.
+    const bytes = key.length + POINTER_BYTES;
+    const commit = (): Promise<void> => committer.writeFar(key, value, level, signal, true);
+    if (!this.#mayGo()) return this.#hold(bytes, signal, commit);
+    this.#callsSeen++;
+    const done = commit();
+    this.#noteGone(bytes);
+    return done;
   }
 
   /** As `one`, on this thread. */
@@ -115,7 +145,7 @@ export class PriorityWrites {
       this.#noteGone(batch.bytes);
       return done;
     }
-    return this.#hold(batch.copy(), level, options.signal);
+    return this.#holdBatch(batch.copy(), level, options.signal);
   }
 
   /** As `batch`, on this thread. */
@@ -127,7 +157,7 @@ export class PriorityWrites {
 
   /** Gives what is held to commit, without pauses. */
   releaseAll(): void {
-    while (this.#held.length > 0) this.#releaseOne();
+    while (this.#holds) this.#releaseOne();
   }
 
   /** As `releaseAll`, and has it appended. */
@@ -138,7 +168,7 @@ export class PriorityWrites {
 
   /** True when an admitted write is not visible yet. */
   get unsettled(): boolean {
-    return this.#held.length > 0 || this.#parts.committer.unsettled;
+    return this.#holds || this.#parts.committer.unsettled;
   }
 
   /** Makes everything durable that came so far. */
@@ -154,16 +184,28 @@ export class PriorityWrites {
   }
 
   #mayGo(): boolean {
-    return this.#held.length === 0 && this.#parts.clock.monotonicMs() >= this.#nextMs;
+    return !this.#holds && this.#parts.clock.monotonicMs() >= this.#nextMs;
   }
 
-  #hold(batch: WriteBatch, level: Durability, signal: AbortSignal | undefined): Promise<void> {
-    this.heldBytes += batch.bytes;
+  get #holds(): boolean {
+    return this.#head < this.#held.length;
+  }
+
+  #holdBatch(batch: WriteBatch, level: Durability, signal: AbortSignal | undefined): Promise<void> {
+    const { committer } = this.#parts;
+    return this.#hold(batch.bytes, signal, () => committer.writeBatch(batch, level, signal, true));
+  }
+
+  #hold(
+    bytes: number,
+    signal: AbortSignal | undefined,
+    commit: () => Promise<void>,
+  ): Promise<void> {
+    this.heldBytes += bytes;
     this.heldCount++;
     const promise = new Promise<void>((resolve) => {
-      const onAbort = signal === undefined ? undefined : (): void => this.#abort(write);
-      const write: HeldWrite = { batch, level, signal, onAbort, resolve };
-      if (onAbort !== undefined) signal!.addEventListener("abort", onAbort, { once: true });
+      const write: HeldWrite = { commit, bytes, signal, resolve, isGone: false };
+      if (signal !== undefined) this.#aborts.add(signal, write);
       this.#held.push(write);
     });
     while (this.heldBytes > this.#parts.heldBytesMax) this.#releaseOne();
@@ -171,18 +213,16 @@ export class PriorityWrites {
     return promise;
   }
 
-  #abort(write: HeldWrite): void {
-    const at = this.#held.indexOf(write);
-    if (at < 0) return;
-    this.#held.splice(at, 1);
-    this.heldBytes -= write.batch.bytes;
-    const cause: unknown = write.signal!.reason;
+  #abort(write: HeldWrite, signal: AbortSignal): void {
+    write.isGone = true;
+    this.heldBytes -= write.bytes;
+    const cause: unknown = signal.reason;
     const error = new AuraError("AURA_ABORTED", "the write was aborted", { cause });
     write.resolve(Promise.reject(error));
   }
 
   #arm(): void {
-    if (this.#timer !== undefined || this.#held.length === 0) return;
+    if (this.#timer !== undefined || !this.#holds) return;
     const { clock, scheduler } = this.#parts;
     const leftMs = Math.max(BUSY_MS, this.#nextMs - clock.monotonicMs());
     this.#timer = scheduler.after(leftMs, this.#tick, true);
@@ -195,7 +235,7 @@ export class PriorityWrites {
     const isDue = clock.monotonicMs() >= this.#nextMs || debt.lowMsPerByte === 0;
     if (isDue && !committer.unsettled) {
       let bytes = 0;
-      while (this.#held.length > 0 && bytes < PORTION_BYTES) bytes += this.#releaseOne();
+      while (this.#holds && bytes < PORTION_BYTES) bytes += this.#releaseOne();
       this.#noteGone(bytes);
     }
     this.#arm();
@@ -203,18 +243,22 @@ export class PriorityWrites {
 
   /** Gives the oldest write to commit; returns its bytes. */
   #releaseOne(): number {
-    const write = this.#held.shift();
-    if (write === undefined) return 0;
-    const { batch, level, signal, onAbort, resolve } = write;
-    if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
-    this.heldBytes -= batch.bytes;
+    const write = this.#held[this.#head++];
+    if (!this.#holds) {
+      this.#held = [];
+      this.#head = 0;
+    }
+    if (write === undefined || write.isGone) return 0;
+    const { commit, bytes, signal, resolve } = write;
+    if (signal !== undefined) this.#aborts.remove(signal, write);
+    this.heldBytes -= bytes;
     try {
-      resolve(this.#parts.committer.writeBatch(batch, level, signal, true));
+      resolve(commit());
     } catch (error) {
       resolve(Promise.reject(error as Error));
     }
     this.#callsSeen++;
-    return batch.bytes;
+    return bytes;
   }
 
   /** Sets when the next low write may go. */

@@ -16,7 +16,13 @@
 import type { FileSystem } from "@aura/base";
 import { AuraError, corruption, FileType, hasCode, Kind } from "@aura/base";
 import { POINTER_BYTES, RecordView } from "@aura/vlog";
-import { FRAME_HEADER_BYTES, type LogReader, logStartMissing, readLog } from "@aura/wal";
+import {
+  FRAME_HEADER_BYTES,
+  type LogReader,
+  logStartMissing,
+  logStartTorn,
+  readLog,
+} from "@aura/wal";
 import { ByteReader } from "./byte-buffer.ts";
 import type { LogValidity, VoidRange } from "./edit.ts";
 import { FarValues } from "./far-values.ts";
@@ -75,8 +81,14 @@ export function replayLogs(
   const strayLogs: string[] = [];
   const settled: OldLog[] = [];
   const open = openLogs(fs, directory, state, strayLogs, settled);
+  const openNamed = (number: number): OpenLog | undefined => {
+    const path = filePath(directory, number, "vlog");
+    // It begins below the floor: a stream outlasted what raised that.
+    return openLog(fs, { kind: "vlog", number, path }, state, undefined);
+  };
   try {
-    const history = new History(state, open, new FarValues(fs, directory), memtables);
+    const far = new FarValues(fs, directory);
+    const history = new History(state, { open, openNamed, far }, memtables);
     history.run();
     const cut = history.judge(fs, directory, mode);
     for (const log of open) {
@@ -185,14 +197,12 @@ function openLog(
   try {
     reader = readLog(fs, path, validBytes === undefined ? {} : { validBytes });
   } catch (error) {
-    // A log whose creation no sync covered may be cut off in its header: nothing is in it.
-    if (
-      hasCode(error, "AURA_CORRUPTION") &&
-      validBytes === undefined &&
-      logStartMissing(fs, path)
-    ) {
-      return undefined;
-    }
+    // A log whose creation no sync covered may be cut off in its header, or, after a power loss, have
+    // anything there: nothing is in it.
+    if (!hasCode(error, "AURA_CORRUPTION") || validBytes !== undefined) throw error;
+    if (logStartMissing(fs, path)) return undefined;
+    const { databaseUuid } = state.identity;
+    if (mayBeTorn(state, number) && logStartTorn(fs, path, databaseUuid)) return undefined;
     throw error;
   }
   try {
@@ -218,10 +228,25 @@ function openLog(
   }
 }
 
+/** Whether power was lost since a log was made, and nothing vouches for it. */
+function mayBeTorn(state: ManifestState, number: number): boolean {
+  return !state.sameBoot && state.clean === undefined && !state.version.segments.has(number);
+}
+
+/** What a history is read from. */
+interface HistoryLogs {
+  /** Grows by what `openNamed` opens. */
+  readonly open: OpenLog[];
+  /** Opens a log of values alone that was passed over. */
+  readonly openNamed: (number: number) => OpenLog | undefined;
+  readonly far: FarValues;
+}
+
 /** The merge of all logs, and what it says about the end. */
 class History {
   readonly #state: ManifestState;
-  readonly #open: readonly OpenLog[];
+  readonly #open: OpenLog[];
+  readonly #openNamed: (number: number) => OpenLog | undefined;
   readonly #far: FarValues;
   readonly #memtables: Memtables;
   readonly #operationReader = new OperationReader();
@@ -235,14 +260,10 @@ class History {
   #durableSeen: number;
   #gap: string | undefined;
 
-  constructor(
-    state: ManifestState,
-    open: readonly OpenLog[],
-    far: FarValues,
-    memtables: Memtables,
-  ) {
+  constructor(state: ManifestState, { open, openNamed, far }: HistoryLogs, memtables: Memtables) {
     this.#state = state;
     this.#open = open;
+    this.#openNamed = openNamed;
     this.#far = far;
     this.#memtables = memtables;
     this.#voids = [...state.voids, ...open.flatMap((log) => log.preamble.voids)];
@@ -372,12 +393,21 @@ class History {
     this.operations += count;
     log.validBytes = frameEnd(reader);
     log.lastSeq = reader.first + count - 1;
-    for (const file of this.#farFiles) {
-      const values = this.#open.find(({ number }) => number === file);
-      if (values !== undefined) values.lastSeq = log.lastSeq;
-    }
+    for (const file of this.#farFiles) this.#noteNamed(file, log.lastSeq);
     this.#expected = this.#skipVoids(log.lastSeq + 1);
     return true;
+  }
+
+  /** Notes that a group which ends with `seq` has a value in the log `file`. */
+  #noteNamed(file: number, seq: number): void {
+    let log = this.#open.find(({ number }) => number === file);
+    if (log === undefined) {
+      log = this.#openNamed(file);
+      if (log === undefined) return;
+      this.#open.push(log);
+      this.#advance(log);
+    }
+    log.lastSeq = seq;
   }
 
   /** Verifies the separated values of a frame. Returns the memtable bytes it needs, or -1. */

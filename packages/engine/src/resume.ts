@@ -5,7 +5,8 @@
  * left on the disk. Everything acknowledged is in memory or in tables: so the manifest is written
  * anew, all memory is flushed to new tables, and an edit that is durable says that every sequence
  * number given so far is in tables. From then on no old log counts, neither what a failed sync lost
- * of it nor a group of unknown fate in it: that one is not written, for good.
+ * of it nor a group of unknown fate in it: that one is not written, for good. The edit says so by the
+ * number of the first log that counts, since a power loss may undo the removal of the others.
  *
  * One thing memory does not have: separated values. If a log with values that are still referred to
  * could not be synced, nobody knows what the disk holds of them, and resuming is refused.
@@ -130,7 +131,9 @@ export class Resumer {
     });
     const { lastSeq } = committer;
     journal.beginAnewSync(lastSeq);
-    tree.install({ flushedSeq: lastSeq, segmentSeals: flusher.sealsUpTo(lastSeq) });
+    const { logFloor } = journal;
+    const segmentSeals = flusher.sealsUpTo(lastSeq);
+    tree.install({ flushedSeq: lastSeq, segmentSeals, logFloor });
     await this.#until(() => tree.durable && journal.files.every((log) => !log.syncFailed));
   }
 

@@ -26,9 +26,19 @@ export class Separation {
   readonly #operations = new OperationReader();
   /** Bytes of values stored apart, of the batch that `batchMemtableBytes` was asked about last. */
   batchValueBytes = 0;
+  #threshold: number;
 
   constructor(limits: SeparationLimits) {
     this.#limits = limits;
+    this.#threshold = limits.threshold;
+  }
+
+  /**
+   * Stores values of `bytes` or more apart from the next write on; undefined: as it was made. Not to be
+   * called within a write.
+   */
+  setThreshold(bytes: number | undefined): void {
+    this.#threshold = bytes ?? this.#limits.threshold;
   }
 
   /** Whether an operation has no separated value; undefined stands for a delete. */
@@ -109,7 +119,7 @@ export class Separation {
   }
 
   #separates(bytes: number): boolean {
-    return bytes >= this.#limits.threshold || bytes > this.#limits.groupBytesMax / 8;
+    return bytes >= this.#threshold || bytes > this.#limits.groupBytesMax / 8;
   }
 
   #inlineBytes(valueLength: number): number {

@@ -3,6 +3,7 @@
  * AURA_INVALID_ARGUMENT that names the field. Every field has a default; sizes are bytes.
  */
 import { AuraError, Codec, type CodecName, canCompress } from "@aura/base";
+import type { AgentWeights } from "@aura/compaction-rl";
 import { MemoryBudget, type SharedCache } from "./shared-cache.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 
@@ -126,8 +127,11 @@ export interface ResolvedSettings {
     readonly onlineTuning: boolean;
   };
   readonly compaction: {
-    /** Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. */
-    readonly mode: "leveled" | "tiered" | "lazy-leveled";
+    /**
+     * Shape of the tree to begin with; `setCompactionMode` changes it, until the next open. `adaptive`
+     * begins as `leveled` does, and has an agent change it with the workload (`rlAgent`).
+     */
+    readonly mode: "leveled" | "tiered" | "lazy-leveled" | "adaptive";
     /** Runs in level 0 that start a compaction, 1 to 64. */
     readonly l0Trigger: number;
     /** Size ratio of neighbouring levels, 2 to 100. */
@@ -140,6 +144,26 @@ export interface ResolvedSettings {
     readonly ttlMs: number;
     /** Tables that are older are rewritten, 0 (off) to 10^12 ms. */
     readonly periodicMs: number;
+  };
+  readonly rlAgent: {
+    /** How the agent decides (docs/rfcs/0015-steering.md). */
+    readonly algorithm: "closed-form" | "bandit" | "actor-critic" | "search";
+    /** Step size of what it learns, 0 to 1. */
+    readonly learningRate: number;
+    /** How often it tries what it does not think best, 0 to 1. */
+    readonly explorationRate: number;
+    /** It learns and tries nothing, only decides. */
+    readonly frozen: boolean;
+    /** What `exportAgent` gave, to go on from; it is not kept in the database. Default: what is shipped. */
+    readonly weights: AgentWeights | undefined;
+    /**
+     * It decides after so many operations, 100 to 10^9, or so many bytes written to memtables, 16 KiB to
+     * 64 GiB (0: `memtable.maxSize`), whichever comes first. Of a scan, eight entries are an operation.
+     */
+    readonly windowOperations: number;
+    readonly windowBytes: number;
+    /** Decisions that `decisions` has, 2 to 100,000. */
+    readonly decisionsKept: number;
   };
   readonly admission: {
     /** Writes are slowed down by debt before they would have to stop; false: they only stop. */
@@ -175,8 +199,8 @@ export type Settings = {
 
 type Rule =
   | {
-      /** `per-level`: one number, or an array of them. */
-      readonly kind: "number" | "per-level";
+      /** `per-level`: one number, or an array of them. `bytes-or-0`: 0 is within the range, too. */
+      readonly kind: "number" | "per-level" | "bytes-or-0";
       readonly min: number;
       readonly max: number;
       readonly initial: number;
@@ -189,7 +213,9 @@ type Rule =
       readonly max: number;
       readonly initial: "auto";
     }
-  | { readonly kind: "codec"; readonly initial: CodecName };
+  | { readonly kind: "codec"; readonly initial: CodecName }
+  /** An object that whoever uses it checks. */
+  | { readonly kind: "weights"; readonly initial: undefined };
 type Rules = { readonly [name: string]: Rule | Rules };
 
 function bytes(initial: number, min: number, max: number): Rule {
@@ -218,7 +244,7 @@ const RULES: Rules = {
     writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
-    localityBudget: { kind: "number", min: 0, max: 10, initial: 0.25 },
+    localityBudget: { kind: "number", min: 0, max: 10, initial: 0 },
   },
   memtable: {
     implementation: choice("art", "hash-runs", "btree", "skiplist"),
@@ -241,13 +267,23 @@ const RULES: Rules = {
     onlineTuning: { kind: "boolean", initial: false },
   },
   compaction: {
-    mode: choice("leveled", "tiered", "lazy-leveled"),
+    mode: choice("leveled", "tiered", "lazy-leveled", "adaptive"),
     l0Trigger: { kind: "number", min: 1, max: 64, initial: 4 },
     fanout: { kind: "number", min: 2, max: 100, initial: 10 },
     baseLevelSize: bytes(256 * MIB, 64 * KIB, 64 * GIB),
     automatic: { kind: "boolean", initial: true },
     ttlMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
+  },
+  rlAgent: {
+    algorithm: choice("closed-form", "bandit", "actor-critic", "search"),
+    learningRate: { kind: "number", min: 0, max: 1, initial: 0.05 },
+    explorationRate: { kind: "number", min: 0, max: 1, initial: 0.02 },
+    frozen: { kind: "boolean", initial: false },
+    weights: { kind: "weights", initial: undefined },
+    windowOperations: { kind: "number", min: 100, max: 1e9, initial: 50_000 },
+    windowBytes: { kind: "bytes-or-0", min: 16 * KIB, max: 64 * GIB, initial: 0 },
+    decisionsKept: { kind: "number", min: 2, max: 100_000, initial: 256 },
   },
   admission: { delay: { kind: "boolean", initial: true } },
   io: { bytesPerSecond: { kind: "rate", min: 64 * KIB, max: 1024 * GIB, initial: "auto" } },
@@ -316,6 +352,11 @@ function resolveValue(rule: Rule, value: unknown, path: string): unknown {
       return value === "auto" ? value : resolveNumber(rule, value, path, '"auto" or ');
     case "per-level":
       return resolvePerLevel(rule, value, path);
+    case "weights":
+      if (typeof value !== "object" || value === null) throw invalid(path, "an object", value);
+      return value;
+    case "bytes-or-0":
+      return value === 0 ? value : resolveNumber(rule, value, path, "0 or ");
     case "number":
       return resolveNumber(rule, value, path);
     default:

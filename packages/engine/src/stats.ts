@@ -8,6 +8,7 @@ import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
 import type { MergeReasons } from "./merge-reasons.ts";
 import type { DatabaseParts } from "./open-parts.ts";
+import type { SteeringStats } from "./steering.ts";
 import { type LevelStats, levelStats } from "./table-stats.ts";
 import type { ValueLogSpace } from "./value-gc.ts";
 import { valueSpace } from "./value-space.ts";
@@ -16,6 +17,10 @@ import type { DebtShare, WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
+  /**
+   * Highest sequence number given. A write has one when it is appended, not when it is called: those
+   * that wait, for their group or for room, are not counted.
+   */
   readonly lastSeq: number;
   readonly durableSeq: number;
   readonly flushedSeq: number;
@@ -64,7 +69,7 @@ export interface Stats {
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
-    /** Mode in force; `custom` when levels were given. */
+    /** Mode in force; `custom` when levels were given, `adaptive` while an agent steers. */
     readonly mode: string;
     /** What it means: runs per level from level 1 on, and the trigger of level 0. */
     readonly shape: TreeShape;
@@ -72,6 +77,8 @@ export interface Stats {
     readonly running: number;
     readonly merges: number;
     readonly moves: number;
+    /** Tables dropped unread: range tombstones cover all of them. */
+    readonly drops: number;
     readonly bytesRead: number;
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
@@ -80,6 +87,8 @@ export interface Stats {
   };
   /** Files that were removed, and their bytes. */
   readonly removals: { readonly count: number; readonly bytes: number };
+  /** What the mode `adaptive` has done since the database was opened. */
+  readonly steering: SteeringStats;
   /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
   /** What background jobs have read and written, by cause. */
@@ -214,17 +223,19 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
-      mode: compactor.shape.name,
+      mode: parts.steering.isOn ? "adaptive" : compactor.shape.name,
       shape: compactor.shape,
       running: compactor.running,
       merges: compactor.merges,
       moves: compactor.moves,
+      drops: compactor.drops,
       bytesRead: compactor.bytesRead,
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
       byReason: compactor.reasons.stats(),
     },
     removals: parts.tree.removals,
+    steering: parts.steering.stats(),
     stalls: committer.admission.stallCount,
     io: parts.io.stats(),
     admission: {

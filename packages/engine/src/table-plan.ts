@@ -3,6 +3,7 @@
  * the settings, the tree, and what is about to be written, so a level's tables follow the shape of
  * the tree at the pace of its merges, and no table is written anew for its filter.
  */
+import type { TreeShape } from "@aura/compaction-rl";
 import { FilterKind } from "@aura/sst";
 import { allocateFilterBits, type FilterLevel } from "./filter-allocation.ts";
 import type { ResolvedSettings } from "./settings.ts";
@@ -23,20 +24,25 @@ export interface TablePlan {
   readonly prefixBytes: number;
 }
 
-/** Returns how tables for `target`, or for nobody knows what, are written into a tree of this version. */
+/**
+ * Returns how tables for `target`, or for nobody knows what, are written into a tree of this version. Bits
+ * that `shape` names for a level come before those of the settings.
+ */
 export function planTable(
   settings: Pick<ResolvedSettings, "table" | "compaction">,
   version: Version,
   target: OutputTarget | undefined,
+  shape?: TreeShape,
 ): TablePlan {
   const { table } = settings;
   return {
     blockBytes: blockBytesOf(table.blockSize, target?.level ?? 0),
     filter: filterOf(table.filter, version, target?.level ?? 0),
     bloomBitsPerKey:
-      table.filterAllocation === "uniform" || target === undefined
+      shapedBits(shape, target) ??
+      (table.filterAllocation === "uniform" || target === undefined
         ? table.bloomBitsPerKey
-        : bitsOf(settings, version, target),
+        : bitsOf(settings, version, target, shape)),
     prefixBytes: table.prefixBytes,
   };
 }
@@ -57,19 +63,30 @@ function filterOf(
   return level > 0 && isDeepest ? FilterKind.ribbon : FilterKind.bloom;
 }
 
+/** Returns the bits that a shape names for a level; it names none for level 0. */
+function shapedBits(
+  shape: TreeShape | undefined,
+  target: OutputTarget | undefined,
+): number | undefined {
+  if (shape === undefined || target === undefined || target.level === 0) return undefined;
+  return shape.levels[Math.min(target.level, shape.levels.length) - 1]!.filterBits;
+}
+
 function bitsOf(
   { table, compaction }: Pick<ResolvedSettings, "table" | "compaction">,
   version: Version,
   target: OutputTarget,
+  shape: TreeShape | undefined,
 ): number {
+  const l0Trigger = shape?.l0Trigger ?? compaction.l0Trigger;
   const levels: FilterLevel[] = version.levels.map(({ runs }, level) => {
     let entries = 0;
     for (const run of runs) for (const one of run.tables) entries += one.entryCount;
     let runCount = runs.length;
     if (level === 0 && target.level === 0) {
       // Level 0 comes and goes: what counts is how it is when a merge takes it.
-      runCount = Math.max(runCount + 1, compaction.l0Trigger);
-      entries = Math.max(entries + target.entries, target.entries * compaction.l0Trigger);
+      runCount = Math.max(runCount + 1, l0Trigger);
+      entries = Math.max(entries + target.entries, target.entries * l0Trigger);
     } else if (level === target.level) entries = Math.max(entries, target.entries);
     return { entries, runs: runCount };
   });

@@ -11,7 +11,14 @@
 import type { FileSystem } from "@aura/base";
 import { AuraError, assert } from "@aura/base";
 import { learnedIndex } from "@aura/learned-index";
-import { type BlockCache, type BlockIndexFormat, Table, TableCounts } from "@aura/sst";
+import {
+  type BlockCache,
+  type BlockIndexFormat,
+  type RangeFragments,
+  readRangesSync,
+  Table,
+  TableCounts,
+} from "@aura/sst";
 import { filePath } from "./file-names.ts";
 import type { Identity } from "./manifest.ts";
 import { type CacheOwner, MemoryBudget } from "./shared-cache.ts";
@@ -125,6 +132,15 @@ export class TableStore implements CacheOwner {
       open.tableUsed = true;
     } else this.#grant(meta.number, open);
     return open.table;
+  }
+
+  /** Returns the range tombstones of a table, and reads nothing else of it. Throws as `get`. */
+  readRanges({ number, uid }: TableMeta): RangeFragments | undefined {
+    const { fs, directory, identity } = this.#options;
+    const open = this.#open.get(number);
+    if (open !== undefined) return open.table.ranges;
+    const path = filePath(directory, number, "sst");
+    return readRangesSync(fs, { path, number, uid, databaseUuid: identity.databaseUuid });
   }
 
   /** As `get`; undefined when the table has to be opened first. */

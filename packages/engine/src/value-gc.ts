@@ -62,6 +62,8 @@ export interface ValueGcParts {
   readonly catalog: Pick<LogCatalog, "pinned">;
   readonly snapshots: Pick<SnapshotList, "oldest">;
   readonly clock: Clock;
+  /** Bytes of values that are being written while they come. */
+  readonly streamedBytes: () => number;
   readonly spaceAmplificationMax: number;
   readonly maxSegmentSize: number;
   /** It was looked at how much room there is. */
@@ -241,6 +243,13 @@ export class ValueGc {
     this.#granted = active.valueBytes + Math.max(bytes, Math.min(room, step));
     this.#grantedSeq = active.afterSeq;
     return true;
+  }
+
+  /** As `mayWrite`, for bytes that reach no memtable yet. */
+  mayStream(bytes: number, isWorking: (isNeeded: boolean) => boolean): boolean {
+    if (this.#roomForWrites().room >= bytes || !isWorking(true)) return true;
+    this.waits++;
+    return false;
   }
 
   /** Work that makes room has ended. */
@@ -452,7 +461,8 @@ export class ValueGc {
   #disk(): number {
     const { versions, journal, oldLogs } = this.#parts;
     const { segments } = versions.current;
-    let bytes = valueSpace(versions.current).fileBytes + this.#copying;
+    let bytes =
+      valueSpace(versions.current).fileBytes + this.#copying + this.#parts.streamedBytes();
     for (const log of journal.files) {
       if (log.kind === "vlog" && !isSealed(segments, log.number)) bytes += log.contentBytes;
     }

@@ -79,11 +79,11 @@ export class ValueLocality {
   /** A scan has read `bytes` of values of keys from `one` to `other`, in either order, by `reads` reads. */
   note(one: Uint8Array, other: Uint8Array, values: number, bytes: number, reads: number): void {
     const wasted = reads - Math.ceil(bytes / RUN_BYTES);
+    if (wasted > 0) this.readsWasted += wasted;
     if (this.#parts.budget === 0 || wasted < values * SCATTER_MIN || wasted < 1) {
       this.#last = undefined;
       return;
     }
-    this.readsWasted += wasted;
     const [from, to] = compareKeys(one, other) <= 0 ? [one, other] : [other, one];
     // The keys are the caller's, or handed out.
     const range = this.#rangeOf(new Uint8Array(from), new Uint8Array(to));

@@ -3,11 +3,12 @@
  *
  * Checked: the manifest and its chain, the logs (as recovery would read them), every table (blocks,
  * order, filter, index, counts, bounds, sequence numbers), the read order (along memtables, level 0
- * and the deeper runs the sequence numbers of a key only fall), every pointer (its record is there,
+ * and the deeper runs the sequence numbers of a key only fall, those of range tombstones over it too), every pointer (its record is there,
  * verifies, and is of its key), and the count of garbage: referenced bytes = total - dead.
  */
 import type { FileSystem } from "@aura/base";
 import { AuraError, assert, compareBytes, Kind } from "@aura/base";
+import type { RangeFragments } from "@aura/sst";
 import { PointerReader, recordBytes, ValueReader } from "@aura/vlog";
 import { filePath, parseFileName } from "./file-names.ts";
 import type { ManifestState } from "./manifest.ts";
@@ -16,6 +17,7 @@ import type { Memtables } from "./memtables.ts";
 import { replayLogs } from "./replay.ts";
 import { RunCursor } from "./run-cursor.ts";
 import { TableStore } from "./table-store.ts";
+import { RangeOrder } from "./verify-ranges.ts";
 import type { SegmentMeta, TableMeta, Version } from "./version.ts";
 
 /** What verify found. */
@@ -194,11 +196,15 @@ class TreeCheck {
   /** Merges all runs and checks that newer versions come from runs that are read earlier. */
   #checkReadOrder(): void {
     const cursors: RunCursor[] = [];
+    const ranges: RangeFragments[][] = [];
     for (const level of this.#version.levels) {
       for (const run of level.runs) {
         cursors.push(this.#cursor(run.tables));
+        ranges.push(run.tables.flatMap((table) => this.#tables.readRanges(table) ?? []));
       }
     }
+    const order = new RangeOrder(ranges);
+    order.check();
     for (const cursor of cursors) cursor.first();
     const key = new Uint8Array(65536);
     let keyLength = -1;
@@ -215,6 +221,7 @@ class TreeCheck {
           `read order: an older run holds a newer version of a key (sequence ${cursor.seq})`,
         );
       }
+      order.checkEntry(source, keyBytes, keyStart, keyEnd, cursor.seq);
       if (!same) key.set(keyBytes.subarray(keyStart, keyEnd));
       keyLength = keyEnd - keyStart;
       lastSource = source;

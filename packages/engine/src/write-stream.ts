@@ -1,7 +1,7 @@
 /** Opens the stream that takes one value in pieces: what its value is handed to. */
 import { AuraError } from "@aura/base";
 import type { WriteOptions } from "./call-options.ts";
-import type { Committer } from "./commit.ts";
+import type { PriorityWrites } from "./priority-writes.ts";
 import type { Durability } from "./settings.ts";
 import { StreamedValue, type StreamedValueParts } from "./streamed-value.ts";
 import type { Tracing } from "./tracing.ts";
@@ -9,7 +9,7 @@ import { ValueWriteStream } from "./value-stream.ts";
 
 /** What a write stream works with. */
 export interface WriteStreamParts {
-  readonly committer: Committer;
+  readonly writes: PriorityWrites;
   readonly cursors: Set<{ close(): void }>;
   readonly streamed: StreamedValueParts;
   readonly tracing: Tracing;
@@ -29,7 +29,7 @@ export interface WriteStreamTarget {
 
 /** Returns a stream that puts its value when it is ended. */
 export function openWriteStream(
-  { committer, cursors, streamed, tracing }: WriteStreamParts,
+  { writes, cursors, streamed, tracing }: WriteStreamParts,
   { key, level, write, size, put }: WriteStreamTarget,
 ): ValueWriteStream {
   const sink = {
@@ -42,7 +42,7 @@ export function openWriteStream(
         return Promise.reject(new AuraError("AURA_ABORTED", "the write was aborted", { cause }));
       }
       tracing.recorder?.put(key, value.stored, level, false);
-      return committer.writeFar(key, value, level, write.signal);
+      return writes.far(key, value, level, write);
     },
     open: cursors,
   };

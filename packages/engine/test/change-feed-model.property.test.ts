@@ -16,6 +16,7 @@ test("feeds hand out exactly what was committed", async () => {
     kills: 0,
     powerLosses: 0,
     separated: 0,
+    ranges: 0,
   };
   for (let seed = 1; seed <= RUNS; seed++) {
     try {

@@ -1,7 +1,8 @@
 /** Power losses and kills at many operations of one run, at each durability level. */
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { expect, test } from "vitest";
-import { AuraDB } from "../src/index.ts";
+import { AuraDB, type Components } from "../src/index.ts";
+import { randomAgent, worstAgent } from "./support/agents.ts";
 import { checkPrefix, directory, makeSteps, type Promised, runNames } from "./support/names-run.ts";
 import { WatchedFs } from "./support/watched-fs.ts";
 
@@ -17,17 +18,19 @@ interface Image {
 }
 
 /** Runs the names once to count operations, then once more, taking images at even distances. */
-async function takeImages(level: "buffered" | "os" | "sync"): Promise<{
+async function takeImages(
+  level: "buffered" | "os" | "sync",
+  points: number,
+  agent?: Components["agent"],
+): Promise<{
   images: Image[];
   steps: ReturnType<typeof makeSteps>;
 }> {
   const steps = makeSteps(STEPS, 11);
+  expect(steps.filter(({ end }) => end !== undefined).length).toBeGreaterThan(STEPS / 250);
   let operations = 0;
-  await runNames(new WatchedFs(new SimFs(), () => operations++), steps, level, {
-    issued: 0,
-    acked: 0,
-    durable: 0,
-  });
+  const none = { issued: 0, acked: 0, durable: 0 };
+  await runNames(new WatchedFs(new SimFs(), () => operations++), steps, level, none, agent);
   const images: Image[] = [];
   const promised: Promised = { issued: 0, acked: 0, durable: 0 };
   const sim = new SimFs();
@@ -35,7 +38,7 @@ async function takeImages(level: "buffered" | "os" | "sync"): Promise<{
   const watched = new WatchedFs(sim, () => {
     at++;
     // Where there are fewer operations than points, one operation gives several images.
-    while (images.length < (at * POINTS) / operations) {
+    while (images.length < (at * points) / operations) {
       const kill = images.length % 4 === 3;
       images.push({
         fs: kill ? sim.processKill() : sim.crash({ seed: images.length }),
@@ -45,19 +48,27 @@ async function takeImages(level: "buffered" | "os" | "sync"): Promise<{
       });
     }
   });
-  const done = await runNames(watched, steps, level, promised);
+  const done = await runNames(watched, steps, level, promised, agent);
+  if (agent !== undefined) expect(done.changes).toBeGreaterThan(10);
   expect(done.flushes).toBeGreaterThanOrEqual(3);
   expect(done.merges).toBeGreaterThanOrEqual(1);
   expect(done.segmentsRemoved).toBeGreaterThanOrEqual(1);
   return { images, steps };
 }
 
-test.each(["buffered", "os", "sync"] as const)(
-  "level %s: what was promised survives every crash",
+test.each([
+  ["buffered", "no agent", undefined],
+  ["os", "no agent", undefined],
+  ["sync", "no agent", undefined],
+  ["os", "a random agent", randomAgent],
+  ["buffered", "an agent of the worst choices", worstAgent],
+] as const)(
+  "level %s, %s: what was promised survives every crash",
   { timeout: 1_800_000 },
-  async (level) => {
-    const { images, steps } = await takeImages(level);
-    expect(images.length).toBeGreaterThanOrEqual(POINTS);
+  async (level, _what, agent) => {
+    const points = agent === undefined ? POINTS : Math.ceil(POINTS / 4);
+    const { images, steps } = await takeImages(level, points, agent);
+    expect(images.length).toBeGreaterThanOrEqual(points);
     for (const image of images) {
       const { promised, kind, point } = image;
       const killed = kind === "kill" && level !== "buffered";

@@ -67,6 +67,7 @@ function outputOf(entriesRead: number): MergeOutput {
     bytesRead: 0,
     bytesWritten: 0,
     bytesRelocated: 0,
+    busyMs: 0,
     valuesPacked: { count: 0, rawBytes: 0, storedBytes: 0 },
   };
 }

@@ -1,6 +1,7 @@
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { expect, test } from "vitest";
 import { AuraDB, type DeleteRange, WriteBatch } from "../src/index.ts";
+import { Recount } from "./support/recount.ts";
 
 const settings = {
   memtable: { maxSize: 262144 },
@@ -143,4 +144,73 @@ test("a scan goes past a deleted stretch by seeking, not entry by entry", async 
     expect(read() - start).toBeLessThan(20);
   }
   await db.close();
+});
+
+/** A database with two tables of values apart, all of whose keys are below `end`. */
+async function filled(fs: SimFs, end: string): Promise<AuraDB> {
+  const db = await open(fs);
+  for (let i = 0; keyOf(i) < end; i++) db.putSync(keyOf(i), "x".repeat(i % 2 === 0 ? 300 : 100));
+  await db.compact();
+  return db;
+}
+
+test("tables that lie wholly under a tombstone go without being read", async () => {
+  const fs = new SimFs();
+  let db = await filled(fs, keyOf(4800));
+  const tables = db.stats().levels.reduce((sum, level) => sum + level.tables, 0);
+  expect(tables).toBeGreaterThan(5);
+  const { bytesRead } = db.stats().compactions;
+  db.deleteRangeSync({ gte: keyOf(100), lt: keyOf(4700) });
+  await db.flush();
+  await db.idle();
+  const { compactions, values } = db.stats();
+  expect(compactions.drops).toBeGreaterThan(tables / 2);
+  expect(compactions.drops).toBeLessThan(tables);
+  // What was merged since is the rest of the tables, at most.
+  expect(compactions.bytesRead - bytesRead).toBeLessThan(bytesRead / 2);
+  expect(values.liveBytes).toBeLessThan((300 * 2400) / 4);
+  await db.close();
+  new Recount(fs, "/db").check();
+  expect((await AuraDB.verify("/db", { fs, runtime: simRuntime(1) })).problems).toEqual([]);
+  db = await open(fs);
+  expect(keysIn(db)).toEqual(
+    Array.from({ length: 4800 }, (_, i) => keyOf(i)).filter((_, i) => i < 100 || i >= 4700),
+  );
+  await db.close();
+});
+
+test("a table stays as long as a snapshot sees it, or a newer key is in it", async () => {
+  const db = await filled(new SimFs(), keyOf(300));
+  const snapshot = db.snapshot();
+  db.deleteRangeSync({});
+  await db.flush();
+  await db.idle();
+  expect(db.stats().compactions.drops).toBe(0);
+  expect([...db.keysSync({ snapshot })].length).toBe(300);
+  snapshot.release();
+  const later = db.snapshot();
+  await db.idle();
+  expect(db.stats().compactions.drops).toBeGreaterThan(0);
+  expect([...db.keysSync({ snapshot: later })]).toEqual([]);
+  later.release();
+  db.putSync(keyOf(5), "new");
+  await db.flush();
+  await db.idle();
+  expect(keysIn(db)).toEqual([keyOf(5)]);
+  await db.close();
+});
+
+test("a damaged table under a tombstone goes too", async () => {
+  const fs = new SimFs();
+  let db = await filled(fs, keyOf(300));
+  await db.close();
+  const victim = fs.list("/db").findLast((path) => path.endsWith(".sst"))!;
+  fs.flipBits(victim, 100, 0x10);
+  db = await open(fs);
+  db.deleteRangeSync({ gte: "k" });
+  await db.flush();
+  await db.idle();
+  expect(keysIn(db)).toEqual([]);
+  await db.close();
+  expect((await AuraDB.verify("/db", { fs, runtime: simRuntime(1) })).problems).toEqual([]);
 });

@@ -287,6 +287,11 @@ test("a damaged table is named, left alone, and takes nothing else with it", asy
   expect(errors[0]!.offset).toBeGreaterThan(0);
   const number = Number(/(\d+)\.sst$/.exec(victim)![1]);
   expect(second.db.stats().damaged).toEqual({ tables: [number], segments: [] });
+  // What does not meet it went down: of level 0 there is left what does.
+  const [zero, ...deeper] = second.db.stats().levels;
+  expect(zero!.tables).toBeGreaterThan(0);
+  expect(zero!.tables).toBeLessThan(8);
+  expect(deeper.reduce((sum, { tables }) => sum + tables, 0)).toBeGreaterThan(0);
   let wrong = 0;
   for (let k = 0; k < 800; k++) {
     try {

@@ -46,6 +46,14 @@ const del = (key: string, sync = false, durability = "os", group = -1) => ({
   group,
 });
 
+const delRange = (
+  lower: string | undefined,
+  upper: string | undefined,
+  sync = false,
+  durability = "os",
+  group = -1,
+) => ({ kind: "deleteRange", lower, upper, sync, durability, group });
+
 /** Calls of every kind, and the records that they must make, in their order. */
 async function callEverything(db: AuraDB): Promise<object[]> {
   const batch = new WriteBatch().put("b/1", "x".repeat(300)).delete("b/2").put("b/3", "");
@@ -84,6 +92,10 @@ async function callEverything(db: AuraDB): Promise<object[]> {
   await many.nextMany(10);
   many.close();
   many.close();
+  await db.deleteRange({ gte: "c/", lt: "d" }, { durability: "sync" });
+  db.deleteRangeSync({ gt: "c/" });
+  await db.write(new WriteBatch().put("c/1", "1").deleteRange({ lte: "c/2" }).delete("c/3"));
+  await db.deleteRange({ gte: "c", lt: "c" });
   // Refused before they reach the engine: no record.
   await db.put("k", 5 as never).catch(() => undefined);
   await db.get("k", { wrong: true } as never).catch(() => undefined);
@@ -124,6 +136,12 @@ async function callEverything(db: AuraDB): Promise<object[]> {
     { ...scan, kind: "scan", scan: 5, shape: "cursor", upper: "a/3", snapshot: false },
     { kind: "seek", scan: 5, taken: 0, place: "first" },
     { kind: "scanEnd", scan: 5, taken: 2 },
+    // A range delete is a batch of one.
+    delRange("c/", "d", false, "sync", 3),
+    delRange("c/\0", undefined, true, "os", 4),
+    put("c/1", 1, false, "os", 5),
+    delRange(undefined, "c/2\0", false, "os", 5),
+    del("c/3", false, "os", 5),
   ];
 }
 

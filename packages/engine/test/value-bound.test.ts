@@ -3,6 +3,7 @@
  * whatever the way of writing, and the books against the tables.
  */
 
+import { once } from "node:events";
 import { readdirSync, statSync } from "node:fs";
 import { SeededRandom } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
@@ -139,6 +140,27 @@ describe("the bound on the space of values holds after every step", () => {
     expect(said.every(({ kind }) => (way.includes("priority") ? kind === "stop" : true))).toBe(
       true,
     );
+    await db.close();
+  });
+
+  test("values that come as streams", { timeout: 120_000 }, async () => {
+    const fs = new SimFs();
+    const runtime = simRuntime(5, { tickMs: 0.01, autoAdvance: true });
+    const executor = simulatedJobs(fs, runtime);
+    const db = await AuraDB.open(directory, settings, { fs, runtime, executor });
+    const live = new Live();
+    const piece = Buffer.alloc(1024 * KIB, 3);
+    for (let step = 0; step < 24; step++) {
+      const stream = db.createWriteStream(keyOf(step % 6));
+      for (let i = 0; i < 5; i++) stream.write(piece);
+      stream.end();
+      await once(stream, "finish");
+      live.put(step % 6, 5 * piece.length);
+      expect(
+        simBytes(fs),
+        `step ${step}: ${JSON.stringify(db.stats().valueLog)}`,
+      ).toBeLessThanOrEqual(Math.max(BOUND * live.bytes, live.bytes + FLOOR) + 64 * KIB);
+    }
     await db.close();
   });
 

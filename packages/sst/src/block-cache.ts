@@ -93,6 +93,8 @@ export class BlockCache {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
   end = 0;
+  /** The memory of `bytes` as words, with the same begin; empty when there is no such view. */
+  words: Int32Array = NO_PLACES;
   #hits = 0;
   #misses = 0;
   #insertions = 0;
@@ -239,6 +241,7 @@ export class BlockCache {
     const uses = words[word + HEAD_USES]!;
     if (uses < USES_MAX) words[word + HEAD_USES] = uses + 1;
     this.bytes = slab.bytes;
+    this.words = words;
     this.start = at + HEAD_BYTES;
     this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
     this.#hits++;
@@ -255,6 +258,7 @@ export class BlockCache {
     }
     space.counts.hits++;
     this.bytes = held;
+    this.words = NO_PLACES;
     this.start = 0;
     this.end = held.length;
     this.#hits++;

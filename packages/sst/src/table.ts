@@ -5,9 +5,10 @@
  * look-up that finds its block cached allocates nothing. What a look-up hands out is borrowed until
  * the next operation on the cache.
  */
-import { AuraError, corruption, type FileSystem } from "@aura/base";
+import { AuraError, corruption, type FileSystem, getU56 } from "@aura/base";
 import { BlockCache, type CacheCounts } from "./block-cache.ts";
 import type { BlockIndexFormat } from "./block-index.ts";
+import { markOf } from "./block-layout.ts";
 import { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
 import { BlockStore } from "./block-store.ts";
@@ -19,6 +20,10 @@ import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
 import { WaitingSearch } from "./waiting-search.ts";
+
+const NO_WORDS = new Int32Array(0);
+/** No key has this mark. */
+const NO_MARK = -1;
 
 /** What `Table.get` returns. */
 export const Lookup = {
@@ -38,8 +43,12 @@ export class TableHit {
   bytes: Uint8Array = new Uint8Array(0);
   valueStart = 0;
   valueEnd = 0;
+  /** The memory of `bytes` as words, with the same begin; empty when there is no such view. */
+  words: Int32Array = NO_WORDS;
   /** After `pending`: what to give to `loadBlock`. */
   block = 0;
+  /** Blocks searched so far; counts up until the owner sets it back. */
+  searched = 0;
   /** The look-up that waits for `block`. Kept by `Table.get`. */
   readonly waiting: WaitingSearch = new WaitingSearch();
 }
@@ -84,6 +93,8 @@ export class Table {
   readonly ranges: RangeFragments | undefined;
   readonly counts: TableCounts;
   readonly #hashSeed: number;
+  /** The hashes that `get` is given are those that the marks of blocks come from. */
+  #hasMarks = false;
   readonly #file: TableFile;
   readonly #filter: KeyFilter | undefined;
   readonly #locator: BlockLocator;
@@ -103,6 +114,7 @@ export class Table {
       this.#file.setDictionary(dictionary);
       dictionaryBytes = dictionary.length;
       this.#hashSeed = hashSeed;
+      this.#hasMarks = hashSeed === options.hashSeed;
       this.summary = {
         ...properties,
         fileBytes: this.#file.fileBytes,
@@ -200,17 +212,24 @@ export class Table {
       }
       locator.start(key, keyStart, keyEnd);
     }
+    const mark = this.#hasMarks ? markOf(keyHash) : NO_MARK;
     for (;;) {
       const block = locator.block;
-      if (cache.find(store.space, block)) reader.open(cache.bytes, cache.start, cache.end);
-      else if (mayRead) {
+      if (cache.find(store.space, block)) {
+        reader.open(cache.bytes, cache.start, cache.end);
+        hit.words = cache.words;
+      } else if (mayRead) {
         store.readSync(block, loaded);
         reader.open(loaded.bytes, loaded.start, loaded.end);
+        hit.words = NO_WORDS;
       } else {
         hit.waiting.note(store.space.id, key, keyStart, keyEnd, seqMax, locator);
         hit.block = block;
         return Lookup.pending;
       }
+      hit.searched++;
+      const marked = reader.findMarked(key, keyStart, keyEnd, seqMax, mark);
+      if (marked >= 0) return this.#take(hit, marked);
       const place = reader.search(key, keyStart, keyEnd, seqMax);
       const side =
         place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
@@ -219,14 +238,7 @@ export class Table {
           this.counts.passedInVain++;
           return Lookup.absent;
         }
-        this.counts.found++;
-        const rowAt = reader.rowAt(place);
-        hit.seq = reader.seqAt(place);
-        hit.tag = reader.bytes[rowAt + 7]!;
-        hit.bytes = reader.bytes;
-        hit.valueStart = rowAt + 8;
-        hit.valueEnd = reader.rowAt(place + 1);
-        return Lookup.found;
+        return this.#take(hit, place);
       }
       if (side > 0 && reader.continues && this.#isLastKey(key, keyStart, keyEnd)) {
         if (block + 1 >= this.summary.blockCount) throw this.#contradiction(block);
@@ -241,6 +253,19 @@ export class Table {
         locator.start(key, keyStart, keyEnd);
       }
     }
+  }
+
+  /** Puts the entry at a place of the block into `hit`. */
+  #take(hit: TableHit, place: number): number {
+    this.counts.found++;
+    const { bytes } = reader;
+    const rowAt = reader.rowAt(place);
+    hit.seq = getU56(bytes, rowAt);
+    hit.tag = bytes[rowAt + 7]!;
+    hit.bytes = bytes;
+    hit.valueStart = rowAt + 8;
+    hit.valueEnd = reader.rowAt(place + 1);
+    return Lookup.found;
   }
 
   /** Loads what a pending `get` waits for, through the thread pool. Throws AURA_CORRUPTION, AURA_IO. */

@@ -18,12 +18,10 @@ import {
   type FileHandle,
   type FileHeader,
   type FileSystem,
-  hasCode,
-  type Uid,
 } from "@aura/base";
 import { FRAME_HEADER_BYTES, FrameFlag, FrameHeader } from "./frame.ts";
 import { type FrameStamp, frameStamp, scanForFrames } from "./log-scan.ts";
-import { ReadWindow } from "./read-window.ts";
+import { allZero, ReadWindow } from "./read-window.ts";
 
 /** How to read a log. */
 export interface ReadLogSettings {
@@ -60,7 +58,7 @@ export interface LogEnd {
 
 /**
  * Opens the log at `path`. Throws AURA_NOT_FOUND; AURA_CORRUPTION when the file header or preamble
- * is damaged or missing (see `logStartMissing`); AURA_UNSUPPORTED for a format of a later build.
+ * is damaged or missing (see `logStartMissing`, `logStartTorn`); AURA_UNSUPPORTED for a format of a later build.
  */
 export function readLog(fs: FileSystem, path: string, settings: ReadLogSettings = {}): LogReader {
   const file = fs.openSync(path, "read");
@@ -68,39 +66,6 @@ export function readLog(fs: FileSystem, path: string, settings: ReadLogSettings 
     return new LogReader(file, settings);
   } catch (error) {
     file.closeSync();
-    throw error;
-  }
-}
-
-/**
- * Returns whether the start of a log is not there at all: the file ends within its header and
- * preamble, or has zeros in place of the header of either. A creation that no sync covered leaves
- * such a file behind; damage to one that was synced hardly does. Throws AURA_NOT_FOUND, AURA_IO.
- */
-export function logStartMissing(fs: FileSystem, path: string): boolean {
-  const file = fs.openSync(path, "read");
-  try {
-    const start = new Uint8Array(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
-    if (file.readSync(start, 0) < start.length) return true;
-    if (allZero(start, 0, FILE_HEADER_BYTES)) return true;
-    if (allZero(start, FILE_HEADER_BYTES, start.length)) return true;
-    const frame = new FrameHeader();
-    const uid = readableUid(start, path);
-    if (uid === undefined || !frame.read(start, FILE_HEADER_BYTES, uid, FILE_HEADER_BYTES)) {
-      return false;
-    }
-    return FILE_HEADER_BYTES + frame.frameBytes > file.sizeSync();
-  } finally {
-    file.closeSync();
-  }
-}
-
-/** Returns the uid of a file whose header this build can read. */
-function readableUid(start: Uint8Array, path: string): Uid | undefined {
-  try {
-    return decodeFileHeader(start, path).uid;
-  } catch (error) {
-    if (hasCode(error, "AURA_CORRUPTION") || hasCode(error, "AURA_UNSUPPORTED")) return undefined;
     throw error;
   }
 }
@@ -345,9 +310,4 @@ export class LogReader {
   #endReason(otherwise: string): string {
     return this.end?.reason ?? otherwise;
   }
-}
-
-function allZero(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
-  return true;
 }

@@ -88,3 +88,9 @@ export class ReadWindow {
     this.limit = this.end;
   }
 }
+
+/** Returns whether bytes[start, end) are all zero. */
+export function allZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
+  return true;
+}

@@ -16,7 +16,7 @@ import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import type { IoShare } from "../io-budget.ts";
 import { fragmentRanges, type RangeTombstone } from "../range-fragmenter.ts";
 import type { TableMeta } from "../version.ts";
-import { meteredFs } from "./metered-fs.ts";
+import { BusyTime, meteredFs } from "./metered-fs.ts";
 import { CoverSweep, RangePieces } from "./range-drop.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
@@ -47,6 +47,8 @@ export interface FlushOutput {
   readonly entriesRead: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
+  /** Time that the job ran, ms; 0: not measured. */
+  readonly busyMs: number;
 }
 
 /** Entries between two slices. */
@@ -63,6 +65,7 @@ export function* flushJob(
   const tally = new SegmentTally();
   const pointer = new PointerReader();
   const numbers = new OutputNumbers(input.output);
+  const busy = new BusyTime(context, undefined);
   const fs = meteredFs(context, input.io);
   const output = new TableOutput(fs, input.output, numbers);
   let cover: CoverSweep | undefined;
@@ -129,6 +132,7 @@ export function* flushJob(
       entriesRead,
       entriesWritten: output.entryCount,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
+      busyMs: busy.ms,
     };
   } finally {
     // Reached by a failure and by a cancelled job alike.

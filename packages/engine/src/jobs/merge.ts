@@ -24,7 +24,7 @@ import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
 import type { Rewrite } from "../value-locality.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
-import { meteredFs } from "./metered-fs.ts";
+import { BusyTime, meteredFs } from "./metered-fs.ts";
 import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
@@ -73,6 +73,8 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
+  /** Time that the job ran, but for waiting for tokens, ms; 0: not measured. */
+  readonly busyMs: number;
   readonly valuesPacked: PackedValues;
 }
 
@@ -92,6 +94,7 @@ export function* mergeJob(
   input: MergeInput,
   context: JobContext,
 ): Generator<void, MergeOutput, void> {
+  const busy = new BusyTime(context, input.io);
   const merge = new Merge(input, meteredFs(context, input.io));
   let complete = false;
   try {
@@ -107,7 +110,7 @@ export function* mergeJob(
     }
     const output = merge.finishSync();
     complete = true;
-    return output;
+    return { ...output, busyMs: busy.ms };
   } finally {
     // Reached by a failure and by a cancelled job alike.
     if (!complete) merge.discardSync();
@@ -359,7 +362,7 @@ class Merge {
     );
   }
 
-  finishSync(): MergeOutput {
+  finishSync(): Omit<MergeOutput, "busyMs"> {
     const { range, slices } = this.#input;
     let entriesExpected = 0;
     let bytesRead = 0;

@@ -25,6 +25,28 @@ export function meteredFs(context: JobContext, share: IoShare | undefined): File
   return share === undefined ? context.fs : new MeteredFs(context, share);
 }
 
+/** Measures how long a job runs: less what jobs waited for tokens meanwhile. 0 without a clock. */
+export class BusyTime {
+  readonly #context: JobContext;
+  readonly #words: Int32Array | undefined;
+  readonly #startMs: number;
+
+  constructor(context: JobContext, share: IoShare | undefined) {
+    this.#context = context;
+    this.#words = share?.words;
+    this.#startMs = this.#nowMs();
+  }
+
+  get ms(): number {
+    return Math.max(0, this.#nowMs() - this.#startMs);
+  }
+
+  #nowMs(): number {
+    const nowMs = this.#context.nowMs?.() ?? 0;
+    return this.#words === undefined ? nowMs : nowMs - Atomics.load(this.#words, IoWord.waitedMs);
+  }
+}
+
 /** Counts and waits for one job. */
 class Meter {
   readonly #context: JobContext;

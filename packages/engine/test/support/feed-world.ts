@@ -11,6 +11,7 @@ import {
   AuraDB,
   type ChangeFeed,
   type ChangeGroup,
+  type DeleteRange,
   type Durability,
   type Settings,
   WriteBatch,
@@ -24,6 +25,8 @@ interface Operation {
   readonly seq: number;
   readonly key: string;
   readonly value: Buffer | undefined;
+  /** Of a range delete: the first key behind it, "" for none. `key` is where it begins. */
+  readonly end?: string | undefined;
   /** Sequence numbers of the first and last operation of its call: they come in one group. */
   readonly first: number;
   readonly last: number;
@@ -41,6 +44,7 @@ export interface FeedTally {
   kills: number;
   powerLosses: number;
   separated: number;
+  ranges: number;
 }
 
 /** Follows the database from one sequence number on, over restarts. */
@@ -163,10 +167,13 @@ export class FeedWorld {
       do wanted = this.#operations[seq++]!;
       while (wanted.outcome === "failed");
       const value = change.type === "put" ? change.value : undefined;
+      const end = change.type === "deleteRange" ? (change.end?.toString() ?? "") : undefined;
       const isSame =
         wanted.seq === change.seq &&
         wanted.key === change.key.toString() &&
+        wanted.end === end &&
         (value === undefined ? wanted.value === undefined : wanted.value?.equals(value) === true);
+      if (isSame && end !== undefined) this.tally.ranges++;
       if (!isSame)
         expect.fail(`${change.type} ${change.seq} of ${String(change.key)} after ${after}`);
       if (wanted.outcome === "pending") expect.fail(`${change.seq} is handed out too early`);
@@ -213,19 +220,21 @@ export class FeedWorld {
 
   #write(): void {
     const random = this.#random;
-    const changes: [string, Buffer | undefined][] = [];
+    const changes: [key: string, value: Buffer | undefined, end?: string][] = [];
     const count = random.below(3) > 0 ? 1 : 1 + random.below(12);
     for (let i = 0; i < count; i++) {
       const key = `key ${random.below(200)}`;
-      changes.push([key, random.below(5) === 0 ? undefined : this.#value()]);
+      if (random.below(25) === 0) {
+        changes.push([key, undefined, random.below(4) === 0 ? "" : `${key}~`]);
+      } else changes.push([key, random.below(5) === 0 ? undefined : this.#value()]);
     }
     // A write that fails while its log is being synced would end writing altogether.
     const levels = ["os", "os", "buffered", this.#faulty ? "os" : "sync"] as const;
     const level: Durability = levels[random.below(4)]!;
     const first = this.#operations.length + 1;
     const last = first + changes.length - 1;
-    const operations = changes.map(([key, value], i) => {
-      return { seq: first + i, key, value, first, last, outcome: "pending" } as Operation;
+    const operations = changes.map(([key, value, end], i) => {
+      return { seq: first + i, key, value, end, first, last, outcome: "pending" } as Operation;
     });
     this.#operations.push(...operations);
     const settle = (outcome: Operation["outcome"]): void => {
@@ -234,11 +243,12 @@ export class FeedWorld {
     };
     const options = { durability: level };
     const batch = new WriteBatch();
-    for (const [key, value] of changes) {
-      if (value === undefined) batch.delete(key);
+    for (const [key, value, end] of changes) {
+      if (end !== undefined) batch.deleteRange(rangeOf(key, end));
+      else if (value === undefined) batch.delete(key);
       else batch.put(key, value);
     }
-    const [key, value] = changes[0]!;
+    const [key, value, end] = changes[0]!;
     const failed = (error: unknown): void => {
       expect((error as { code: string }).code).toBe("AURA_IO");
       settle("failed");
@@ -247,14 +257,17 @@ export class FeedWorld {
       const promise =
         count > 1
           ? this.db.write(batch, options)
-          : value === undefined
-            ? this.db.delete(key, options)
-            : this.db.put(key, value, options);
+          : end !== undefined
+            ? this.db.deleteRange(rangeOf(key, end), options)
+            : value === undefined
+              ? this.db.delete(key, options)
+              : this.db.put(key, value, options);
       this.#pending.push(promise.then(() => settle("committed"), failed));
       return;
     }
     try {
       if (count > 1) this.db.writeSync(batch, options);
+      else if (end !== undefined) this.db.deleteRangeSync(rangeOf(key, end), options);
       else if (value === undefined) this.db.deleteSync(key, options);
       else this.db.putSync(key, value, options);
       settle("committed");
@@ -369,4 +382,8 @@ export class FeedWorld {
     reader.closeSync();
     return holds;
   }
+}
+
+function rangeOf(key: string, end: string): DeleteRange {
+  return end === "" ? { gte: key } : { gte: key, lt: end };
 }

@@ -179,3 +179,42 @@ export function describe(range: object): string {
     )
     .join(", ");
 }
+
+/** What runs went through: for the test that everything was met. */
+export interface Tally {
+  steps: number;
+  /** Puts, deletes, range deletes, look-ups, scans and seeks. */
+  operations: number;
+  flushes: number;
+  merges: number;
+  /** Changes of the tree's shape. */
+  modes: number;
+  /** Levels seen with several runs. */
+  tieredLevels: number;
+  relocated: number;
+  segmentsRemoved: number;
+  kills: number;
+  powerLosses: number;
+  reopens: number;
+  rangeDeletes: number;
+  /** Windows after which an agent, a random one or that of the worst choices, changed the shape. */
+  decisions: number;
+}
+
+export function newTally(): Tally {
+  return {
+    steps: 0,
+    operations: 0,
+    flushes: 0,
+    merges: 0,
+    modes: 0,
+    tieredLevels: 0,
+    relocated: 0,
+    segmentsRemoved: 0,
+    kills: 0,
+    powerLosses: 0,
+    reopens: 0,
+    rangeDeletes: 0,
+    decisions: 0,
+  };
+}

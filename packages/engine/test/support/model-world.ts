@@ -8,12 +8,14 @@ import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
 import {
   AuraDB,
+  type Components,
   type Durability,
   type ScanOptions,
   type Settings,
   type Snapshot,
   WriteBatch,
 } from "../../src/index.ts";
+import { drawAgent, steered } from "./agents.ts";
 import {
   apply,
   bytesOf,
@@ -30,6 +32,7 @@ import {
   sameStates,
   select,
   shown,
+  type Tally,
 } from "./model-state.ts";
 import { Recount } from "./recount.ts";
 import { WatchedFs } from "./watched-fs.ts";
@@ -50,29 +53,13 @@ interface Image {
   readonly what: string;
 }
 
-/** What a run went through: for the test that everything was met. */
-export interface Tally {
-  steps: number;
-  flushes: number;
-  merges: number;
-  /** Changes of the tree's shape. */
-  modes: number;
-  /** Levels seen with several runs. */
-  tieredLevels: number;
-  relocated: number;
-  segmentsRemoved: number;
-  kills: number;
-  powerLosses: number;
-  reopens: number;
-  rangeDeletes: number;
-}
-
 /** One database and its model. */
 export class ModelWorld {
   readonly trace: string[] = [];
   readonly #random: SeededRandom;
   readonly #runtime: SimRuntime;
   readonly #settings: Settings;
+  readonly #agent: Components["agent"] | undefined;
   readonly #threshold: number;
   readonly #tally: Tally;
   #fs: SimFs;
@@ -106,6 +93,8 @@ export class ModelWorld {
     );
     this.#threshold = [64, 200, 1024][random.below(3)]!;
     this.#settings = drawSettings(random, this.#threshold);
+    this.#agent = drawAgent(seed);
+    if (this.#agent !== undefined) this.#settings = steered(this.#settings);
     this.#tally = tally;
   }
 
@@ -126,7 +115,9 @@ export class ModelWorld {
     this.#db = await AuraDB.open(directory, this.#settings, {
       fs: watched,
       runtime: this.#runtime,
+      ...(this.#agent && { agent: this.#agent }),
     });
+    this.#db.events.on("decision", () => this.#tally.decisions++);
     this.#db.events.on("segmentRemoved", () => this.#tally.segmentsRemoved++);
     this.#db.events.on("backgroundError", ({ error }) => {
       throw error;
@@ -227,6 +218,7 @@ export class ModelWorld {
       `${sync ? "sync" : "async"} ${level} ${batch ? `batch ${changes.length}` : "one"} ` +
         (isRange(one) ? describe(one.range) : `${shown(key)} = ${value?.length ?? "delete"}`),
     );
+    this.#tally.operations += changes.length;
     this.#writes.push(changes);
     apply(this.#now, changes);
     const index = this.#writes.length;
@@ -234,7 +226,8 @@ export class ModelWorld {
     const acknowledged = (): void => {
       if (writes !== this.#writes) return;
       // What is buffered is in the log only when a later write is.
-      const separated = value !== undefined && value.length >= this.#threshold;
+      // An agent changes the threshold: then no value is sure to be apart.
+      const separated = !this.#agent && value !== undefined && value.length >= this.#threshold;
       const isAppended = batch || separated || isRange(one);
       if (level === "os" || (level === "buffered" && isAppended)) this.#ack(index);
       if (level === "sync") this.#makeDurable(index);
@@ -316,6 +309,8 @@ export class ModelWorld {
     this.trace.push(`mode ${JSON.stringify(request)}`);
     this.#db.setCompactionMode(request);
     this.#tally.modes++;
+    // The agent goes on from there.
+    if (this.#agent !== undefined) this.#db.setCompactionMode("adaptive");
   }
 
   // Reads.
@@ -348,6 +343,7 @@ export class ModelWorld {
     const keys = Array.from({ length: 1 + random.below(8) }, () => this.#key());
     // What is expected is fixed before anything is awaited: nothing else writes meanwhile.
     const wanted = keys.map((key) => state.get(key));
+    this.#tally.operations += keys.length;
     const manner = random.below(5);
     this.trace.push(`read ${manner} ${keys.map(shown).join(" ")}`);
     if (manner === 0) {
@@ -415,6 +411,7 @@ export class ModelWorld {
     const limit = random.below(3) === 0 ? random.below(12) : Number.POSITIVE_INFINITY;
     const wanted = select(state, holds, range.reverse === true).slice(0, limit);
     const asked = { ...range, ...options, limit };
+    this.#tally.operations++;
     const manner = random.below(6);
     this.trace.push(`scan ${manner} ${describe(asked)}`);
     if (manner < 2) {
@@ -460,6 +457,7 @@ export class ModelWorld {
         found.push(...more);
       }
       expectEntries(found, wanted);
+      this.#tally.operations += 7;
       for (let i = 0; i < 6; i++) {
         const key = this.#key();
         const reverse = range.reverse === true;

@@ -3,11 +3,12 @@
  * deletes, through flushes, a compaction and a drained segment; and the check of what a crash left.
  */
 
-import type { FileSystem } from "@aura/base";
+import type { FileSystem, Runtime } from "@aura/base";
 import { SeededRandom } from "@aura/base";
 import { simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
-import { AuraDB, type Durability, type Settings } from "../../src/index.ts";
+import { AuraDB, type Components, type Durability, type Settings } from "../../src/index.ts";
+import { steered } from "./agents.ts";
 
 export const directory = "/db";
 
@@ -21,10 +22,12 @@ export const smallSettings: Settings = {
   cache: { capacity: 262144 },
 };
 
-/** One write of the run: a put, or a delete when `value` is undefined. */
+/** One write of the run: a put, a delete when `value` is undefined, with `end` of all keys up to it. */
 export interface Step {
   readonly key: string;
   readonly value: string | undefined;
+  /** Exclusive. */
+  readonly end?: string;
 }
 
 /** Returns the writes of a run: mostly new names, some overwritten, some deleted. */
@@ -56,7 +59,9 @@ export function makeSteps(count: number, seed: number): Step[] {
     const key = again ? keys[random.below(keys.length)]! : `${word()}-${word()}/${i % 97}`;
     if (!again) keys.push(key);
     if (again && random.below(4) === 0) {
-      steps.push({ key, value: undefined });
+      // Every tenth takes its neighbours along.
+      const end = `${key.slice(0, 5)}~`;
+      steps.push({ key, value: undefined, ...(random.below(10) === 0 && { end }) });
       continue;
     }
     const large = random.below(10) === 0;
@@ -75,9 +80,15 @@ export interface Promised {
   durable: number;
 }
 
-/** Opens with the parts that a simulation needs. */
-export function openSim(fs: FileSystem, settings: Settings = smallSettings): Promise<AuraDB> {
-  return AuraDB.open(directory, settings, { fs, runtime: simRuntime(7) });
+/** Opens with the parts that a simulation needs; with an agent, steered by it. */
+export function openSim(
+  fs: FileSystem,
+  settings: Settings = smallSettings,
+  agent?: Components["agent"],
+  runtime: Runtime = simRuntime(7),
+): Promise<AuraDB> {
+  if (agent === undefined) return AuraDB.open(directory, settings, { fs, runtime });
+  return AuraDB.open(directory, steered(settings), { fs, runtime, agent });
 }
 
 /**
@@ -89,21 +100,32 @@ export async function runNames(
   steps: readonly Step[],
   level: Durability,
   promised: Promised,
-): Promise<{ flushes: number; merges: number; segmentsRemoved: number }> {
-  const db = await openSim(fs);
+  agent?: Components["agent"],
+): Promise<{ flushes: number; merges: number; segmentsRemoved: number; changes: number }> {
+  const runtime = simRuntime(7);
+  const db = await openSim(fs, smallSettings, agent, runtime);
   let segmentsRemoved = 0;
   db.events.on("segmentRemoved", () => segmentsRemoved++);
   const third = Math.ceil(steps.length / 3);
   for (const [i, step] of steps.entries()) {
     promised.issued = i + 1;
-    const { key, value } = step;
+    const { key, value, end } = step;
     // Both kinds of calls, in turn.
-    if (i % 2 === 0) {
+    if (end !== undefined) {
+      if (i % 2 === 0) db.deleteRangeSync({ gte: key, lt: end }, { durability: level });
+      else await db.deleteRange({ gte: key, lt: end }, { durability: level });
+    } else if (i % 2 === 0) {
       if (value === undefined) db.deleteSync(key, { durability: level });
       else db.putSync(key, value, { durability: level });
     } else if (value === undefined) await db.delete(key, { durability: level });
     else await db.put(key, value, { durability: level });
     promised.acked = i + 1;
+    // Decisions have turns of their own.
+    if (agent !== undefined && i % 40 === 0) {
+      await new Promise<void>((resolve) => {
+        runtime.scheduler.nextTurn(resolve);
+      });
+    }
     if (level === "sync") promised.durable = i + 1;
     if (i % third === third - 1 || i === steps.length - 1) {
       await db.flush();
@@ -118,7 +140,12 @@ export async function runNames(
   await db.idle();
   const stats = db.stats();
   await db.close();
-  return { flushes: stats.flushes.count, merges: stats.compactions.merges, segmentsRemoved };
+  return {
+    flushes: stats.flushes.count,
+    merges: stats.compactions.merges,
+    segmentsRemoved,
+    changes: stats.steering.changes,
+  };
 }
 
 /**
@@ -140,13 +167,10 @@ export async function checkPrefix(
     k = Math.max(k, Number(value.slice(0, value.indexOf(":"))) + 1);
   expect(k).toBeLessThanOrEqual(most);
   const model = new Map<string, string>();
-  for (const { key, value } of steps.slice(0, k)) {
-    if (value === undefined) model.delete(key);
-    else model.set(key, value);
-  }
+  for (const step of steps.slice(0, k)) take(model, step);
   // Deletes leave no mark: the history may go on with any that follow.
   while (k < most && !sameEntries(found, model) && steps[k]!.value === undefined) {
-    model.delete(steps[k]!.key);
+    take(model, steps[k]!);
     k++;
   }
   expect(differences(found, model)).toEqual([]);
@@ -155,6 +179,12 @@ export async function checkPrefix(
   expect(db.getSync("after")?.toString()).toBe("crash");
   await db.close();
   return k;
+}
+
+function take(model: Map<string, string>, { key, value, end }: Step): void {
+  if (value !== undefined) model.set(key, value);
+  else if (end === undefined) model.delete(key);
+  else for (const each of [...model.keys()]) if (each >= key && each < end) model.delete(each);
 }
 
 function sameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

@@ -25,6 +25,7 @@ import {
   Version,
 } from "../../src/version.ts";
 import { VersionSet } from "../../src/version-set.ts";
+import { WorkCounts } from "../../src/work-counts.ts";
 import { compareEntries, type Entry, visibleAt } from "./fake-cursor.ts";
 
 export const directory = "/db";
@@ -117,6 +118,7 @@ export class ReadFixture {
       health: new Health(),
       turns: new TurnKeeper(runtime),
       runtime,
+      counts: new WorkCounts(runtime.clock),
       reads: options.pooled === true ? new PooledReads(runtime) : new AdaptiveReads(runtime),
       cursors: new Set(),
       hashSeed,
