@@ -69,8 +69,6 @@ export interface CompactionParts {
   readonly io: IoBudget;
   /** Another shape is in force. */
   readonly onReshaped: (shape: TreeShape) => void;
-  /** Tables are about to leave their level. */
-  readonly onLeaving: (level: number, tables: readonly TableMeta[]) => void;
   /** A compaction ended: whoever waits for quiet looks again. */
   readonly onEnded: () => void;
 }
@@ -210,7 +208,7 @@ export class Compactor {
 
   /** Returns the next merge that empties segments; undefined when there is none. */
   chooseRelocation(): MergePlan | undefined {
-    const view = this.#view({ isUrgent: true, isHiding: false });
+    const view = this.view({ isUrgent: true, isHiding: false });
     const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
     return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
@@ -295,7 +293,7 @@ export class Compactor {
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.#view());
+    return this.#parts.policy.debtBytes(this.view());
   }
 
   /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
@@ -331,15 +329,11 @@ export class Compactor {
     this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
-    return policy.choose(this.#view({ isUrgent, isHiding }));
+    return policy.choose(this.view({ isUrgent, isHiding }));
   }
 
   /** What the policy sees now. */
-  view(): TreeView {
-    return this.#view();
-  }
-
-  #view(space?: SpaceNeed): TreeView {
+  view(space?: SpaceNeed): TreeView {
     const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const oldestSnapshotSeq = snapshots.seqs()[0];
@@ -380,7 +374,7 @@ export class Compactor {
     const { version } = tree;
     const tables = tablesOf(version, choice.level, choice.tables);
     const run = choice.toRunId ?? tables[0]!.number;
-    this.#parts.onLeaving(choice.level, tables);
+    this.#parts.counts.onLeaving(choice.level, tables);
     try {
       tree.install({
         removed: tables.map(({ number }) => ({ level: choice.level, number })),
@@ -453,7 +447,7 @@ export class Compactor {
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
-    for (const slice of slices) this.#parts.onLeaving(slice.level, slice.tables);
+    for (const slice of slices) this.#parts.counts.onLeaving(slice.level, slice.tables);
     try {
       tree.install({
         removed: slices.flatMap(({ level, tables }) =>
@@ -481,11 +475,9 @@ export class Compactor {
     else this.#parts.locality.noteRewritten(bytesRelocated);
     this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
-    this.#parts.counts.noteMerge(
-      slices.map(({ level, tables }) => ({ level, bytes: bytesOf(tables) })),
-      plan.outputLevel,
-      { bytesRead, bytesWritten, bytesRelocated, busyMs: sum((output) => output.busyMs) },
-    );
+    const busyMs = sum((output) => output.busyMs);
+    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
+    this.#parts.counts.noteMerge(slices, plan.outputLevel, work);
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);
       policy.observe({

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
 import { flexiblePolicy, type TreeSettings, treeGeometry } from "@aura/compaction-rl";
+import { AdaptiveReads } from "./adaptive-reads.ts";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
 import { Compactor } from "./compaction.ts";
@@ -22,7 +23,6 @@ import { IoBudget } from "./io-budget.ts";
 import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
-import { AdaptiveReads } from "./lookup.ts";
 import { Memtables } from "./memtables.ts";
 import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
 import { OutputPlanner } from "./output-planner.ts";
@@ -377,7 +377,6 @@ function assemble(
     counts,
     io,
     onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
-    onLeaving: (level, leaving) => steering.noteLeaving(level, leaving),
     onEnded: () => {
       valueGc.noteProgress(makingRoom(false));
       committer.admission.noteProgress();

@@ -92,7 +92,7 @@ export class Separation {
   addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
     if (value === undefined) group.delete(key, 0, key.length);
     else if (this.#separates(value.length)) {
-      group.putSeparated(key, 0, key.length, this.#separated(value, copy));
+      group.putSeparated(key, 0, key.length, asStored(value), copy);
     } else group.put(key, 0, key.length, value);
   }
 
@@ -113,7 +113,7 @@ export class Separation {
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);
       if (this.#separates(value.length)) {
-        group.putSeparated(bytes, keyStart, keyEnd, this.#separated(value, copy));
+        group.putSeparated(bytes, keyStart, keyEnd, asStored(value), copy);
       } else group.put(bytes, keyStart, keyEnd, value);
     }
   }
@@ -125,13 +125,9 @@ export class Separation {
   #inlineBytes(valueLength: number): number {
     return this.#separates(valueLength) ? POINTER_BYTES : valueLength;
   }
+}
 
-  #separated(value: Uint8Array, copy: boolean): SeparatedValue {
-    // Never compressed on the caller's thread: the flush does that (RFC 0004).
-    const codec = Codec.none;
-    if (!copy) return { stored: value, raw: value.length, codec };
-    const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
-    stored.set(value);
-    return { stored, raw: value.length, codec };
-  }
+/** Never compressed on the caller's thread: the flush does that (RFC 0004). */
+function asStored(value: Uint8Array): SeparatedValue {
+  return { stored: value, raw: value.length, codec: Codec.none };
 }

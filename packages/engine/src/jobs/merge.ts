@@ -73,7 +73,7 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
-  /** Time that the job ran, but for waiting for tokens, ms; 0: not measured. */
+  /** Time at work, without waiting for tokens and syncs, ms; 0: not measured. */
   readonly busyMs: number;
   readonly valuesPacked: PackedValues;
 }
@@ -94,8 +94,8 @@ export function* mergeJob(
   input: MergeInput,
   context: JobContext,
 ): Generator<void, MergeOutput, void> {
-  const busy = new BusyTime(context, input.io);
-  const merge = new Merge(input, meteredFs(context, input.io));
+  const busy = new BusyTime(context);
+  const merge = new Merge(input, meteredFs(context, input.io, busy));
   let complete = false;
   try {
     merge.begin();
