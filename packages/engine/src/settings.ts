@@ -204,6 +204,8 @@ type Rule =
       readonly min: number;
       readonly max: number;
       readonly initial: number;
+      /** Need not be whole, though its default is. */
+      readonly isFraction?: boolean;
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
@@ -244,7 +246,7 @@ const RULES: Rules = {
     writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
-    localityBudget: { kind: "number", min: 0, max: 10, initial: 0 },
+    localityBudget: { kind: "number", min: 0, max: 10, initial: 0, isFraction: true },
   },
   memtable: {
     implementation: choice("art", "hash-runs", "btree", "skiplist"),
@@ -370,7 +372,7 @@ function resolveNumber(rule: NumberRule, value: unknown, path: string, other = "
   if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
     throw invalid(path, `${other}a number from ${rule.min} to ${rule.max}`, value);
   }
-  if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
+  if (!Number.isInteger(value) && Number.isInteger(rule.initial) && rule.isFraction !== true) {
     throw invalid(path, "a whole number", value);
   }
   return value;
