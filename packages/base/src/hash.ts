@@ -7,7 +7,7 @@
  */
 import xxhash, { type XXHashAPI } from "xxhash-wasm";
 import type { Uid } from "./entry.ts";
-import { xxh32Signed } from "./xxh32.ts";
+import { xxh32OfView, xxh32Signed } from "./xxh32.ts";
 import { xxh64Low } from "./xxh64.ts";
 
 /**
@@ -50,14 +50,36 @@ function longHash(bytes: Uint8Array, start: number, end: number): number {
   return Number(BigInt.asUintN(32, state.digest()));
 }
 
+/** Content from this length on is hashed through a view, if its buffer was hashed right before. */
+const VIEWED_BYTES_MIN = 64;
+
+let seen: ArrayBufferLike | undefined;
+let view: DataView | undefined;
+
+/** As `xxh32Signed`. A view is made for a buffer that comes twice in a row, and kept until another does. */
+function middleHash(bytes: Uint8Array, start: number, end: number): number {
+  const { buffer } = bytes;
+  if (view === undefined || buffer !== view.buffer) {
+    if (buffer !== seen) {
+      seen = buffer;
+      return xxh32Signed(bytes, start, end, 0);
+    }
+    view = new DataView(buffer);
+  }
+  const base = bytes.byteOffset;
+  return xxh32OfView(view, base + start, base + end, 0);
+}
+
 /**
  * Returns the hash of `bytes[start, end)`, unsigned 32 bits: XXH32 (seed 0) below
  * `SHORT_CONTENT_BYTES`, the low 32 bits of XXH64 (seed 0) from there on.
  */
 export function contentHash(bytes: Uint8Array, start: number, end: number): number {
   // Small, to be inlined: see xxh32Signed.
-  return end - start < SHORT_CONTENT_BYTES
-    ? xxh32Signed(bytes, start, end, 0) >>> 0
+  const length = end - start;
+  if (length < VIEWED_BYTES_MIN) return xxh32Signed(bytes, start, end, 0) >>> 0;
+  return length < SHORT_CONTENT_BYTES
+    ? middleHash(bytes, start, end) >>> 0
     : longHash(bytes, start, end);
 }
 

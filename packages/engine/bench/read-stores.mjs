@@ -137,9 +137,9 @@ const filled = new Set();
 
 /**
  * Runs readrandom twice, the first time to warm its cache, and returns the nanoseconds per read of
- * the second time. Filled in order and compacted at the first call.
+ * the second time. Filled in order and compacted at the first call, if not `isFilled`.
  */
-export function runDbBench(path, data, cacheBytes, reads, seed) {
+export function runDbBench(path, data, cacheBytes, reads, seed, isFilled = false) {
   const common = [
     `--db=${path}`,
     `--num=${data.count}`,
@@ -158,7 +158,7 @@ export function runDbBench(path, data, cacheBytes, reads, seed) {
     if (status !== 0) throw new Error(`db_bench: ${stderr}`);
     return stdout.toString();
   };
-  if (!filled.has(path)) {
+  if (!isFilled && !filled.has(path)) {
     filled.add(path);
     call(["--benchmarks=fillseq,compact,waitforcompaction"]);
   }

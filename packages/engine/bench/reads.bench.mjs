@@ -233,6 +233,19 @@ const work = {
       { name: "aura getSync, absent", run: getLoop(absent, false, (key) => db.getSync(key)) },
       { name: "aura getSync, present", run: getLoop(there, true, (key) => db.getSync(key)) },
     ]);
+    const before = db.stats().levels.map(({ filter }) => filter);
+    for (const key of absent(rounds)) db.getSync(key);
+    const [passed, asked] = db.stats().levels.reduce(
+      ([vain, all], { filter }, i) => {
+        const inVain = filter.passedInVain - (before[i]?.passedInVain ?? 0);
+        return [vain + inVain, all + inVain + filter.denied - (before[i]?.denied ?? 0)];
+      },
+      [0, 0],
+    );
+    console.log(
+      `  false block reads: ${((passed / ops) * 100).toFixed(2)} % of absent keys, ` +
+        `${((passed / asked) * 100).toFixed(2)} % of the tables asked`,
+    );
   },
 
   parts: async (data) => {

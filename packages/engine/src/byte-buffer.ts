@@ -58,7 +58,8 @@ export class ByteBuffer {
     const count = end - start;
     this.reserve(count);
     if (count > 64) {
-      this.bytes.set(source.subarray(start, end), this.length);
+      const isWhole = start === 0 && end === source.length;
+      this.bytes.set(isWhole ? source : source.subarray(start, end), this.length);
     } else {
       const bytes = this.bytes;
       const at = this.length;

@@ -16,14 +16,14 @@ import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
-import { Admission, type BackgroundWork } from "./admission.ts";
+import { Admission, type AdmissionParts, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
 import { DurableWaits } from "./durable-waits.ts";
 import type { StallEvent } from "./events.ts";
-import { type FarValue, Group } from "./group.ts";
-import { GroupQueue } from "./group-queue.ts";
+import { type FarValue, Group, OPERATIONS_AT } from "./group.ts";
+import { GroupQueue, OPEN_GROUP_BYTES_MAX } from "./group-queue.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
 import type { Memtables } from "./memtables.ts";
@@ -34,13 +34,14 @@ import type { Reserve } from "./reserve.ts";
 import type { Separation } from "./separation.ts";
 import type { Durability } from "./settings.ts";
 import type { TurnKeeper } from "./turn-keeper.ts";
+import { ValueSlabs } from "./value-slabs.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** Groups from this size on are appended on the thread pool (RFC 0001). */
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
-export interface CommitParts {
+export interface CommitParts extends Pick<AdmissionParts, "mayGrow" | "pace"> {
   readonly journal: Journal;
   readonly memtables: Memtables;
   readonly health: Health;
@@ -53,8 +54,6 @@ export interface CommitParts {
   readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
-  /** Whether the value log may grow now. */
-  readonly mayGrow: () => boolean;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
@@ -80,7 +79,8 @@ export class Committer {
   readonly #waits: DurableWaits;
   readonly #buffered: BufferedWrites;
   /** The group of a write that is appended within its call. */
-  readonly #scratch: Group = newGroup();
+  readonly #slabs = new ValueSlabs();
+  readonly #scratch: Group = newGroup(this.#slabs);
   readonly #queue: GroupQueue;
   readonly #flight = new PoolFlight({
     onWritten: (pending, finish) => this.#written(pending, finish),
@@ -108,10 +108,11 @@ export class Committer {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
     const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
-    this.#queue = new GroupQueue({ newGroup, groupBytesMax: memtables.groupBytesMax });
+    const { groupBytesMax } = memtables;
+    this.#queue = new GroupQueue({ newGroup: () => newGroup(this.#slabs), groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
     const buffered = { journal, health, scheduler, clock, delayMs: parts.bufferedDelayMs };
-    this.#buffered = new BufferedWrites(buffered, newGroup());
+    this.#buffered = new BufferedWrites(buffered, newGroup(this.#slabs));
     this.#waits = new DurableWaits({
       journal,
       health,
@@ -151,8 +152,8 @@ export class Committer {
       return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
-    const bytes = key.length + (value === undefined ? 0 : value.length);
-    if (this.#isLone() && bytes < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes)) {
+    const apart = separation.valueBytes(value);
+    if (this.#isLone() && apart < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes, apart)) {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
@@ -169,10 +170,7 @@ export class Committer {
     return this.#promiseOf(pending, level, prompt);
   }
 
-  /**
-   * Writes that nobody awaits wait for room with their bytes: what is queued takes at most the memory
-   * of one memtable beside theirs, or 4 MiB. Beyond that the call blocks. Throws as a synchronous write.
-   */
+  /** What is queued takes the memory of one memtable, or 2 MiB. Beyond, a call blocks; throws as `writeOneSync`. */
   #boundQueue(): void {
     if (this.#queue.isFull) this.settleSync();
   }
@@ -211,7 +209,7 @@ export class Committer {
     if (
       this.#isLone() &&
       batch.encoded.length < POOL_GROUP_BYTES_MIN &&
-      this.#room.make(memtableBytes)
+      this.#room.make(memtableBytes, separation.batchValueBytes)
     ) {
       const group = this.#scratch;
       group.begin();
@@ -239,7 +237,7 @@ export class Committer {
   ): Promise<void> {
     this.#admit();
     const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
-    if (this.#isLone() && this.#room.make(memtableBytes)) {
+    if (this.#isLone() && this.#room.make(memtableBytes, 0)) {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
@@ -319,7 +317,7 @@ export class Committer {
           return;
         }
         const pending = this.#queue.first!;
-        this.#room.makeSync(pending.group.memtableBytes);
+        this.#room.makeSync(pending.group.memtableBytes, pending.group.attachedBytes);
         // Completions that ran meanwhile may have aborted it.
         if (this.#queue.first !== pending) continue;
         this.#queue.shift();
@@ -367,7 +365,7 @@ export class Committer {
       }
       let hasRoom: boolean;
       try {
-        hasRoom = this.#room.make(pending.group.memtableBytes);
+        hasRoom = this.#room.make(pending.group.memtableBytes, pending.group.attachedBytes);
       } catch (error) {
         // What is buffered could not be written.
         if (hasCode(error, "AURA_OUT_OF_SPACE")) {
@@ -444,7 +442,10 @@ export class Committer {
       );
     }
     const reached = level === "sync" ? pending.durable! : pending.appended.promise;
-    return prompt || !this.#room.delays ? reached : pending.delayed(reached);
+    const answer = prompt || !this.#room.delays ? reached : pending.delayed(reached);
+    // It need not wait for the end of the caller's run: the thread pool writes it during that.
+    if (pending.group.bytes >= OPEN_GROUP_BYTES_MAX) this.drain();
+    return answer;
   }
 
   #answered(chargedBytes: number): Promise<void> {
@@ -456,7 +457,7 @@ export class Committer {
   #writeBuffered(key: Uint8Array, value: Uint8Array | undefined): void {
     this.settleSync();
     this.#parts.health.assertWritable();
-    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0));
+    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0), 0);
     const { group } = this.#buffered;
     if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
@@ -475,7 +476,7 @@ export class Committer {
   }
 
   #commitSync(group: Group, level: Durability, priority: Priority): void {
-    this.#room.makeSync(group.memtableBytes);
+    this.#room.makeSync(group.memtableBytes, group.attachedBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();
@@ -508,9 +509,10 @@ export class Committer {
   #apply(group: Group, place: GroupPlace): void {
     const { memtables, health } = this.#parts;
     const { bytes, length } = group.covered;
-    const { firstSeq } = group;
+    const { file, attachedOffset } = place;
     try {
-      const count = memtables.apply(bytes, 0, length, firstSeq, place.file, place.attachedOffset);
+      const { firstSeq } = group;
+      const count = memtables.apply(bytes, OPERATIONS_AT, length, firstSeq, file, attachedOffset);
       assert(count === group.count, "a group holds what was counted");
     } catch (cause) {
       const what = `a write is in the log, but could not be made visible: ${String(cause)}`;
@@ -535,6 +537,7 @@ export class Committer {
       pending.appended.reject(error);
       return;
     }
+    pending.group.freeSlabs();
     this.#settled(pending);
     // Written on this thread: nobody reads its buffers any more. Its number is still asked for.
     if (pending.durable === undefined) this.#queue.reuse(pending.group);
@@ -553,7 +556,6 @@ export class Committer {
       this.#buffered.flushSync();
       this.#parts.health.assertWritable();
     } catch (error) {
-      // It has no numbers yet. Those of what was buffered stay taken: the memtable holds them.
       pending.appended.reject(error);
       return;
     }
@@ -591,6 +593,6 @@ export class Committer {
   }
 }
 
-function newGroup(): Group {
-  return new Group(entryBytesMax, POINTER_BYTES);
+function newGroup(slabs: ValueSlabs): Group {
+  return new Group(entryBytesMax, POINTER_BYTES, slabs);
 }

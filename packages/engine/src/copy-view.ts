@@ -35,30 +35,57 @@ export const BufferView: new (memory: ArrayBuffer, start: number, length: number
 
 /** Longest copy done byte by byte where there is no view; a native copy costs more up to here. */
 const LOOP_COPY_BYTES_MAX = 48;
-/** Copies up to a quarter of this share memory, as those of `Buffer.allocUnsafe` do. */
-const POOL_BYTES = 8192;
+/** Copies up to a sixteenth of this share memory, as those of `Buffer.allocUnsafe` do. */
+const POOL_BYTES = 32768;
+const POOLED_BYTES_MAX: number = POOL_BYTES >>> 4;
+/** No view of memory as words. */
+export const NO_WORDS: Int32Array = new Int32Array(0);
+/** Longer ranges are better copied by `Uint8Array.prototype.set` than word by word. */
+const WORD_COPY_BYTES_MAX = 256;
 
 let pool = new Uint8Array(POOL_BYTES);
 let poolMemory: ArrayBuffer = pool.buffer;
+let poolWords = new Int32Array(poolMemory);
 let poolUsed = 0;
+
+function renewPool(): void {
+  pool = new Uint8Array(POOL_BYTES);
+  poolMemory = pool.buffer;
+  poolWords = new Int32Array(poolMemory);
+  poolUsed = 0;
+}
 
 /**
  * Returns bytes[start, end) as a buffer of the caller's own. Short ones share pieces of memory whose
  * bytes are given out once: memory of its own would cost each ten times as much as the rest of a
- * read from memory, and `Buffer.allocUnsafe` twice as much.
+ * read from memory, and `Buffer.allocUnsafe` twice as much. `words`: the memory of `bytes`, with the
+ * same begin, if there is a view of it as words.
  */
-export function copyOut(bytes: Uint8Array, start: number, end: number): Buffer {
+export function copyOut(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  words: Int32Array = NO_WORDS,
+): Buffer {
   const length = end - start;
-  if (length > POOL_BYTES >>> 2) {
+  if (words.length > 0 && length <= WORD_COPY_BYTES_MAX) {
+    // Same place within a word on both sides; bytes around the value come along, into unused memory.
+    const within = start & 3;
+    const behind = (end + 3) >>> 2;
+    if (poolUsed + within + length + 4 > POOL_BYTES) renewPool();
+    const at = poolUsed + within;
+    const target = poolWords;
+    let to = poolUsed >>> 2;
+    for (let from = start >>> 2; from < behind; from++, to++) target[to] = words[from]!;
+    poolUsed = to << 2;
+    return new BufferView(poolMemory, at, length);
+  }
+  if (length > POOLED_BYTES_MAX) {
     const copy = Buffer.allocUnsafeSlow(length); // every byte is set on the next line
     copy.set(bytes.subarray(start, end));
     return copy;
   }
-  if (poolUsed + length > POOL_BYTES) {
-    pool = new Uint8Array(POOL_BYTES);
-    poolMemory = pool.buffer;
-    poolUsed = 0;
-  }
+  if (poolUsed + length > POOL_BYTES) renewPool();
   const at = poolUsed;
   copyBytes(pool, at, bytes, start, end);
   poolUsed = (at + length + 7) & ~7;

@@ -3,7 +3,8 @@
  *
  * From its creation to its close it pins the version and holds the memtables that it reads, so it
  * shows one state whatever is written meanwhile, and the files of that state stay on the disk. It
- * must be closed; the database closes what was left open when it is closed itself.
+ * must be closed; one that was dropped instead lets go when it is collected (cursor-hold.ts), and the
+ * database closes what was left open when it is closed itself.
  *
  * A reverse cursor goes the other way in everything: `first` is the greatest key of the range,
  * `next` a smaller one, `seek` finds the greatest key at or below the one given. Before the first
@@ -13,18 +14,18 @@
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
 import type { TableCursorOptions } from "@aura/sst";
+import { SLOW_CURSOR_READ_MS } from "./adaptive-reads.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
 import { copyOut } from "./copy-view.ts";
+import { CursorHold } from "./cursor-hold.ts";
 import { EntryBatch } from "./entry-batch.ts";
-import { type ReadParts, SLOW_CURSOR_READ_MS } from "./lookup.ts";
-import type { MemtableEntry } from "./memtables.ts";
+import type { ReadParts } from "./lookup.ts";
 import { MergeCursor } from "./merge-cursor.ts";
 import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
-import { addRunSource, memtableSource, RangeCover, type RangeSource } from "./range-cover.ts";
+import { addMemtableSources, addRunSource, RangeCover, type RangeSource } from "./range-cover.ts";
 import { RunCursor } from "./run-cursor.ts";
-import type { ScanTrace } from "./trace-recorder.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
 import type { ScanSample } from "./work-counts.ts";
@@ -52,20 +53,13 @@ export class DbCursor {
   readonly #fields: BatchFields;
   readonly #reverse: boolean;
   readonly #signal: AbortSignal | undefined;
-  readonly #version: Version;
-  readonly #memtables: readonly MemtableEntry[];
   readonly #visible: VisibleCursor;
-  readonly #trace: ScanTrace | undefined;
+  readonly #hold: CursorHold;
   /** Runs and memtables that it merges. */
   readonly #runs: number;
   readonly #sample: ScanSample | undefined;
-  /** Entries taken since the cursor was placed, for the trace. */
-  #taken = 0;
   #side: number = Side.before;
   #failure: unknown;
-  #busy = false;
-  #closed = false;
-  #released = false;
 
   /**
    * @internal Opens a cursor on the present state, or on that of `range.snapshot`. Without `fields`
@@ -83,31 +77,37 @@ export class DbCursor {
     this.#signal = range.signal;
     const { active, sealed } = parts.memtables;
     const memtables = [active, ...sealed.toReversed()];
-    this.#memtables = range.empty ? [] : memtables.filter((entry) => !entry.isEmpty);
-    for (const entry of this.#memtables) entry.hold();
-    this.#version = parts.versions.pin();
+    const held = range.empty ? [] : memtables.filter((entry) => !entry.isEmpty);
+    for (const entry of held) entry.hold();
+    const version = parts.versions.pin();
     const children: EntryCursor[] = [];
     const sources: RangeSource[] = [];
-    for (const entry of this.#memtables) {
-      if (entry.ranges !== undefined) sources.push(memtableSource(entry, seq, children.length));
+    for (const entry of held) {
+      addMemtableSources(sources, entry, seq, children.length);
       if (entry.table.entryCount > 0) children.push(entry.table.cursor());
     }
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
-    if (!range.empty) addRuns(children, sources, parts, this.#version, range, seq, { lendsValues });
+    if (!range.empty) addRuns(children, sources, parts, version, range, seq, { lendsValues });
     this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
     this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
-    parts.cursors.add(this);
+    this.#hold = new CursorHold(parts, held, version, this.#visible, this);
+    this.#hold.sample = this.#sample;
     this.#sample?.end();
     if (fields !== undefined) return;
-    this.#trace = parts.tracing.recorder?.scan(range, "cursor", false);
+    this.#hold.trace = parts.tracing.recorder?.scan(range, "cursor", false);
   }
 
   /** Whether the cursor stands on an entry. */
   get valid(): boolean {
-    return this.#side === Side.on && this.#failure === undefined && !this.#busy && !this.#closed;
+    return (
+      this.#side === Side.on &&
+      this.#failure === undefined &&
+      !this.#hold.busy &&
+      !this.#hold.closed
+    );
   }
 
   /** The key under the cursor: a copy, the caller's own. Throws unless `valid`. */
@@ -200,13 +200,13 @@ export class DbCursor {
    */
   async nextMany(count: number): Promise<[Buffer, Buffer][]> {
     const batch = await this.take(checkedCount(count));
-    this.#taken += batch.count;
+    this.#hold.taken += batch.count;
     return entriesOf(batch);
   }
 
   nextManySync(count: number): [Buffer, Buffer][] {
     const batch = this.takeSync(checkedCount(count));
-    this.#taken += batch.count;
+    this.#hold.taken += batch.count;
     return entriesOf(batch);
   }
 
@@ -251,8 +251,7 @@ export class DbCursor {
 
   /** Ends the cursor and lets go of what it pins. Idempotent. A move under way fails with AURA_CLOSED. */
   close(): void {
-    this.#closed = true;
-    if (!this.#busy) this.#release();
+    this.#hold.close();
   }
 
   [Symbol.dispose](): void {
@@ -338,8 +337,9 @@ export class DbCursor {
   }
 
   #placed(place: "first" | "last" | "key", key?: Uint8Array): void {
-    this.#trace?.seek(place, this.#taken, key);
-    this.#taken = 0;
+    const hold = this.#hold;
+    hold.trace?.seek(place, hold.taken, key);
+    hold.taken = 0;
     const { counts } = this.#parts;
     counts.scans++;
     counts.seeks += this.#runs;
@@ -352,7 +352,7 @@ export class DbCursor {
     assert(!visible.pending && !visible.failed, "a move that ended");
     const back = move === Move.prev || move === Move.last;
     if (visible.valid) {
-      this.#taken++;
+      this.#hold.taken++;
       this.#parts.counts.scanEntries++;
     }
     this.#side = visible.valid ? Side.on : back ? Side.before : Side.behind;
@@ -441,19 +441,18 @@ export class DbCursor {
 
   #enter(): void {
     this.#assertOpen();
-    if (this.#busy) {
+    if (this.#hold.busy) {
       throw new AuraError("AURA_INVALID_ARGUMENT", "the cursor's last move has not ended yet");
     }
-    this.#busy = true;
+    this.#hold.busy = true;
   }
 
   #leave(): void {
-    this.#busy = false;
-    if (this.#closed) this.#release();
+    this.#hold.leave();
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new AuraError("AURA_CLOSED", "the cursor is closed");
+    if (this.#hold.closed) throw new AuraError("AURA_CLOSED", "the cursor is closed");
   }
 
   /** Throws AURA_CLOSED or AURA_ABORTED. */
@@ -472,18 +471,6 @@ export class DbCursor {
   #fail(error: unknown): unknown {
     this.#failure = error;
     return error;
-  }
-
-  #release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#trace?.end(this.#taken);
-    const { cursors, versions, counts } = this.#parts;
-    if (this.#sample !== undefined) counts.endScan(this.#sample);
-    cursors.delete(this);
-    this.#visible.close();
-    for (const entry of this.#memtables) entry.release();
-    versions.unpin(this.#version);
   }
 }
 

@@ -61,6 +61,7 @@ export interface DatabaseEvents {
   stall: [StallEvent];
   /** The worker entry could not be loaded: background work runs inline, in slices. */
   workersUnavailable: [{ readonly error: Error }];
+  /** Cursors or scans that nobody closed: found when they were collected, or when the database closes. */
   cursorLeft: [{ readonly count: number }];
   /** A trace ended by itself: its file is full, or could not be written. */
   traceEnded: [

@@ -11,8 +11,8 @@ import { AbortWatch } from "./abort-watch.ts";
 import type { Group } from "./group.ts";
 import { PendingGroup } from "./pending-group.ts";
 
-/** An open group is closed at this size. */
-const OPEN_GROUP_BYTES_MAX = 4 * 1024 * 1024;
+/** An open group is closed at this size: one is prepared while one of the same size is written. */
+export const OPEN_GROUP_BYTES_MAX: number = 2 * 1024 * 1024;
 /** Places of groups that are gone are kept up to this many, and up to half of all. */
 const GONE_MIN = 32;
 

@@ -3,13 +3,14 @@
  * the place of its separated values is known when the frame's place is.
  *
  * Small values stand in the covered part. A separated value stands in the attached part behind its
- * record head; the head is finished by `place`. The value itself is never copied here: the caller
- * hands in bytes that stay as they are until the group is written. A far value stands in a log of
- * values alone, where it was written before the group is.
+ * record head; the head is finished by `place`. It is borrowed from a caller who waits until the group
+ * is written, or copied into slabs (value-slabs.ts), which go back when it was. A far value stands in
+ * a log of values alone, where it was written before the group is.
  */
 import type { Uid } from "@aura/base";
 import { assert, Codec, Kind } from "@aura/base";
 import { encodeRecordHead, putRecordChecksum, putRecordSeq, recordHeadBytes } from "@aura/vlog";
+import { FRAME_HEADER_BYTES } from "@aura/wal";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { LogFile } from "./log-file.ts";
 import {
@@ -21,6 +22,7 @@ import {
   OperationReader,
 } from "./operations.ts";
 import { rangeBytesMax } from "./range-tombstones.ts";
+import { SLAB_BYTES, type ValueSlabs } from "./value-slabs.ts";
 
 /** How one value is stored apart: its stored bytes and how they decode. */
 export interface SeparatedValue {
@@ -38,9 +40,12 @@ export interface FarValue {
   seal(seq: number): void;
 }
 
+/** Where the operations begin: in front of them is room for the header of their frame. */
+export const OPERATIONS_AT: number = FRAME_HEADER_BYTES;
+
 /** Collects operations for one append. Reusable after `begin`. */
 export class Group {
-  /** Encoded operations; valid up to `covered.length`. */
+  /** Encoded operations, from OPERATIONS_AT to `covered.length`. */
   covered: ByteBuffer = new ByteBuffer(1024);
   /** Record heads and values in turn, in file order. */
   attached: Uint8Array[] = [];
@@ -62,23 +67,31 @@ export class Group {
   #markMemtableBytes = 0;
   readonly #entryBytesMax: (keyBytes: number, valueBytes: number) => number;
   readonly #pointerBytes: number;
+  readonly #slabs: ValueSlabs;
+  /** Slabs with values of the group; the last one has room behind `#slabEnd`. */
+  #taken: Uint8Array[] = [];
+  #slabEnd = 0;
 
   constructor(
     entryBytesMax: (keyBytes: number, valueBytes: number) => number,
     pointerBytes: number,
+    slabs: ValueSlabs,
   ) {
+    this.#slabs = slabs;
     this.#entryBytesMax = entryBytesMax;
     this.#pointerBytes = pointerBytes;
+    this.covered.length = OPERATIONS_AT;
   }
 
   /** Empties the group. */
   begin(): void {
-    this.covered.length = 0;
+    this.covered.length = OPERATIONS_AT;
     if (this.attached.length > 0) {
       this.attached = [];
       this.#recordOperations.length = 0;
     }
     if (this.valueLogs.length > 0) this.valueLogs = [];
+    this.freeSlabs();
     this.#far = undefined;
     this.attachedBytes = 0;
     this.firstSeq = 0;
@@ -112,7 +125,12 @@ export class Group {
 
   /** Bytes that the group will take in a log, without the frame header. */
   get bytes(): number {
-    return this.covered.length + this.attachedBytes;
+    return this.covered.length - OPERATIONS_AT + this.attachedBytes;
+  }
+
+  /** The operations alone. */
+  get operations(): Uint8Array {
+    return this.covered.bytes.subarray(OPERATIONS_AT, this.covered.length);
   }
 
   delete(key: Uint8Array, start: number, end: number): void {
@@ -131,9 +149,25 @@ export class Group {
     this.#counted(end - start, value.length);
   }
 
-  putSeparated(key: Uint8Array, start: number, end: number, value: SeparatedValue): void {
-    const { stored, raw, codec } = value;
-    const head = new Uint8Array(recordHeadBytes(end - start, stored.length));
+  /** Adds a put whose value stands apart; with `copy` nothing of it is kept, else it is borrowed. */
+  putSeparated(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    value: SeparatedValue,
+    copy: boolean,
+  ): void {
+    const { raw, codec } = value;
+    const headBytes = recordHeadBytes(end - start, value.stored.length);
+    let head: Uint8Array;
+    let { stored } = value;
+    if (!copy) head = new Uint8Array(headBytes);
+    else {
+      const room = this.#room(headBytes + stored.length);
+      head = room.subarray(0, headBytes);
+      room.set(stored, headBytes);
+      stored = room.subarray(headBytes);
+    }
     // The sequence number follows with `number`.
     encodeRecordHead(head, 0, KEYSPACE, key, start, end, 0, Kind.value, stored, raw, codec);
     const offset = this.attachedBytes;
@@ -142,6 +176,47 @@ export class Group {
     this.#recordOperations.push(this.count);
     this.attachedBytes += head.length + stored.length;
     this.#counted(end - start, this.#pointerBytes);
+  }
+
+  /** The attached part as few pieces: what stands side by side in a slab is one. */
+  attachedParts(): readonly Uint8Array[] {
+    const { attached } = this;
+    if (this.#taken.length === 0) return attached;
+    const parts: Uint8Array[] = [];
+    for (let i = 0; i < attached.length; ) {
+      const first = attached[i]!;
+      let end = first.byteOffset + first.length;
+      for (i++; i < attached.length; i++) {
+        const next = attached[i]!;
+        if (next.buffer !== first.buffer || next.byteOffset !== end) break;
+        end += next.length;
+      }
+      const bytes = end - first.byteOffset;
+      const isOne = bytes === first.length;
+      parts.push(isOne ? first : new Uint8Array(first.buffer, first.byteOffset, bytes));
+    }
+    return parts;
+  }
+
+  /** Gives its slabs back: the values are written, or never will be, and nobody reads them. */
+  freeSlabs(): void {
+    if (this.#taken.length === 0) return;
+    this.#slabs.giveBack(this.#taken);
+    this.#taken = [];
+    this.attached = [];
+    this.#recordOperations.length = 0;
+  }
+
+  /** Returns room for a record: in a slab, or for a long one on its own. */
+  #room(bytes: number): Uint8Array {
+    if (bytes > SLAB_BYTES / 2) return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
+    if (this.#taken.length === 0 || this.#slabEnd + bytes > SLAB_BYTES) {
+      this.#taken.push(this.#slabs.take());
+      this.#slabEnd = 0;
+    }
+    const start = this.#slabEnd;
+    this.#slabEnd += bytes;
+    return this.#taken.at(-1)!.subarray(start, this.#slabEnd);
   }
 
   /** Adds the only operation of a group: a put whose value is far. */
@@ -171,10 +246,11 @@ export class Group {
   sendAway(logs: LogFile[], logOf: (record: number) => LogFile, offsets: readonly number[]): void {
     const { covered } = this;
     const far = new ByteBuffer(covered.length + 16 * offsets.length);
+    far.length = OPERATIONS_AT;
     const operations = new OperationReader();
-    operations.reset(covered.bytes, 0, covered.length, "group", 0);
+    operations.reset(covered.bytes, OPERATIONS_AT, covered.length, "group", 0);
     let record = 0;
-    let start = 0;
+    let start = OPERATIONS_AT;
     while (operations.next()) {
       const { tag, keyStart, keyEnd, stored, raw, codec } = operations;
       if (tag === Kind.pointer) {

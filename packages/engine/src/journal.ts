@@ -132,13 +132,7 @@ export class Journal {
   appendSync(group: Group): GroupPlace {
     const { log, place } = this.#prepareOrVoid(group);
     try {
-      log.writer.appendSync(
-        [group.covered.bytes.subarray(0, group.covered.length)],
-        group.attached,
-        group.firstSeq,
-        group.count,
-        this.syncs.durableSeq,
-      );
+      this.#writeSync(log, group);
     } catch (error) {
       throw this.fail(log, group, error);
     }
@@ -152,17 +146,15 @@ export class Journal {
    */
   appendVisibleSync(group: Group): void {
     let log: LogFile | undefined;
-    const covered = [group.covered.bytes.subarray(0, group.covered.length)];
-    const { firstSeq, count } = group;
     try {
       log = this.#prepare(group).log;
-      log.writer.appendSync(covered, [], firstSeq, count, this.syncs.durableSeq);
+      this.#writeSync(log, group);
       this.#appended(log, group);
     } catch (error) {
       if (log !== undefined) this.#giveUp(log);
       if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#place.freeReserve();
       const next = this.#create("wal");
-      next.writer.appendSync(covered, [], firstSeq, count, this.syncs.durableSeq);
+      this.#writeSync(next, group);
       this.#appended(next, group);
     }
   }
@@ -173,8 +165,8 @@ export class Journal {
     if (spread !== undefined) return spread;
     const { log, place } = this.#prepareOrVoid(group);
     const written = log.writer.append(
-      [group.covered.bytes.subarray(0, group.covered.length)],
-      group.attached,
+      [group.operations],
+      group.attachedParts(),
       group.firstSeq,
       group.count,
       this.syncs.durableSeq,
@@ -334,6 +326,17 @@ export class Journal {
     await settleAll([...closing, ...this.#closing]);
   }
 
+  #writeSync({ writer }: LogFile, group: Group): void {
+    const { covered, firstSeq, count } = group;
+    const { durableSeq } = this.syncs;
+    if (group.attachedBytes === 0) {
+      writer.appendFramedSync(covered.bytes, covered.length, firstSeq, count, durableSeq);
+    } else {
+      const attached = group.attachedParts();
+      writer.appendSync([group.operations], attached, firstSeq, count, durableSeq);
+    }
+  }
+
   #giveUp(log: LogFile): void {
     if (this.#poisoned.some(({ number }) => number === log.number)) return;
     log.sealed = true;
@@ -353,7 +356,7 @@ export class Journal {
     assert(group.count > 0, "an empty group is not appended");
     assert(group.firstSeq === this.appendedSeq + 1, "groups leave in order and without a gap");
     const log = this.#fileFor(kindOf(group));
-    const attachedOffset = log.writer.bytes + FRAME_HEADER_BYTES + group.covered.length;
+    const attachedOffset = log.writer.bytes + group.covered.length;
     if (group.attachedBytes > 0) group.place(log.writer.uid, attachedOffset);
     return { log, place: { file: log.number, attachedOffset } };
   }

@@ -10,14 +10,15 @@ export class Search {
   hit: TableHit = new TableHit();
   /** Set when the search waits: for `hit.block` of this table. */
   meta: TableMeta | undefined;
-  /** Hash of the key; -1 until a filter asks for it. */
-  hash = -1;
+  /** Hash of the key as a signed number, once a table was asked. */
+  hash = 0;
+  isHashed = false;
   /** Runs asked so far. */
   asked = 0;
 
   reset(): void {
     this.run = 0;
-    this.hash = -1;
+    this.isHashed = false;
     this.asked = 0;
     this.hit.searched = 0;
   }

@@ -7,21 +7,15 @@
  * carries it on through the thread pool, from where it stopped. What waits pins the version it began
  * with, so no file goes away under it; memtables have been searched to the end by then.
  */
-import {
-  AuraError,
-  type Clock,
-  Codec,
-  hashKey,
-  isKnownTag,
-  Kind,
-  type Runtime,
-  type Scheduler,
-} from "@aura/base";
-import { Lookup as Found } from "@aura/sst";
+import { AuraError, Codec, hashKey, isKnownTag, Kind, type Runtime } from "@aura/base";
+import { Lookup as Found, type TableHit } from "@aura/sst";
 import type { ValueParts } from "@aura/vlog";
-import { copyOut } from "./copy-view.ts";
+import type { AdaptiveReads } from "./adaptive-reads.ts";
+import { copyOut, NO_WORDS } from "./copy-view.ts";
+import type { DatabaseEmitter } from "./events.ts";
 import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
+import { AIMS_MAX, LookupAims } from "./lookup-aims.ts";
 import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
@@ -50,102 +44,13 @@ export interface ReadParts {
   readonly counts: WorkCounts;
   /** Cursors and scans that are open. Each takes itself out when it is closed. */
   readonly cursors: Set<{ close(): void }>;
+  readonly events: Pick<DatabaseEmitter, "announce">;
   /** Seed of the key hash that all filters share. */
   readonly hashSeed: number;
   /** Where calls are recorded, while a trace is on. */
   readonly tracing: { readonly recorder: TraceRecorder | undefined };
   /** Makes admitted writes visible and returns the highest visible sequence number. */
   readonly visibleSeq: () => number;
-}
-
-/** Longest time of reads on this thread within one turn of the event loop, milliseconds. */
-const SYNC_READ_MS_MAX = 2;
-/** A read of a block that takes longer did not come from the page cache, milliseconds. */
-const SLOW_READ_MS = 0.2;
-/** The same for a read of a cursor, which may be of many blocks at once. */
-export const SLOW_CURSOR_READ_MS = 1;
-/** So many slow reads within the window send misses to the thread pool. */
-export const SLOW_READS_MAX = 4;
-/** The window: the last so many reads on this thread. */
-export const READ_WINDOW = 64;
-/** How often a read on this thread is tried while misses go to the pool, milliseconds. */
-export const PROBE_INTERVAL_MS = 100;
-
-/**
- * Decides whether a miss of an asynchronous call is read on this thread, which costs about a
- * microsecond when the page is cached and blocks everything when it is not, or on the pool.
- */
-export class AdaptiveReads {
-  readonly #clock: Clock;
-  readonly #scheduler: Scheduler;
-  #spentMs = 0;
-  #turnNoted = false;
-  /** 1 for each slow read among the last ones; `#at` is the oldest. */
-  readonly #window: Uint8Array = new Uint8Array(READ_WINDOW);
-  #at = 0;
-  #slowCount = 0;
-  #pooled = false;
-  #probedMs = 0;
-
-  constructor(runtime: Pick<Runtime, "clock" | "scheduler">) {
-    this.#clock = runtime.clock;
-    this.#scheduler = runtime.scheduler;
-  }
-
-  /** Misses go to the thread pool, but for probes. */
-  get pooled(): boolean {
-    return this.#pooled;
-  }
-
-  /** Returns whether the next miss may be read on this thread; the caller then does and notes it. */
-  maySync(): boolean {
-    if (this.#spentMs >= SYNC_READ_MS_MAX) return false;
-    if (!this.#pooled) return true;
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#probedMs < PROBE_INTERVAL_MS) return false;
-    this.#probedMs = nowMs;
-    return true;
-  }
-
-  /** The time to give to `note` after the read. */
-  startMs(): number {
-    return this.#clock.monotonicMs();
-  }
-
-  /** Notes a read on this thread that began at `startMs`, failed or not; slow if longer than `slowMs`. */
-  note(startMs: number, slowMs: number = SLOW_READ_MS): void {
-    const nowMs = this.#clock.monotonicMs();
-    const tookMs = nowMs - startMs;
-    this.#spentMs += tookMs;
-    if (!this.#turnNoted) {
-      this.#turnNoted = true;
-      this.#scheduler.nextTurn(() => {
-        this.#turnNoted = false;
-        this.#spentMs = 0;
-      });
-    }
-    const slow = tookMs > slowMs ? 1 : 0;
-    if (this.#pooled) {
-      if (slow === 0) this.#return();
-      return;
-    }
-    this.#slowCount += slow - this.#window[this.#at]!;
-    this.#window[this.#at] = slow;
-    this.#at = (this.#at + 1) % READ_WINDOW;
-    if (this.#slowCount < SLOW_READS_MAX) return;
-    this.#pooled = true;
-    this.#probedMs = nowMs;
-  }
-
-  /** Back to this thread, on trial: one more slow read within the window ends it. */
-  #return(): void {
-    this.#pooled = false;
-    this.#window.fill(0);
-    for (let i = 1; i < SLOW_READS_MAX; i++) {
-      this.#window[(this.#at + READ_WINDOW - i) % READ_WINDOW] = 1;
-    }
-    this.#slowCount = SLOW_READS_MAX - 1;
-  }
 }
 
 /** What `findNow` returns when the answer has to be waited for. */
@@ -161,21 +66,24 @@ const NO_BYTES = new Uint8Array(0);
 export class Lookup {
   readonly #parts: ReadParts;
   readonly #orders = new ReadOrders();
+  readonly #aims: LookupAims;
   #search = new Search();
   /** What a successful search found: borrowed, to be used at once. */
   #tag = 0;
   #bytes: Uint8Array = NO_BYTES;
   #valueStart = 0;
   #valueEnd = 0;
+  #words: Int32Array = NO_WORDS;
 
   constructor(parts: ReadParts) {
     this.#parts = parts;
+    this.#aims = new LookupAims(parts, this.#orders);
   }
 
   /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
   findSync(key: Uint8Array, seq: number): Buffer | undefined {
     if (!this.#locateSync(key, seq)) return undefined;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     const { values } = this.#parts;
     return values.readSync(this.#bytes, this.#valueStart, this.#valueEnd, key, 0, key.length);
   }
@@ -193,8 +101,13 @@ export class Lookup {
     const state = this.#locateNow(key, seq);
     if (state === Found.absent) return undefined;
     if (state === Found.pending) return PENDING;
-    if (this.#tag === Kind.value) return copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+    if (this.#tag === Kind.value) return this.#copy();
     return this.#valueNow(key);
+  }
+
+  /** Returns a copy of the value that was found. */
+  #copy(): Buffer {
+    return copyOut(this.#bytes, this.#valueStart, this.#valueEnd, this.#words);
   }
 
   /** As `findNow`, for `hasSync`; goes on with `hasPending`. */
@@ -243,20 +156,23 @@ export class Lookup {
   async findMany(keys: readonly Uint8Array[], seq: number): Promise<(Buffer | undefined)[]> {
     const { turns, health } = this.#parts;
     const values: (Buffer | undefined)[] = new Array(keys.length).fill(undefined);
+    const aims = this.#aims;
     for (let i = 0; i < keys.length; i++) {
-      const state =
-        (i + 1) % UNTIMED_COUNT === 0 && turns.mustTurn()
-          ? Found.pending
-          : this.#probe(keys[i]!, seq);
+      const at = i % AIMS_MAX;
+      const mustWait = at === AIMS_MAX - 1 && turns.mustTurn();
+      if (at === 0) aims.aim(keys, i, Math.min(i + AIMS_MAX, keys.length), seq);
+      const state = mustWait ? Found.pending : this.#probeAimed(at, keys[i]!, seq);
       if (state === Found.absent) continue;
       if (state === Found.pending || this.#tag === Kind.pointer) {
         // Other code runs in between, and the caller may reuse its buffers.
+        aims.clear();
         const own = keys.map((key, at) => (at < i ? key : new Uint8Array(key)));
         await this.#findRest(own, i, seq, values);
         return values;
       }
-      values[i] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      values[i] = this.#copy();
     }
+    aims.clear();
     if (turns.mustTurn()) {
       await turns.turn();
       health.assertOpen();
@@ -279,7 +195,7 @@ export class Lookup {
     const pinned = new Set([versions.pin()]);
     const take = (key: Uint8Array, target: number): void => {
       if (this.#tag === Kind.pointer) apart.add(key, this.#bytes, this.#valueStart, target);
-      else values[target] = copyOut(this.#bytes, this.#valueStart, this.#valueEnd);
+      else values[target] = this.#copy();
     };
     const resume = ({ search, version, key, target }: WaitingKey): boolean => {
       const state = this.#searchTables(search, version, key, seq, false);
@@ -415,14 +331,35 @@ export class Lookup {
 
   /** As `#locateNow`, without a read. */
   #probe(key: Uint8Array, seq: number): number {
-    this.#parts.counts.reads++;
+    const { counts, versions } = this.#parts;
+    const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const state = this.#searchTables(search, this.#parts.versions.current, key, seq, false);
+      const state = this.#searchTables(search, versions.current, key, seq, false);
+      if (startMs >= 0 && state !== Found.pending) counts.endRead(startMs, search);
       if (state !== Found.found) return state;
     }
     return this.#isValue() ? Found.found : Found.absent;
+  }
+
+  /** As `#probe`, for key `i` of those aimed at. */
+  #probeAimed(i: number, key: Uint8Array, seq: number): number {
+    if (!this.#searchMemtables(key, seq)) {
+      const { hit } = this.#search;
+      if (!this.#aims.take(i, key, seq, hit)) return this.#probe(key, seq);
+      this.#takeHit(hit);
+    }
+    this.#parts.counts.reads++;
+    return this.#isValue() ? Found.found : Found.absent;
+  }
+
+  #takeHit(hit: TableHit): void {
+    this.#tag = hit.tag;
+    this.#bytes = hit.bytes;
+    this.#valueStart = hit.valueStart;
+    this.#valueEnd = hit.valueEnd;
+    this.#words = hit.words;
   }
 
   #searchMemtables(key: Uint8Array, seq: number): boolean {
@@ -443,6 +380,7 @@ export class Lookup {
     if (!isFound) return false;
     this.#tag = table.hitTag;
     this.#bytes = table.bytes;
+    this.#words = NO_WORDS;
     this.#valueStart = table.hitValueStart;
     this.#valueEnd = table.hitValueEnd;
     return true;
@@ -479,7 +417,10 @@ export class Lookup {
         return Found.pending;
       }
       search.asked++;
-      if (search.hash < 0) search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed);
+      if (!search.isHashed) {
+        search.hash = hashKey(key, 0, key.length, this.#parts.hashSeed) | 0;
+        search.isHashed = true;
+      }
       const state = table.get(key, 0, key.length, search.hash, seq, hit, mayRead);
       if (state !== Found.pending && meta.rangeDeleteCount > 0) {
         const cover = table.ranges?.coverSeq(key, 0, key.length, seq) ?? -1;
@@ -494,10 +435,7 @@ export class Lookup {
         search.meta = meta;
         return state;
       }
-      this.#tag = hit.tag;
-      this.#bytes = hit.bytes;
-      this.#valueStart = hit.valueStart;
-      this.#valueEnd = hit.valueEnd;
+      this.#takeHit(hit);
       return state;
     }
     this.#parts.counts.absentReads++;

@@ -32,14 +32,17 @@ export class PoolFlight {
     this.#append = append;
     append.written.then(
       () => {
-        if (this.#append !== append) return;
-        this.#finish();
-        this.#parts.onLanded();
+        const isOurs = this.#append === append;
+        if (isOurs) this.#finish();
+        // The thread pool reads its values no more, whoever has landed it.
+        pending.group.freeSlabs();
+        if (isOurs) this.#parts.onLanded();
       },
       (error: unknown) => {
-        if (this.#append !== append) return;
-        this.#giveUp(error);
-        this.#parts.onLanded();
+        const isOurs = this.#append === append;
+        if (isOurs) this.#giveUp(error);
+        pending.group.freeSlabs();
+        if (isOurs) this.#parts.onLanded();
       },
     );
   }

@@ -95,12 +95,17 @@ class RunSource implements RangeSource {
   }
 }
 
-/** Returns the range tombstones of a memtable that has some, as a reader at `seq` sees them. */
-export function memtableSource(entry: MemtableEntry, seq: number, ownChild: number): RangeSource {
-  const ranges = entry.ranges!;
+/** Adds the range tombstones of a memtable, if there are any, as a reader at `seq` sees them. */
+export function addMemtableSources(
+  sources: RangeSource[],
+  { ranges, table, lastEntrySeq }: MemtableEntry,
+  seq: number,
+  ownChild: number,
+): void {
+  if (ranges === undefined) return;
   // Without entries it has no child of its own: the one at its place is older.
-  const lastEntrySeq = entry.table.entryCount > 0 ? entry.lastEntrySeq : -1;
-  return new FragmentSource(ranges.viewAt(seq), ownChild, lastEntrySeq);
+  const newest = table.entryCount > 0 ? lastEntrySeq : -1;
+  for (const part of ranges.viewAt(seq)) sources.push(new FragmentSource(part, ownChild, newest));
 }
 
 /** Adds the range tombstones of some tables of a run, if there are any. */

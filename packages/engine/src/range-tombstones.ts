@@ -1,11 +1,13 @@
 /**
  * The range tombstones of one memtable, beside its entries: most memtables have none.
  *
- * They are kept twice: as they came, for the flush and for readers of the past, and as the newest
- * one over every key, for readers of the present. The second form is changed in place until a cursor
- * takes it; then it is copied before the next change. A reader of the past gets fragments made for
- * the tombstones that it sees, kept for the next one of its kind.
+ * They are kept as they came, for the flush; as the newest one over every key, for gets of the
+ * present; and as blocks of 64, of eight blocks each, and so on: fragments made once, when a block is
+ * full, that never change. Whoever reads at a moment (a snapshot, a cursor) takes the blocks in front of
+ * it, at most a few dozen, and the few tombstones behind them. So neither many snapshots nor scans and
+ * deletions in turn make fragments again.
  */
+import { compareBytes } from "@aura/base";
 import { RangeFragments } from "@aura/sst";
 import { fragmentRanges, type RangeTombstone } from "./range-fragmenter.ts";
 
@@ -14,8 +16,11 @@ import { fragmentRanges, type RangeTombstone } from "./range-fragmenter.ts";
  * read searches them. It bounds how many a memtable holds: 65,536 in 64 MiB.
  */
 const TOMBSTONE_BYTES = 1024;
-/** Views of the past that are kept. */
-const VIEWS_MAX = 16;
+/** Tombstones of the smallest block; each larger one has eight times as many. */
+const BLOCK_SHIFT = 6;
+const GROWTH_SHIFT = 3;
+/** Sizes of blocks: the last one is of 4096, which are cut in a few milliseconds. */
+const BLOCK_SIZES = 3;
 
 /** Returns what a range delete takes of a memtable, bytes. */
 export function rangeBytesMax(beginBytes: number, endBytes: number): number {
@@ -25,10 +30,12 @@ export function rangeBytesMax(beginBytes: number, endBytes: number): number {
 /** Range tombstones, in order of their sequence numbers. One thread adds and reads. */
 export class MemtableRanges {
   readonly #list: RangeTombstone[] = [];
-  #newest = new RangeFragments();
-  #isShared = false;
-  /** By how many tombstones they show. */
-  readonly #views = new Map<number, RangeFragments>();
+  readonly #newest = new RangeFragments();
+  /** Blocks by size, the smallest first: block i of n tombstones holds those from i * n on. */
+  readonly #blocks: RangeFragments[][] = Array.from({ length: BLOCK_SIZES }, () => []);
+  /** The fragments behind the blocks that were asked for last, and how many tombstones they end at. */
+  #tail = new RangeFragments();
+  #tailEnd = 0;
 
   get count(): number {
     return this.#list.length;
@@ -41,27 +48,64 @@ export class MemtableRanges {
 
   /** Adds a tombstone above all others. The bytes are kept. Precondition: begin < end. */
   add(tombstone: RangeTombstone): void {
-    this.#list.push(tombstone);
-    if (this.#isShared) {
-      this.#newest = this.#newest.copy();
-      this.#isShared = false;
-    }
+    const list = this.#list;
+    list.push(tombstone);
     this.#newest.insertNewest(tombstone.begin, tombstone.end, tombstone.seq);
+    for (let size = 0; size < BLOCK_SIZES; size++) {
+      const length = 1 << (BLOCK_SHIFT + size * GROWTH_SHIFT);
+      if (list.length % length !== 0) return;
+      this.#blocks[size]!.push(fragmentRanges(list.slice(list.length - length), []));
+    }
   }
 
   /** Returns the highest sequence number <= `seqMax` that covers key[start, end); -1 for none. */
   coverSeq(key: Uint8Array, start: number, end: number, seqMax: number): number {
+    const list = this.#list;
     const count = this.#seenCount(seqMax);
-    if (count === this.#list.length) return this.#newest.coverSeq(key, start, end, seqMax);
-    return count === 0 ? -1 : this.#past(count).coverSeq(key, start, end, seqMax);
+    if (count === list.length) return this.#newest.coverSeq(key, start, end, seqMax);
+    // The newest come last: the first one found is the answer.
+    const blocksEnd = count & -(1 << BLOCK_SHIFT);
+    for (let i = count - 1; i >= blocksEnd; i--) {
+      const { begin, end: to, seq } = list[i]!;
+      if (
+        compareBytes(begin, 0, begin.length, key, start, end) <= 0 &&
+        compareBytes(key, start, end, to, 0, to.length) < 0
+      ) {
+        return seq;
+      }
+    }
+    for (let at = blocksEnd; at > 0; ) {
+      const size = sizeBefore(at);
+      const shift = BLOCK_SHIFT + size * GROWTH_SHIFT;
+      const seq = this.#blocks[size]![(at >>> shift) - 1]!.coverSeq(key, start, end, seqMax);
+      if (seq >= 0) return seq;
+      at -= 1 << shift;
+    }
+    return -1;
   }
 
-  /** Returns what a reader at `seqMax` sees: fragments that stay as they are. */
-  viewAt(seqMax: number): RangeFragments {
+  /**
+   * Returns what a reader at `seqMax` sees, in parts that stay as they are: what covers a key is the
+   * highest sequence number of any.
+   */
+  viewAt(seqMax: number): RangeFragments[] {
     const count = this.#seenCount(seqMax);
-    if (count < this.#list.length) return this.#past(count);
-    this.#isShared = true;
-    return this.#newest;
+    const blocksEnd = count & -(1 << BLOCK_SHIFT);
+    const parts: RangeFragments[] = [];
+    if (count > blocksEnd) {
+      if (this.#tailEnd !== count) {
+        this.#tail = fragmentRanges(this.#list.slice(blocksEnd, count), []);
+        this.#tailEnd = count;
+      }
+      parts.push(this.#tail);
+    }
+    for (let at = blocksEnd; at > 0; ) {
+      const size = sizeBefore(at);
+      const shift = BLOCK_SHIFT + size * GROWTH_SHIFT;
+      parts.push(this.#blocks[size]![(at >>> shift) - 1]!);
+      at -= 1 << shift;
+    }
+    return parts;
   }
 
   #seenCount(seqMax: number): number {
@@ -76,21 +120,13 @@ export class MemtableRanges {
     }
     return low;
   }
+}
 
-  #past(count: number): RangeFragments {
-    const views = this.#views;
-    let view = views.get(count);
-    if (view !== undefined) {
-      if (views.size > 1) views.delete(count);
-    } else {
-      view = fragmentRanges(this.#list.slice(0, count), []);
-      // The one that was used longest ago gives way.
-      for (const key of views.keys()) {
-        if (views.size < VIEWS_MAX) break;
-        views.delete(key);
-      }
-    }
-    views.set(count, view);
-    return view;
+/** Returns the largest size of block that ends at `at`, a multiple of the smallest. */
+function sizeBefore(at: number): number {
+  let size = 0;
+  while (size + 1 < BLOCK_SIZES && at % (1 << (BLOCK_SHIFT + (size + 1) * GROWTH_SHIFT)) === 0) {
+    size++;
   }
+  return size;
 }

@@ -393,7 +393,9 @@ class History {
     this.operations += count;
     log.validBytes = frameEnd(reader);
     log.lastSeq = reader.first + count - 1;
-    for (const file of this.#farFiles) this.#noteNamed(file, log.lastSeq);
+    if (this.#farFiles.size > 0) {
+      for (const file of this.#farFiles) this.#noteNamed(file, log.lastSeq);
+    }
     this.#expected = this.#skipVoids(log.lastSeq + 1);
     return true;
   }
@@ -423,7 +425,7 @@ class History {
       reader.offset,
     );
     const attachedOffset = attachedPlace(reader);
-    this.#farFiles.clear();
+    if (this.#farFiles.size > 0) this.#farFiles.clear();
     let room = 0;
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
@@ -550,6 +552,7 @@ class History {
   }
 
   #skipVoids(seq: number): number {
+    if (this.#voids.length === 0) return seq;
     let next = seq;
     for (const range of this.#voids) {
       if (range.first <= next && next <= range.last) next = range.last + 1;

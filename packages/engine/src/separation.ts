@@ -24,6 +24,8 @@ export interface SeparationLimits {
 export class Separation {
   readonly #limits: SeparationLimits;
   readonly #operations = new OperationReader();
+  /** Bytes of values stored apart, of the batch that `batchMemtableBytes` was asked about last. */
+  batchValueBytes = 0;
   #threshold: number;
 
   constructor(limits: SeparationLimits) {
@@ -44,6 +46,11 @@ export class Separation {
     return value === undefined || !this.#separates(value.length);
   }
 
+  /** Returns the bytes of a value that is stored apart, 0 for others. */
+  valueBytes(value: Uint8Array | undefined): number {
+    return value === undefined || !this.#separates(value.length) ? 0 : value.length;
+  }
+
   /** Returns the most that an operation takes in a memtable, bytes. */
   memtableBytes(keyLength: number, value: Uint8Array | undefined): number {
     return entryBytesMax(keyLength, this.#inlineBytes(value?.length ?? 0));
@@ -54,6 +61,7 @@ export class Separation {
     const bytes = batch.encoded;
     const operations = this.#operations;
     let need = 0;
+    this.batchValueBytes = 0;
     operations.reset(bytes, 0, bytes.length, "batch", 0);
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
@@ -63,6 +71,7 @@ export class Separation {
       }
       const isDelete = operations.tag === Kind.delete;
       const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
+      if (this.#separates(value)) this.batchValueBytes += value;
       need += entryBytesMax(keyLength, this.#inlineBytes(value));
     }
     const limit = this.#limits.groupBytesMax;
@@ -83,7 +92,7 @@ export class Separation {
   addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
     if (value === undefined) group.delete(key, 0, key.length);
     else if (this.#separates(value.length)) {
-      group.putSeparated(key, 0, key.length, this.#separated(value, copy));
+      group.putSeparated(key, 0, key.length, asStored(value), copy);
     } else group.put(key, 0, key.length, value);
   }
 
@@ -104,7 +113,7 @@ export class Separation {
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);
       if (this.#separates(value.length)) {
-        group.putSeparated(bytes, keyStart, keyEnd, this.#separated(value, copy));
+        group.putSeparated(bytes, keyStart, keyEnd, asStored(value), copy);
       } else group.put(bytes, keyStart, keyEnd, value);
     }
   }
@@ -116,13 +125,9 @@ export class Separation {
   #inlineBytes(valueLength: number): number {
     return this.#separates(valueLength) ? POINTER_BYTES : valueLength;
   }
+}
 
-  #separated(value: Uint8Array, copy: boolean): SeparatedValue {
-    // Never compressed on the caller's thread: the flush does that (RFC 0004).
-    const codec = Codec.none;
-    if (!copy) return { stored: value, raw: value.length, codec };
-    const stored = Buffer.allocUnsafeSlow(value.length); // every byte is set on the next line
-    stored.set(value);
-    return { stored, raw: value.length, codec };
-  }
+/** Never compressed on the caller's thread: the flush does that (RFC 0004). */
+function asStored(value: Uint8Array): SeparatedValue {
+  return { stored: value, raw: value.length, codec: Codec.none };
 }

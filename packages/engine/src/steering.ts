@@ -29,7 +29,6 @@ import { WindowMeter, type WindowSources } from "./agent-window.ts";
 import type { Components } from "./components.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { ResolvedSettings } from "./settings.ts";
-import type { TableMeta } from "./version.ts";
 
 /** What an agent was shown, what it decided, and what came of it. JSON-serialisable. */
 export interface DecisionRecord {
@@ -137,6 +136,7 @@ export class Steering {
     this.#unsettledUntil = this.#window + UNSETTLED_WINDOWS;
     counts.samples = true;
     counts.onLook = () => this.#lookLater();
+    counts.onLeaving = (level, tables) => this.#meter.noteLeaving(level, tables);
     this.#meter.begin();
     this.#startCalls = counts.calls;
     this.#callsBefore = 0;
@@ -149,11 +149,7 @@ export class Steering {
     this.#isOn = false;
     counts.samples = false;
     counts.lookAt = -1;
-  }
-
-  /** Tables are about to leave their level. */
-  noteLeaving(level: number, tables: readonly TableMeta[]): void {
-    if (this.#isOn) this.#meter.noteLeaving(level, tables);
+    counts.onLeaving = () => undefined;
   }
 
   #theAgent(): CompactionAgent {

@@ -8,7 +8,8 @@
 import type { Clock } from "@aura/base";
 import type { Search } from "./lookup-state.ts";
 import { CostFit } from "./unit-costs.ts";
-import { LEVEL_COUNT_MAX } from "./version.ts";
+import { LEVEL_COUNT_MAX, type TableMeta } from "./version.ts";
+import type { MergedTables } from "./write-debt.ts";
 
 const READ_SAMPLE = 64;
 const SCAN_SAMPLE = 8;
@@ -54,6 +55,8 @@ export class WorkCounts {
   calls = 0;
   lookAt: number = NEVER;
   onLook: () => void = () => undefined;
+  /** Tables are about to leave their level. */
+  onLeaving: (level: number, tables: readonly TableMeta[]) => void = () => undefined;
   /** Keys looked up, and those that no memtable and no table had a version of. */
   reads = 0;
   absentReads = 0;
@@ -130,13 +133,11 @@ export class WorkCounts {
       this.flushCosts.add(work.busyMs / 1000, work.bytesWritten);
   }
 
-  /** Notes a merge: `inputs` are its levels and their bytes. */
-  noteMerge(
-    inputs: readonly { readonly level: number; readonly bytes: number }[],
-    outputLevel: number,
-    work: JobWork,
-  ): void {
-    for (const { level, bytes } of inputs) this.levelRead[level]! += bytes;
+  /** Notes a merge of tables of some levels. */
+  noteMerge(inputs: readonly MergedTables[], outputLevel: number, work: JobWork): void {
+    for (const { level, tables } of inputs) {
+      for (const { bytes } of tables) this.levelRead[level]! += bytes;
+    }
     this.levelWritten[outputLevel]! += work.bytesWritten;
     this.mergedBytesRead += work.bytesRead;
     this.mergedBytesWritten += work.bytesWritten;

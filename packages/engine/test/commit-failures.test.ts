@@ -77,11 +77,12 @@ describe("memory that runs out while a write is taken in", () => {
   function failSecondValue(): void {
     let calls = 0;
     const { set } = Uint8Array.prototype;
-    const failing = function (this: Buffer, ...args: unknown[]): void {
-      if (this.length === 5000 && ++calls === 2) throw new RangeError("allocation failed");
+    const failing = function (this: Uint8Array, ...args: unknown[]): void {
+      const isValue = (args[0] as Uint8Array).length === 5000;
+      if (isValue && ++calls === 2) throw new RangeError("allocation failed");
       Reflect.apply(set, this, args);
     };
-    vi.spyOn(Buffer.prototype, "set").mockImplementation(failing);
+    vi.spyOn(Uint8Array.prototype, "set").mockImplementation(failing);
   }
 
   test("leaves nothing of a batch, and what is queued beside it as it was", async () => {

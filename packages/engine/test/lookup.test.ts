@@ -5,13 +5,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   AdaptiveReads,
-  Lookup,
-  PENDING,
   PROBE_INTERVAL_MS,
   READ_WINDOW,
   SLOW_CURSOR_READ_MS,
   SLOW_READS_MAX,
-} from "../src/lookup.ts";
+} from "../src/adaptive-reads.ts";
+import { Lookup, PENDING } from "../src/lookup.ts";
 import { TableStore } from "../src/table-store.ts";
 import { ValueStore } from "../src/value-store.ts";
 import type { TableMeta } from "../src/version.ts";

@@ -1,5 +1,5 @@
 /** Range tombstones, cut and dropped, against the plain list of them. */
-import { compareKeys, KEYS_END, Kind } from "@aura/base";
+import { compareKeys, KEYS_END, Kind, SeededRandom } from "@aura/base";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CoverSweep, keptFragments, RangePieces } from "../src/jobs/range-drop.ts";
@@ -68,12 +68,41 @@ test("a memtable's tombstones answer for every sequence number, while they are a
           expect(ranges.coverSeq(at, 0, at.length, seq)).toBe(newest(list, at, seq));
         }
         for (const [seq, view] of views) {
-          expect(view.coverSeq(at, 0, at.length, seq)).toBe(newest(list, at, seq));
+          const covers = view.map((part) => part.coverSeq(at, 0, at.length, seq));
+          expect(Math.max(-1, ...covers)).toBe(newest(list, at, seq));
         }
       }
     }),
     { numRuns: 150 },
   );
+});
+
+test("with many tombstones, readers of any moment search a few parts, which are made once", () => {
+  const random = new SeededRandom(5);
+  const keyAt = (n: number): Uint8Array => Uint8Array.of(n >> 8, n & 255);
+  const ranges = new MemtableRanges();
+  const list: RangeTombstone[] = [];
+  for (let i = 0; i < 5000; i++) {
+    const from = random.below(3000);
+    const one = { begin: keyAt(from), end: keyAt(from + 1 + random.below(60)), seq: i * 2 };
+    list.push(one);
+    ranges.add(one);
+  }
+  for (let round = 0; round < 400; round++) {
+    const at = keyAt(random.below(3100));
+    const seq = random.below(10_001);
+    const expected = newest(list, at, seq);
+    expect(ranges.coverSeq(at, 0, at.length, seq)).toBe(expected);
+    const view = ranges.viewAt(seq);
+    expect(view.length).toBeLessThanOrEqual(1 + 7 + 7 + 1);
+    const covers = view.map((part) => part.coverSeq(at, 0, at.length, seq));
+    expect(Math.max(-1, ...covers)).toBe(expected);
+  }
+  const [tail, ...blocks] = ranges.viewAt(9999);
+  ranges.add({ begin: keyAt(0), end: keyAt(9), seq: 10_000 });
+  const [longer, ...same] = ranges.viewAt(10_000);
+  expect(longer).not.toBe(tail);
+  for (const [i, block] of blocks.entries()) expect(same[i]).toBe(block);
 });
 
 test("a merge changes no answer: covered entries and spent tombstones go, cuts lose nothing", () => {

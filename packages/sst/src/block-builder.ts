@@ -31,6 +31,8 @@ import {
   HEAD_BYTES,
   Head,
   isEven,
+  MARKED_ENTRIES_MAX,
+  markOf,
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
@@ -67,6 +69,9 @@ export class BlockBuilder {
   lastKeyEnd = 0;
   #keyEnds = new Uint16Array(1024);
   #rowEnds = new Uint32Array(1024);
+  readonly #marks = new Uint8Array(MARKED_ENTRIES_MAX);
+  /** The block that was reviewed last has marks. */
+  #isMarked = false;
   #keyBytes = 0;
   #rowBytes = 0;
   #prefixBytes = 0;
@@ -401,6 +406,11 @@ export class BlockBuilder {
     let previousStart = 0;
     let keyStart = 0;
     let row = rowBase;
+    const marks = this.#marks;
+    // Compressed blocks have none: marks are noise, a byte per entry.
+    const isShort = count <= MARKED_ENTRIES_MAX && this.#codec === Codecs.none;
+    const isMarked = isShort && hashes !== undefined && !this.#continued;
+    this.#isMarked = isMarked;
     for (let i = 0; i < count; i++) {
       const keyEnd = keyEnds[i]!;
       const seq = getU56(bytes, row);
@@ -424,12 +434,15 @@ export class BlockBuilder {
         } else assert(keys[previousStart + at]! < keys[keyStart + at]!, IN_ORDER);
       }
       if (isNewKey && hashes !== undefined) {
-        hashes[hashCount++] = hashKey(keys, keyStart, keyEnd, hashSeed);
+        const hash = hashKey(keys, keyStart, keyEnd, hashSeed);
+        hashes[hashCount++] = hash;
+        if (isMarked) marks[i] = markOf(hash);
         // `common` is what a key shares with the one before, which has put their prefix in.
         if (prefixBytes > common && keyEnd - keyStart >= prefixBytes) {
           hashes[hashCount++] = hashKey(keys, keyStart, keyStart + prefixBytes, hashSeed);
         }
       }
+      if (isMarked && !isNewKey) marks[i] = marks[i - 1]!;
       previousSeq = seq;
       previousStart = keyStart;
       keyStart = keyEnd;
@@ -470,9 +483,12 @@ export class BlockBuilder {
       (last ? BlockFlag.last : 0) |
       (evenKeys ? BlockFlag.evenKeys : 0) |
       (evenRows ? BlockFlag.evenRows : 0) |
-      (wide ? BlockFlag.wideRows : 0);
+      (wide ? BlockFlag.wideRows : 0) |
+      (this.#isMarked ? BlockFlag.marked : 0);
+    const marksBytes = this.#isMarked ? count : 0;
     const front =
       HEAD_BYTES +
+      marksBytes +
       (evenKeys ? 0 : (count + 1) * 2) +
       prefixBytes +
       suffixBytes +
@@ -495,6 +511,7 @@ export class BlockBuilder {
     if (evenRows) putU32(bytes, start + Head.rowWidth, rowBytes / count);
     putU56(bytes, start + Head.previousSeq, this.#previousSeq);
     let at = start + HEAD_BYTES;
+    for (let i = 0; i < marksBytes; i++) bytes[at++] = this.#marks[i]!;
     if (!evenKeys) at = this.#putKeyStarts(at);
     at = this.#putKeys(at);
     if (!evenRows) at = this.#putRowStarts(at, wide);

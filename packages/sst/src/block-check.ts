@@ -10,6 +10,7 @@ import {
   BlockFlag,
   HEAD_BYTES,
   Head,
+  MARKED_ENTRIES_MAX,
   NARROW_ROW_BYTES_MAX,
   rowStartsBytes,
 } from "./block-layout.ts";
@@ -36,9 +37,12 @@ export function checkBlock(bytes: Uint8Array, start: number, end: number): numbe
   const suffixWidth = getU16(bytes, start + Head.suffixWidth);
   const rowBytes = getU32(bytes, start + Head.rowBytes);
   const rowWidth = getU32(bytes, start + Head.rowWidth);
+  const isMarked = (flags & BlockFlag.marked) !== 0;
+  const marksBytes = isMarked ? count : 0;
   const keyStartsBytes = evenKeys ? 0 : (count + 1) * 2;
   const total =
     HEAD_BYTES +
+    marksBytes +
     keyStartsBytes +
     getU16(bytes, start + Head.prefixBytes) +
     suffixBytes +
@@ -60,9 +64,11 @@ export function checkBlock(bytes: Uint8Array, start: number, end: number): numbe
     wide === ((flags & BlockFlag.wideRows) !== 0) &&
     previousSeq <= SEQ_MAX &&
     (previousSeq === 0 || (flags & BlockFlag.continued) !== 0) &&
-    (flags & ends) !== ends;
+    (flags & ends) !== ends &&
+    // Versions of the first key may stand in the block before: it is not to be found by its mark.
+    (!isMarked || (count <= MARKED_ENTRIES_MAX && (flags & BlockFlag.continued) === 0));
   if (!whole) return BlockState.corrupt;
-  if (!evenKeys && !ascends(bytes, start + HEAD_BYTES, count, 2, 0, suffixBytes)) {
+  if (!evenKeys && !ascends(bytes, start + HEAD_BYTES + marksBytes, count, 2, 0, suffixBytes)) {
     return BlockState.corrupt;
   }
   const rowsAt = end - rowBytes;

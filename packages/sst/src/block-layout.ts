@@ -1,12 +1,13 @@
 /**
  * The layout of a data block, shared by its writer and its reader.
  *
- * head | key starts? | prefix | key suffixes | row starts? | lower | upper | rows
+ * head | marks? | key starts? | prefix | key suffixes | row starts? | lower | upper | rows
  * A key is the block's prefix and its suffix. A row is the 8-byte trailer (sequence, tag) and the
  * value. What a search touches stands together at the front. `key starts` holds count + 1 offsets
  * (u16) into the suffixes and is left out when all suffixes have one length; `row starts` holds
  * count + 1 offsets (u16, or u32 when the rows are longer than 65535 bytes) into the rows and is
- * left out when all rows have one length.
+ * left out when all rows have one length. `marks` holds a byte of each key's hash (`markOf`): a look-up
+ * compares only keys with its own mark. A wrong mark costs time, never an answer.
  */
 
 /** Offsets of the fields of the head. */
@@ -43,16 +44,25 @@ export const BlockFlag = {
   evenRows: 16,
   /** Row starts take four bytes each. */
   wideRows: 32,
+  /** The marks of all keys stand behind the head. */
+  marked: 64,
 } as const;
 
 /** All flags that this build knows. */
-export const BLOCK_FLAGS_KNOWN = 63;
+export const BLOCK_FLAGS_KNOWN = 127;
 /** Most entries in a block. */
 export const BLOCK_ENTRIES_MAX = 65535;
+/** Most entries in a block with marks: beyond that bisection looks at fewer of them. */
+export const MARKED_ENTRIES_MAX = 64;
 /** Most bytes of keys in a block (before the prefix is taken off). */
 export const BLOCK_KEY_BYTES_MAX = 65535;
 /** Rows longer than this have wide row starts. */
 export const NARROW_ROW_BYTES_MAX = 65535;
+
+/** Returns the mark of a key with this hash. */
+export function markOf(keyHash: number): number {
+  return keyHash >>> 24;
+}
 
 /** Returns the length of the row starts of a block. */
 export function rowStartsBytes(flags: number, count: number): number {

@@ -21,6 +21,8 @@ export class BlockReader {
   /** Length of each suffix, or -1: see the key starts. */
   #suffixWidth = 0;
   #keyStartsAt = 0;
+  /** Where the marks begin; 0 without them. */
+  #marksAt = 0;
   #rowsAt = 0;
   /** Length of each row, or -1: see the row starts. */
   #rowWidth = 0;
@@ -36,7 +38,8 @@ export class BlockReader {
     const prefixBytes = getU16(bytes, start + Head.prefixBytes);
     const suffixBytes = getU16(bytes, start + Head.suffixBytes);
     const evenKeys = (flags & BlockFlag.evenKeys) !== 0;
-    const keyStartsAt = start + HEAD_BYTES;
+    const isMarked = (flags & BlockFlag.marked) !== 0;
+    const keyStartsAt = start + HEAD_BYTES + (isMarked ? count : 0);
     const prefixAt = keyStartsAt + (evenKeys ? 0 : (count + 1) * 2);
     const suffixesAt = prefixAt + prefixBytes;
     this.bytes = bytes;
@@ -48,6 +51,7 @@ export class BlockReader {
     this.#suffixBytes = suffixBytes;
     this.#suffixWidth = evenKeys ? getU16(bytes, start + Head.suffixWidth) : -1;
     this.#keyStartsAt = keyStartsAt;
+    this.#marksAt = isMarked ? start + HEAD_BYTES : 0;
     this.#rowsAt = end - getU32(bytes, start + Head.rowBytes);
     this.#rowWidth = (flags & BlockFlag.evenRows) !== 0 ? getU32(bytes, start + Head.rowWidth) : -1;
     this.#rowStartsAt = suffixesAt + suffixBytes;
@@ -118,6 +122,63 @@ export class BlockReader {
 
   get upperBytes(): number {
     return this.#upperBytes;
+  }
+
+  /** Returns the mark of entry `i`; -1 when the block has none. */
+  markAt(i: number): number {
+    return this.#marksAt === 0 ? -1 : this.bytes[this.#marksAt + i]!;
+  }
+
+  /**
+   * Returns the newest version of a key with a sequence <= `seqMax`, found by its mark, or -1: then
+   * `search` tells whether there is one.
+   */
+  findMarked(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    seqMax: number,
+    mark: number,
+  ): number {
+    const marksAt = this.#marksAt;
+    if (marksAt === 0) return -1;
+    const bytes = this.bytes;
+    const marksEnd = marksAt + this.count;
+    for (let at = marksAt; at < marksEnd; at++) {
+      if (bytes[at] !== mark) continue;
+      const i = at - marksAt;
+      if (this.holds(i, key, keyStart, keyEnd, seqMax)) return i;
+    }
+    return -1;
+  }
+
+  /** Returns the first entry with this mark, -1 without one. */
+  findMark(mark: number): number {
+    const marksAt = this.#marksAt;
+    if (marksAt === 0) return -1;
+    const bytes = this.bytes;
+    const count = this.count;
+    for (let i = 0; i < count; i++) if (bytes[marksAt + i] === mark) return i;
+    return -1;
+  }
+
+  /** Returns whether entry `i` is a version of the key with a sequence <= `seqMax`. */
+  holds(i: number, key: Uint8Array, keyStart: number, keyEnd: number, seqMax: number): boolean {
+    return this.#isKey(i, key, keyStart, keyEnd) && this.seqAt(i) <= seqMax;
+  }
+
+  #isKey(i: number, key: Uint8Array, keyStart: number, keyEnd: number): boolean {
+    const bytes = this.bytes;
+    let at = this.suffixAt(i);
+    const end = this.suffixAt(i + 1);
+    const prefixBytes = this.prefixBytes;
+    if (keyEnd - keyStart !== prefixBytes + end - at) return false;
+    for (let k = keyStart + prefixBytes; at < end; at++, k++)
+      if (bytes[at] !== key[k]) return false;
+    const prefixAt = this.prefixAt;
+    for (let j = 0; j < prefixBytes; j++)
+      if (bytes[prefixAt + j] !== key[keyStart + j]) return false;
+    return true;
   }
 
   /**

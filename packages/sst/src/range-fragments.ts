@@ -95,11 +95,6 @@ export class RangeFragments {
     this.seqs.splice(first, behind - first, ...seqs);
   }
 
-  /** Returns a copy; keys are shared. */
-  copy(): RangeFragments {
-    return this.within(undefined, undefined);
-  }
-
   /** Returns the fragments cut to [from, to); an open end is undefined. Keys are shared. */
   within(from: Uint8Array | undefined, to: Uint8Array | undefined): RangeFragments {
     const cut = new RangeFragments();

@@ -203,13 +203,13 @@ export class TableFile {
     end: number,
     offset: number,
   ): Uint8Array {
+    const dictionary =
+      (codec & DICTIONARY_FLAG) === 0 ? undefined : this.#dictionaryOf(codec, offset);
     const stored = end - start - RAW_LENGTH_BYTES;
     const rawBytes = stored < 0 ? 0 : getU32(bytes, start);
     if (stored < 0 || rawBytes > this.footer.rawBlockBytesMax) {
       throw corruption(this.path, offset, "length of a compressed block");
     }
-    const dictionary =
-      (codec & DICTIONARY_FLAG) === 0 ? undefined : this.#dictionaryOf(codec, offset);
     const packed = bytes.subarray(start + RAW_LENGTH_BYTES, end);
     try {
       return decompress(codec & ~DICTIONARY_FLAG, packed, rawBytes, dictionary);

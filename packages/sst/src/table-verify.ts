@@ -3,6 +3,7 @@
  */
 import { type AuraError, compareBytes, corruption, hashKey, Kind } from "@aura/base";
 import type { BlockIndex } from "./block-index.ts";
+import { markOf } from "./block-layout.ts";
 import type { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
 import { copyBytes, copyOf } from "./copy-bytes.ts";
@@ -104,7 +105,7 @@ class TableWalk {
       const seq = reader.seqAt(i);
       const sameKey = this.#checkOrder(seq);
       if (i === 0) this.#checkLower(sameKey);
-      if (!sameKey) this.#checkFound();
+      if (!sameKey) this.#checkFound(reader.markAt(i));
       const rowAt = reader.rowAt(i);
       this.#entries++;
       if (reader.bytes[rowAt + 7] === Kind.delete) this.#deletes++;
@@ -175,11 +176,12 @@ class TableWalk {
     if (!sound) throw this.#error("lower bound");
   }
 
-  /** Filter, separators and model lead to the newest version of the current key. */
-  #checkFound(): void {
+  /** Mark (-1 for none), filter, separators and model lead to the newest version of the current key. */
+  #checkFound(mark: number): void {
     const key = this.#key;
     const length = this.#keyLength;
     const hash = hashKey(key, 0, length, this.#hashSeed);
+    if (mark !== -1 && mark !== markOf(hash)) throw this.#error("mark of a key");
     const filter = this.#filter;
     if (filter !== undefined && !filter.has(hash)) throw this.#error("key not in the filter");
     const { prefixBytes } = this.#summary;

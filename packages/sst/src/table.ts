@@ -5,9 +5,10 @@
  * look-up that finds its block cached allocates nothing. What a look-up hands out is borrowed until
  * the next operation on the cache.
  */
-import { AuraError, corruption, type FileSystem } from "@aura/base";
+import { AuraError, corruption, type FileSystem, getU56 } from "@aura/base";
 import { BlockCache, type CacheCounts } from "./block-cache.ts";
 import type { BlockIndexFormat } from "./block-index.ts";
+import { markOf } from "./block-layout.ts";
 import { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
 import { BlockStore } from "./block-store.ts";
@@ -19,6 +20,11 @@ import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
 import { WaitingSearch } from "./waiting-search.ts";
+
+const NO_BYTES = new Uint8Array(0);
+const NO_WORDS = new Int32Array(0);
+/** No key has this mark. */
+const NO_MARK = -1;
 
 /** What `Table.get` returns. */
 export const Lookup = {
@@ -38,12 +44,23 @@ export class TableHit {
   bytes: Uint8Array = new Uint8Array(0);
   valueStart = 0;
   valueEnd = 0;
+  /** The memory of `bytes` as words, with the same begin; empty when there is no such view. */
+  words: Int32Array = NO_WORDS;
   /** After `pending`: what to give to `loadBlock`. */
   block = 0;
   /** Blocks searched so far; counts up until the owner sets it back. */
   searched = 0;
   /** The look-up that waits for `block`. Kept by `Table.get`. */
   readonly waiting: WaitingSearch = new WaitingSearch();
+}
+
+/** Where a key may be: its entry, and where that has its key and its row. */
+export class TableAim {
+  place = -1;
+  bytes: Uint8Array = NO_BYTES;
+  keyAt = 0;
+  rowAt = 0;
+  rowEnd = 0;
 }
 
 /** What to open, and with what. */
@@ -72,7 +89,6 @@ export class TableCounts {
   readonly blocks: CacheCounts = { hits: 0, misses: 0 };
 }
 
-const NO_BYTES = new Uint8Array(0);
 /** Look-ups are synchronous: one window and one block serve all tables of this thread. */
 const reader = new BlockReader();
 const loaded: RawBlock = { bytes: NO_BYTES, start: 0, end: 0 };
@@ -86,6 +102,8 @@ export class Table {
   readonly ranges: RangeFragments | undefined;
   readonly counts: TableCounts;
   readonly #hashSeed: number;
+  /** The hashes that `get` is given are those that the marks of blocks come from. */
+  #hasMarks = false;
   readonly #file: TableFile;
   readonly #filter: KeyFilter | undefined;
   readonly #locator: BlockLocator;
@@ -105,6 +123,7 @@ export class Table {
       this.#file.setDictionary(dictionary);
       dictionaryBytes = dictionary.length;
       this.#hashSeed = hashSeed;
+      this.#hasMarks = hashSeed === options.hashSeed;
       this.summary = {
         ...properties,
         fileBytes: this.#file.fileBytes,
@@ -202,18 +221,24 @@ export class Table {
       }
       locator.start(key, keyStart, keyEnd);
     }
+    const mark = this.#hasMarks ? markOf(keyHash) : NO_MARK;
     for (;;) {
       const block = locator.block;
-      if (cache.find(store.space, block)) reader.open(cache.bytes, cache.start, cache.end);
-      else if (mayRead) {
+      if (cache.find(store.space, block)) {
+        reader.open(cache.bytes, cache.start, cache.end);
+        hit.words = cache.words;
+      } else if (mayRead) {
         store.readSync(block, loaded);
         reader.open(loaded.bytes, loaded.start, loaded.end);
+        hit.words = NO_WORDS;
       } else {
         hit.waiting.note(store.space.id, key, keyStart, keyEnd, seqMax, locator);
         hit.block = block;
         return Lookup.pending;
       }
       hit.searched++;
+      const marked = reader.findMarked(key, keyStart, keyEnd, seqMax, mark);
+      if (marked >= 0) return this.#take(hit, marked);
       const place = reader.search(key, keyStart, keyEnd, seqMax);
       const side =
         place > 0 && place < reader.count ? 0 : reader.side(place, key, keyStart, keyEnd, seqMax);
@@ -222,14 +247,7 @@ export class Table {
           this.counts.passedInVain++;
           return Lookup.absent;
         }
-        this.counts.found++;
-        const rowAt = reader.rowAt(place);
-        hit.seq = reader.seqAt(place);
-        hit.tag = reader.bytes[rowAt + 7]!;
-        hit.bytes = reader.bytes;
-        hit.valueStart = rowAt + 8;
-        hit.valueEnd = reader.rowAt(place + 1);
-        return Lookup.found;
+        return this.#take(hit, place);
       }
       if (side > 0 && reader.continues && this.#isLastKey(key, keyStart, keyEnd)) {
         if (block + 1 >= this.summary.blockCount) throw this.#contradiction(block);
@@ -244,6 +262,65 @@ export class Table {
         locator.start(key, keyStart, keyEnd);
       }
     }
+  }
+
+  /**
+   * Returns the block in which a look-up of the key looks first; -1 when the table surely has no such
+   * key. For `touch`, `aim` and `getAt`.
+   */
+  seek(key: Uint8Array, keyHash: number): number {
+    if (this.#filter !== undefined && !this.#filter.has(keyHash)) {
+      this.counts.denied++;
+      return -1;
+    }
+    this.#locator.start(key, 0, key.length);
+    return this.#locator.block;
+  }
+
+  /** Has the head of a cached block come from memory. */
+  touch(block: number): void {
+    this.#store.cache.touch(this.#store.space, block);
+  }
+
+  /** Sets where in a cached block a key with this hash may be; `place` -1 where that is not known. */
+  aim(block: number, keyHash: number, aim: TableAim): void {
+    const { cache, space } = this.#store;
+    aim.place = -1;
+    if (!this.#hasMarks || !cache.peek(space, block)) return;
+    reader.open(cache.bytes, cache.start, cache.end);
+    const place = reader.findMark(markOf(keyHash));
+    if (place < 0) return;
+    aim.place = place;
+    aim.bytes = cache.bytes;
+    aim.keyAt = reader.suffixAt(place);
+    aim.rowAt = reader.rowAt(place);
+    aim.rowEnd = reader.rowAt(place + 1);
+  }
+
+  /**
+   * As `get` for a key at a place of a cached block: `found`, with `hit` set, or `absent`, which says
+   * that it is not just there.
+   */
+  getAt(block: number, place: number, key: Uint8Array, seqMax: number, hit: TableHit): number {
+    const { cache, space } = this.#store;
+    if (place < 0 || !cache.find(space, block)) return Lookup.absent;
+    reader.open(cache.bytes, cache.start, cache.end);
+    if (!reader.holds(place, key, 0, key.length, seqMax)) return Lookup.absent;
+    hit.words = cache.words;
+    return this.#take(hit, place);
+  }
+
+  /** Puts the entry at a place of the block into `hit`. */
+  #take(hit: TableHit, place: number): number {
+    this.counts.found++;
+    const { bytes } = reader;
+    const rowAt = reader.rowAt(place);
+    hit.seq = getU56(bytes, rowAt);
+    hit.tag = bytes[rowAt + 7]!;
+    hit.bytes = bytes;
+    hit.valueStart = rowAt + 8;
+    hit.valueEnd = reader.rowAt(place + 1);
+    return Lookup.found;
   }
 
   /** Loads what a pending `get` waits for, through the thread pool. Throws AURA_CORRUPTION, AURA_IO. */

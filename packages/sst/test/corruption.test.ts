@@ -283,8 +283,8 @@ describe("forged with right checksums", () => {
       [firstTag, 4],
       [firstTag, 0x11],
       [firstTag, 0xff],
-      [start + 2, 64],
       [start + 2, 0x80],
+      [start + 2, 0xff],
     ] as const) {
       const forged = Buffer.from(bytes);
       forged[at] = byte;
@@ -328,6 +328,32 @@ describe("forged with right checksums", () => {
       const error = errorOf(() => openTable(holding(forged)).verifySync());
       expect(error).toMatchObject({ code, file: PATH, offset: packed[0] });
     }
+  });
+
+  test("wrong marks change no answer, and verification names their block", () => {
+    const bytes = bytesOf();
+    const random = new SeededRandom(11);
+    let forgedCount = 0;
+    for (const [start, end] of blockRanges(bytes)) {
+      if ((bytes[start + 2]! & 64) === 0) continue;
+      const count = bytes.readUInt16LE(start);
+      const one = bytes[start + 32]!;
+      for (const forge of [() => random.below(256), () => one, () => 0]) {
+        const forged = Buffer.from(bytes);
+        for (let i = 0; i < count; i++) forged[start + 32 + i] = forge();
+        seal(forged, start, end);
+        const table = openTable(holding(forged));
+        for (const { key, seq, tag, value } of entries) {
+          expect(get(table, key, seq)).toEqual({ seq, tag, value: hex(value) });
+        }
+        if (!forged.equals(bytes)) {
+          forgedCount++;
+          expect(errorOf(() => table.verifySync())).toMatchObject({ offset: start });
+        }
+        table.closeSync();
+      }
+    }
+    expect(forgedCount).toBeGreaterThan(10);
   });
 
   test("an unknown codec is refused as such", () => {

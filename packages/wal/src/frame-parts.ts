@@ -17,6 +17,8 @@ export class FrameParts {
   #runStart = 0;
   /** What to write first: a view that groups of one size, one after another, share. */
   head: Uint8Array = this.#staging;
+  /** Whose view `head` is, if it is none of the staging buffer. */
+  #framed: Uint8Array | undefined;
   /** What to write behind `head`, in order; most often nothing. */
   readonly rest: Uint8Array[] = [];
   /** Bytes of head and rest. */
@@ -67,9 +69,50 @@ export class FrameParts {
     this.#endRun();
   }
 
+  /**
+   * Makes the frame at `offset` of bytes[0, end): its header goes to the first FRAME_HEADER_BYTES of them,
+   * the rest is covered. A small buffer is kept for the next frame. Throws AURA_BATCH_TOO_LARGE.
+   */
+  frame(
+    uid: Uid,
+    offset: number,
+    bytes: Uint8Array,
+    end: number,
+    first: number,
+    count: number,
+    durable: number,
+  ): void {
+    const covered = end - FRAME_HEADER_BYTES;
+    if (covered > PAYLOAD_BYTES_MAX) throw tooLarge(covered);
+    this.clear();
+    const hash = contentHash(bytes, FRAME_HEADER_BYTES, end);
+    const flags = covered + count === 0 ? FrameFlag.watermark : 0;
+    this.checksum = putFrameHeader(
+      bytes,
+      0,
+      uid,
+      offset,
+      hash,
+      covered,
+      0,
+      first,
+      count,
+      flags,
+      durable,
+    );
+    this.bytes = end;
+    if (this.#framed !== bytes || this.head.length !== end) {
+      this.#framed = bytes;
+      this.head = bytes.subarray(0, end);
+    }
+  }
+
   /** Drops the references to the caller's bytes. */
   clear(): void {
     if (this.rest.length > 0) this.rest.length = 0;
+    if (this.#framed === undefined || this.#framed.length <= STAGING_BYTES) return;
+    this.#framed = undefined;
+    this.head = this.#staging;
   }
 
   /** Returns all parts in order. */
@@ -118,7 +161,10 @@ export class FrameParts {
     if (start === end) return;
     this.#runStart = end;
     if (start > 0) this.rest.push(this.#staging.subarray(start, end));
-    else if (this.head.length !== end) this.head = this.#staging.subarray(0, end);
+    else if (this.head.length !== end || this.#framed !== undefined) {
+      this.#framed = undefined;
+      this.head = this.#staging.subarray(0, end);
+    }
   }
 }
 

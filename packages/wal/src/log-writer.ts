@@ -194,6 +194,33 @@ export class LogWriter {
   }
 
   /**
+   * As `appendSync`, of bytes[FRAME_HEADER_BYTES, end), all covered, without a copy: the frame's header is
+   * written in front of them, into the room that the caller has left for it.
+   */
+  appendFramedSync(
+    bytes: Uint8Array,
+    end: number,
+    first: number,
+    count: number,
+    durable: number,
+  ): number {
+    this.#admit(first, count, durable);
+    if (this.#flight !== undefined) this.rewriteInFlightSync();
+    const offset = this.#bytes;
+    const frame = this.#parts;
+    frame.frame(this.uid, offset, bytes, end, first, count, durable);
+    try {
+      this.#writeSync(frame, offset);
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      frame.clear();
+    }
+    this.#advance(frame, first, count);
+    return offset;
+  }
+
+  /**
    * As `appendSync`, through the thread pool. One at a time. The pieces must not change before the
    * promise settles. It rejects when the file fails before the bytes are written; `bytes` and
    * `lastStamp` have then gone back to what they were before it.

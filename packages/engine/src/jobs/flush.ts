@@ -47,7 +47,7 @@ export interface FlushOutput {
   readonly entriesRead: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
-  /** Time that the job ran, ms; 0: not measured. */
+  /** Time at work, without waiting for syncs, ms; 0: not measured. */
   readonly busyMs: number;
 }
 
@@ -59,14 +59,14 @@ export function* flushJob(
   input: FlushInput,
   context: JobContext,
 ): Generator<void, FlushOutput, void> {
-  for (const token of input.syncTokens) syncLog(context, token);
+  const busy = new BusyTime(context);
+  for (const token of input.syncTokens) busy.without(() => syncLog(context, token));
   const cursor = attachMemtable(input.memtable).cursor();
   const survivors = new Survivors(input.snapshots);
   const tally = new SegmentTally();
   const pointer = new PointerReader();
   const numbers = new OutputNumbers(input.output);
-  const busy = new BusyTime(context, undefined);
-  const fs = meteredFs(context, input.io);
+  const fs = meteredFs(context, input.io, busy);
   const output = new TableOutput(fs, input.output, numbers);
   let cover: CoverSweep | undefined;
   if (input.ranges.length > 0) {

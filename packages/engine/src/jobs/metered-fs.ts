@@ -21,29 +21,44 @@ const STEP_MS = 20;
 const KIB = 1024;
 
 /** Returns the file system of a job; without a share, that of its context. */
-export function meteredFs(context: JobContext, share: IoShare | undefined): FileSystem {
-  return share === undefined ? context.fs : new MeteredFs(context, share);
+export function meteredFs(
+  context: JobContext,
+  share: IoShare | undefined,
+  busy: BusyTime = new BusyTime(context),
+): FileSystem {
+  return share === undefined ? context.fs : new MeteredFs(context, share, busy);
 }
 
-/** Measures how long a job runs: less what jobs waited for tokens meanwhile. 0 without a clock. */
+/**
+ * Measures how long a job is at work, without its waiting for tokens and for the disk to sync, ms. 0
+ * without a clock.
+ */
 export class BusyTime {
   readonly #context: JobContext;
-  readonly #words: Int32Array | undefined;
   readonly #startMs: number;
+  #waitedMs = 0;
 
-  constructor(context: JobContext, share: IoShare | undefined) {
+  constructor(context: JobContext) {
     this.#context = context;
-    this.#words = share?.words;
     this.#startMs = this.#nowMs();
   }
 
   get ms(): number {
-    return Math.max(0, this.#nowMs() - this.#startMs);
+    return Math.max(0, this.#nowMs() - this.#startMs - this.#waitedMs);
+  }
+
+  /** Runs what waits. */
+  without<T>(wait: () => T): T {
+    const startMs = this.#nowMs();
+    try {
+      return wait();
+    } finally {
+      this.#waitedMs += this.#nowMs() - startMs;
+    }
   }
 
   #nowMs(): number {
-    const nowMs = this.#context.nowMs?.() ?? 0;
-    return this.#words === undefined ? nowMs : nowMs - Atomics.load(this.#words, IoWord.waitedMs);
+    return this.#context.nowMs?.() ?? 0;
   }
 }
 
@@ -51,17 +66,21 @@ export class BusyTime {
 class Meter {
   readonly #context: JobContext;
   readonly #share: IoShare;
+  readonly busy: BusyTime;
   /** Bytes written that make no whole KiB yet. */
   #rest = 0;
 
-  constructor(context: JobContext, share: IoShare) {
+  constructor(context: JobContext, share: IoShare, busy: BusyTime) {
     this.#context = context;
     this.#share = share;
+    this.busy = busy;
   }
 
   causeOf(path: string): number {
-    const { cause } = this.#share;
-    return cause !== IoCause.flush && path.endsWith(".seg") ? IoCause.relocation : cause;
+    const { cause, valueCause } = this.#share;
+    return path.endsWith(".seg") || (cause >= IoCause.merge && path.endsWith(".vlog"))
+      ? valueCause
+      : cause;
   }
 
   noteRead(cause: number, bytes: number): number {
@@ -81,8 +100,16 @@ class Meter {
     if (kib === 0) return;
     this.#rest -= kib * KIB;
     const startMs = nowMs();
-    let waitMs = takeTokens(words, kib, priority, startMs);
+    const waitMs = takeTokens(words, kib, priority, startMs);
     if (waitMs === 0 || priority === IoPriority.flush) return;
+    this.busy.without(() => this.#wait(kib, waitMs, startMs));
+  }
+
+  #wait(kib: number, firstMs: number, startMs: number): void {
+    const { words, priority } = this.#share;
+    const { pause, nowMs } = this.#context;
+    if (pause === undefined || nowMs === undefined) return;
+    let waitMs = firstMs;
     const endMs = startMs + waitMsMax(words, kib);
     let atMs = startMs;
     while (waitMs > 0 && atMs < endMs && !this.#context.isCancelled()) {
@@ -98,9 +125,9 @@ class MeteredFs implements FileSystem {
   readonly #fs: FileSystem;
   readonly #meter: Meter;
 
-  constructor(context: JobContext, share: IoShare) {
+  constructor(context: JobContext, share: IoShare, busy: BusyTime) {
     this.#fs = context.fs;
-    this.#meter = new Meter(context, share);
+    this.#meter = new Meter(context, share, busy);
   }
 
   openSync(path: string, mode: "read" | "create"): FileHandle {
@@ -131,7 +158,7 @@ class MeteredFs implements FileSystem {
     this.#fs.unlinkSync(path);
   }
   syncDirSync(directory: string): void {
-    this.#fs.syncDirSync(directory);
+    this.#meter.busy.without(() => this.#fs.syncDirSync(directory));
   }
   syncDir(directory: string): Promise<void> {
     return this.#fs.syncDir(directory);
@@ -190,7 +217,7 @@ class MeteredHandle implements FileHandle {
     return this.#file.writev(parts, position);
   }
   syncSync(): void {
-    this.#file.syncSync();
+    this.#meter.busy.without(() => this.#file.syncSync());
   }
   sync(): Promise<void> {
     return this.#file.sync();

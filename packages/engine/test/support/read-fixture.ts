@@ -8,9 +8,11 @@ import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { learnedIndex } from "@aura/learned-index";
 import { TableWriter } from "@aura/sst";
 import { encodePointer, POINTER_BYTES, recordBytes, SegmentWriter } from "@aura/vlog";
+import { AdaptiveReads } from "../../src/adaptive-reads.ts";
+import { DatabaseEmitter } from "../../src/events.ts";
 import { filePath } from "../../src/file-names.ts";
 import { Health } from "../../src/health.ts";
-import { AdaptiveReads, type ReadParts } from "../../src/lookup.ts";
+import type { ReadParts } from "../../src/lookup.ts";
 import { Memtables } from "../../src/memtables.ts";
 import { SnapshotList } from "../../src/snapshot.ts";
 import { TableStore } from "../../src/table-store.ts";
@@ -121,6 +123,7 @@ export class ReadFixture {
       counts: new WorkCounts(runtime.clock),
       reads: options.pooled === true ? new PooledReads(runtime) : new AdaptiveReads(runtime),
       cursors: new Set(),
+      events: new DatabaseEmitter(runtime.scheduler),
       hashSeed,
       tracing: { recorder: undefined },
       visibleSeq: () => this.lastSeq,
