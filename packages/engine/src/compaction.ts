@@ -3,7 +3,8 @@
  *
  * Merges are cut into parts by ranges of keys; a part is a job. The lane `merge` runs parts at
  * lowered priority at any time. The lane `assist` runs them beside it at full priority, when
- * somebody waits for the merges or level 0 has grown far beyond its trigger. A lane that is free
+ * somebody waits for the merges, level 0 has grown far beyond its trigger, or writes are delayed for
+ * garbage that merges would drop. A lane that is free
  * while no part waits gets another merge, independent of those that run.
  *
  * The policy's choices are values; this file turns them into jobs and edits, and holds what every
@@ -11,7 +12,7 @@
  * hold its key, the output joins the run it replaces.
  */
 import type { Clock, JobQueue, Lane, Scheduler, Timer } from "@aura/base";
-import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
+import { AuraError, assert, hasCode } from "@aura/base";
 import type {
   CompactionChoice,
   CompactionPolicy,
@@ -25,16 +26,16 @@ import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import { type IoBudget, IoPriority } from "./io-budget.ts";
-import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
-import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
+import { olderThan, slicesOf, tablesOf } from "./merge-inputs.ts";
+import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
-import type { Run, TableMeta, Version } from "./version.ts";
-import { overlaps } from "./version.ts";
+import type { Run, TableMeta } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -238,9 +239,12 @@ export class Compactor {
 
   /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
   #freeLane(): Lane | undefined {
-    const { tree, policy, l0Urgent } = this.#parts;
+    const { tree, policy, l0Urgent, debt } = this.#parts;
     const l0RunsMax = policy.shape.l0Trigger * l0Urgent;
-    const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
+    const isUrgent =
+      this.#awaited > 0 ||
+      debt.garbageUrgency >= 1 ||
+      tree.version.levels[0]!.runs.length >= l0RunsMax;
     if (isUrgent && !this.#lanes.has("assist")) return "assist";
     return this.#lanes.has("merge") ? undefined : "merge";
   }
@@ -533,67 +537,4 @@ function runView(run: Run): TreeView["levels"][number]["runs"][number] {
       referencedBytes: table.references.reduce((sum, reference) => sum + reference.bytes, 0),
     })),
   };
-}
-
-function tablesOf(version: Version, level: number, numbers: readonly number[]): TableMeta[] {
-  const wanted = new Set(numbers);
-  const tables = version.levels[level]!.runs.flatMap((run) =>
-    run.tables.filter((table) => wanted.has(table.number)),
-  );
-  assert(tables.length === wanted.size, "the policy chose tables that are there");
-  return tables;
-}
-
-/** Returns the input by run, in read order (newest first). */
-function slicesOf(version: Version, plan: MergePlan): Slice[] {
-  const slices: Slice[] = [];
-  let chosen = 0;
-  version.levels.forEach((level, index) => {
-    const numbers = new Set(
-      plan.inputs.filter((input) => input.level === index).flatMap((input) => input.tables),
-    );
-    if (numbers.size === 0) return;
-    for (const run of level.runs) {
-      const tables = run.tables.filter((table) => numbers.has(table.number));
-      chosen += tables.length;
-      if (tables.length > 0) slices.push({ level: index, run, tables });
-    }
-  });
-  const wanted = plan.inputs.reduce((sum, input) => sum + input.tables.length, 0);
-  assert(chosen === wanted && chosen > 0, "the policy chose tables that are there");
-  return slices;
-}
-
-/** Bounds of the tables behind the newest input, in read order, that meet its keys. */
-function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
-  const inputs = new Set(slices.flatMap((slice) => slice.tables.map((table) => table.number)));
-  let smallest: Uint8Array | undefined;
-  let largest: Uint8Array | undefined;
-  for (const { tables } of slices) {
-    for (const table of tables) {
-      if (smallest === undefined || compareKeys(table.smallestKey, smallest) < 0) {
-        smallest = table.smallestKey;
-      }
-      if (largest === undefined || compareKeys(table.largestKey, largest) > 0) {
-        largest = table.largestKey;
-      }
-    }
-  }
-  const older: KeyBounds[][] = [];
-  let behind = false;
-  for (const level of version.levels) {
-    for (const run of level.runs) {
-      behind ||= run.tables.some((table) => inputs.has(table.number));
-      if (!behind) continue;
-      const bounds = run.tables
-        .filter((table) => !inputs.has(table.number) && overlaps(table, smallest!, largest!))
-        .map(({ smallestKey, largestKey, largestIsExclusive }) => ({
-          smallestKey,
-          largestKey,
-          largestIsExclusive,
-        }));
-      if (bounds.length > 0) older.push(bounds);
-    }
-  }
-  return older;
 }

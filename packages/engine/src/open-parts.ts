@@ -330,6 +330,9 @@ function assemble(
     },
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    overwriteShare: () => valueGc.overwriteShare,
+    baseLevelBytes: settings.compaction.baseLevelSize,
+    fanout: settings.compaction.fanout,
     onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,

@@ -221,7 +221,7 @@ export class ValueGc {
   /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
   get isHiddenInMemory(): boolean {
     const { valueBytes } = this.#parts.memtables.active;
-    return valueBytes * this.#overwriteShare >= this.#segmentBytes / 4;
+    return valueBytes * this.overwriteShare >= this.#segmentBytes / 4;
   }
 
   /** A merge begins that copies what `tables` refer to in `drain`. Returns how many bytes. */
@@ -331,7 +331,7 @@ export class ValueGc {
   }
 
   /** Share of entries that overwrite something older. */
-  get #overwriteShare(): number {
+  get overwriteShare(): number {
     return this.#arrived > 0 ? Math.max(this.#lastShare, this.#overwrote / this.#arrived) : 0;
   }
 
@@ -340,7 +340,7 @@ export class ValueGc {
     const { current } = this.#parts.versions;
     const { bottomBytes, aboveBytes, aboveDeletes, bottomEntries, shadowedBytes } =
       valueSpace(current);
-    const fresh = (aboveBytes + this.#unflushed()) * (1 - this.#overwriteShare);
+    const fresh = (aboveBytes + this.#unflushed()) * (1 - this.overwriteShare);
     const deleted = bottomEntries > 0 ? (aboveDeletes * bottomBytes) / bottomEntries : 0;
     return Math.max(0, bottomBytes + fresh - Math.min(deleted, bottomBytes) - shadowedBytes);
   }
@@ -354,7 +354,7 @@ export class ValueGc {
   #hiddenInTables(): number {
     const { aboveBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
     const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
-    return aboveBytes * this.#overwriteShare + shadowed;
+    return aboveBytes * this.overwriteShare + shadowed;
   }
 
   /**
