@@ -7,8 +7,9 @@
  *   2. a level has twice its target or more: merges above it would get dear;
  *   3. a value segment is to be emptied;
  *   4. a level is over its target;
- *   5. tables are older than they should be, or hold little but deletes;
- *   6. somebody waits for quiet, and much of what lies above the last level can be freed.
+ *   5. a level has more runs than it should, and the shape does not wait for arrivals (level-excess.ts);
+ *   6. tables are older than they should be, or hold little but deletes;
+ *   7. somebody waits for quiet, and much of what lies above the last level can be freed.
  * A choice that a running job forbids is passed over for the next one. It remembers its shape and what
  * share of their bytes merges dropped; but for that, the same view gives the same choice.
  */
@@ -17,6 +18,7 @@ import { claimOf } from "./claim.ts";
 import { compactionDebt } from "./debt.ts";
 import { chooseForSpace, GarbageShare } from "./freeing.ts";
 import { chooseLevelDrain } from "./level-drain.ts";
+import { chooseExcess } from "./level-excess.ts";
 import { chooseLevelMerge } from "./level-merge.ts";
 import { chooseIntraZero, chooseLevelZero } from "./level-zero.ts";
 import { filledRuns } from "./overlap.ts";
@@ -93,6 +95,7 @@ function choose(
     chooseBySize(plan, urgent) ??
     chooseRelocation(plan) ??
     chooseBySize(plan, others) ??
+    chooseExcess(plan) ??
     chooseByAge(plan) ??
     chooseByDeletes(plan) ??
     chooseForSpace(plan, garbageShare) ?? { kind: "idle" }

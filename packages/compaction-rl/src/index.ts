@@ -11,6 +11,7 @@ export type {
   WindowObservation,
   WindowSeconds,
 } from "./agent.ts";
+export { AGENT_ALGORITHMS, createAgent } from "./agents.ts";
 export { flexiblePolicy } from "./flexible.ts";
 export type {
   CompactionChoice,
@@ -42,3 +43,12 @@ export {
   type TreeShape,
 } from "./shape.ts";
 export { type LevelTargets, levelBytes, levelTargets } from "./targets.ts";
+export { type Choices, choicesOf } from "./tree-setting.ts";
+export { Trial, type TrialSettings, type TrialVerdict } from "./trial.ts";
+export {
+  type KnownCosts,
+  knownCosts,
+  nonsenseIn,
+  TYPICAL_COSTS,
+  windowSeconds,
+} from "./window-seconds.ts";

@@ -12,7 +12,7 @@
  * A damaged table, here or in the base level, stays, and so does what may not sink below it
  * (obstacles.ts); the rest of level 0 goes down beside it.
  *
- * While the base level is not free, runs collect. Three times the trigger of them that no job has are
+ * While the base level is not free, runs collect. Four times the trigger of them that no job has are
  * merged into one, so that reads meet fewer; the newest of about one size, so that an entry is
  * rewritten a few times at most.
  */
@@ -25,7 +25,7 @@ import { type Receiver, receivedWith, receiverOf, touchedLevel } from "./recepti
 import { activeCapacity, runsMax } from "./shape.ts";
 
 /** So many times the trigger of free runs are merged among themselves while the base is busy. */
-const INTRA_FACTOR = 3;
+const INTRA_FACTOR = 4;
 /** Runs merged within level 0 differ in size by no more than this. */
 const INTRA_SPREAD = 2;
 

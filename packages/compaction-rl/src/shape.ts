@@ -40,11 +40,14 @@ export interface TreeShape {
   readonly levels: readonly LevelShape[];
   /** Bytes from which on values are separated; undefined: as the settings say. */
   readonly separationThreshold?: number;
+  /** Runs that a level has beyond its K are merged at once; default false: when it is their turn. */
+  readonly isEager?: boolean;
 }
 
 /** A change of shape: fields that are left out stay as they are. */
 export type ShapeChange = Partial<Omit<TreeShape, "name">>;
 
+const FIELDS: readonly string[] = ["l0Trigger", "levels", "separationThreshold", "isEager"];
 const RUNS_MAX = 100;
 const FILTER_BITS_MAX = 32;
 
@@ -67,9 +70,7 @@ export function modeShape(
 /** Returns `shape` with a change applied. Throws AURA_INVALID_ARGUMENT, naming the field. */
 export function reshaped(shape: TreeShape, change: ShapeChange): TreeShape {
   for (const name of Object.keys(change)) {
-    if (name !== "l0Trigger" && name !== "levels" && name !== "separationThreshold") {
-      throw invalid(name, "known", "unknown");
-    }
+    if (!FIELDS.includes(name)) throw invalid(name, "known", "unknown");
   }
   return checkedShape({ ...shape, ...change, name: "custom" });
 }
@@ -131,7 +132,10 @@ function checkedShape(shape: TreeShape): TreeShape {
     }
     return { runs, filterBits };
   });
-  const { separationThreshold } = shape;
+  const { separationThreshold, isEager } = shape;
+  if (isEager !== undefined && typeof isEager !== "boolean") {
+    throw invalid("isEager", "a boolean", isEager);
+  }
   if (separationThreshold !== undefined) {
     checkWhole("separationThreshold", separationThreshold, 64, 2 ** 32 - 1);
   }

@@ -5,13 +5,18 @@
  *
  * Dynamic sizes start from the largest level: it stands for the last one, each level above is
  * `fanout` times smaller, and the first whose size is at most `baseLevelBytes` is the base level,
- * where level 0 is merged to; levels above the base are empty. The base never lies below a level
+ * where level 0 is merged to; levels above the base are empty. Up to four times that size the last
+ * level is the base itself: a level between the two costs what it holds at every merge of level 0,
+ * and saves little while the last level is a few times what arrives at once. The base never lies below a level
  * that has tables. No target is smaller than `baseLevelBytes`, or a nearly empty level would be
  * emptied again and again. The last level is never over its target.
  */
 import { filledRuns } from "./overlap.ts";
 import type { LevelView, TreeView } from "./policy.ts";
 import type { TreeGeometry } from "./settings.ts";
+
+/** From so many times `baseLevelBytes` on the last level has another one above it. */
+const ONE_LEVEL_BASES = 4;
 
 /** Target sizes of a tree. */
 export interface LevelTargets {
@@ -65,11 +70,12 @@ function dynamicBase(
     size /= geometry.fanout;
     base--;
   }
-  while (base > 1 && size > geometry.baseLevelBytes) {
+  const { baseLevelBytes } = geometry;
+  while (base > 1 && size > (base === last ? ONE_LEVEL_BASES : 1) * baseLevelBytes) {
     size /= geometry.fanout;
     base--;
   }
-  return { base, baseBytes: Math.min(size, geometry.baseLevelBytes) };
+  return { base, baseBytes: Math.min(size, baseLevelBytes) };
 }
 
 /** Returns where output tables of a level are cut: about 32 tables fill it, within the bounds. */

@@ -175,14 +175,14 @@ describe("a tiered tree", () => {
 describe("level 0 whose base is busy", () => {
   it("is merged within itself, the newest runs of about one size", () => {
     const policy = flexiblePolicy({ l0Trigger: 2, levelCount: 3, dynamicLevelBytes: false });
-    const sizes = [90, 100, 110, 95, 96, 97, 400];
-    const runs = sizes.map((bytes, i) => run(table(9 - i, "a", "z", bytes)));
+    const sizes = [90, 100, 110, 95, 96, 97, 98, 99, 400];
+    const runs = sizes.map((bytes, i) => run(table(11 - i, "a", "z", bytes)));
     const view = tree([level(...runs), level(run(table(1, "a", "z", 100)))], [1]);
     expect(policy.choose(view)).toMatchObject({
       kind: "merge",
-      inputs: [{ level: 0, tables: [9, 8, 7, 6, 5, 4] }],
+      inputs: [{ level: 0, tables: [11, 10, 9, 8, 7, 6, 5, 4] }],
       outputLevel: 0,
-      outputRunId: runs[5]!.id,
+      outputRunId: runs[7]!.id,
       reason: "intra-level-0",
     });
     const few = tree([level(...runs.slice(2)), level(run(table(1, "a", "z", 100)))], [1]);

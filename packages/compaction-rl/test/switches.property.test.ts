@@ -57,7 +57,8 @@ function switchShape(policy: CompactionPolicy, given: TreeSettings, random: Seed
     return;
   }
   const levels = Array.from({ length: 1 + random.below(4) }, () => ({ runs: 1 + random.below(5) }));
-  policy.reshape(reshaped(policy.shape, { levels, l0Trigger: 1 + random.below(4) }));
+  const isEager = random.below(2) === 0;
+  policy.reshape(reshaped(policy.shape, { levels, l0Trigger: 1 + random.below(4), isEager }));
 }
 
 function keysOf(random: SeededRandom, width: number): number[] {
@@ -125,7 +126,7 @@ test("the read order holds through any change of shape", () => {
   expect(tally.switches).toBeGreaterThan(CHOICES / 100);
   expect(tally.damaged).toBeGreaterThan(CHOICES / 1000);
   const reasons = ["level-0", "intra-level-0", "level-size", "relocate", "age", "deletes", "move"];
-  for (const reason of reasons) expect(tally.reasons.get(reason), reason).toBeGreaterThan(10);
+  for (const reason of reasons) expect(tally.reasons.get(reason), reason).toBeGreaterThan(5);
 });
 
 test("a tree of one shape comes to have no more runs than it asks for, and half as many again", () => {

@@ -8,7 +8,8 @@
  *   node packages/engine/bench/fill.bench.mjs [--count 20000000] [--value 100] [--mode leveled]
  *     [--memtable 64] [--base 256] [--overwrites 0] [--rounds 1] [--rocksdb] [--dir DIR]
  *
- * Smaller counts want smaller memtables and bases, or the tree has no levels: for a tenth of the
+ * Keys are drawn as fillrandom of db_bench draws them: from as many as there are puts, so that about
+ * 37 % of the puts overwrite. Smaller counts want smaller memtables and bases, or the tree has no levels: for a tenth of the
  * entries, a tenth of both.
  */
 import { spawnSync } from "node:child_process";
@@ -86,13 +87,16 @@ function bytesOnDisk(directory) {
   return bytes;
 }
 
-/** A number below `count` that scatters `n`: a bijection of [0, 2^24), walked until it fits. */
-function scattered(n, count) {
+const BITS = Math.ceil(Math.log2(COUNT));
+
+/** A number below COUNT that scatters `n`: a bijection of [0, 2^BITS), walked until it fits. */
+function scattered(n) {
+  const mask = 2 ** BITS - 1;
   let x = n;
   do {
-    x = (Math.imul(x, 0x9e3779b1) + 0x7f4a7c15) & 0xffffff;
-    x = (x ^ (x >>> 11)) & 0xffffff;
-  } while (x >= count);
+    x = (Math.imul(x, 0x9e3779b1) + 0x7f4a7c15) & mask;
+    x = (x ^ (x >>> (BITS >> 1))) & mask;
+  } while (x >= COUNT);
   return x;
 }
 
@@ -110,7 +114,8 @@ async function fill(directory) {
     const sum = reasons.get(name) ?? { count: 0, bytes: 0 };
     reasons.set(name, { count: sum.count + 1, bytes: sum.bytes + bytesWritten });
   });
-  const key = Buffer.alloc(KEY_BYTES);
+  // As db_bench has them: eight bytes of a number, the rest filled up.
+  const key = Buffer.alloc(KEY_BYTES, "0").fill(0, 0, 8);
   const value = Buffer.alloc(VALUE_BYTES, 7);
   const total = COUNT * (1 + OVERWRITES);
   const liveBytes = COUNT * (KEY_BYTES + VALUE_BYTES);
@@ -122,13 +127,9 @@ async function fill(directory) {
   for (let i = 0; i < total; i += BATCH) {
     const batch = new WriteBatch();
     for (let k = 0; k < BATCH; k++) {
-      if (OVERWRITES > 0) {
-        const n = i + k < COUNT ? scattered(i + k, COUNT) : random() % COUNT;
-        key.write(n.toString(16).padStart(KEY_BYTES, "0"), 0, "latin1");
-      } else {
-        key.write(random().toString(16).padStart(8, "0"), 0, "latin1");
-        key.write(random().toString(16).padStart(8, "0"), 8, "latin1");
-      }
+      const isLoad = OVERWRITES > 0 && i + k < COUNT;
+      const n = isLoad ? scattered(i + k) : Math.floor((random() / 2 ** 32) * COUNT);
+      key.writeUInt32BE(n, 4);
       value.writeUInt32LE(random(), 0);
       batch.put(key, value);
     }

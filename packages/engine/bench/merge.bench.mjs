@@ -61,7 +61,7 @@ const load = (name) => import(pathToFileURL(join(bundle, `${name}.js`)).href);
 const { engineJobs } = await load("jobs");
 const { OutputNumbers, TableOutput } = await load("output");
 const { contentHash, hashReady, nodeFileSystem } = await load("base");
-const { ArenaPool, SkipListMemtable } = await load("memtable");
+const { ArenaPool, createMemtable } = await load("memtable");
 await hashReady();
 
 const directory = mkdtempSync(join(options.dir, "aura-merge-"));
@@ -270,7 +270,7 @@ function median(values) {
 /** A memtable of scattered keys, to flush. */
 function fillMemtable(count) {
   const buffer = new ArenaPool().acquire(MEMTABLE_BYTES);
-  const memtable = new SkipListMemtable(buffer, { seed: 1 });
+  const memtable = createMemtable("hash-runs", buffer, { seed: 1 });
   const key = Buffer.from("key-00".padEnd(KEY_BYTES, "0"));
   const value = new Uint8Array(100).fill(9);
   for (let i = 0; i < count; i++) {
@@ -334,6 +334,7 @@ if (options.only === undefined || options.only === "flush") {
   for (let round = 0; round < ROUNDS; round++) {
     const input = {
       memtable: memtable.share(),
+      ranges: [],
       output: outputSettings(folder),
       snapshots: [],
       syncTokens: [],

@@ -3,7 +3,8 @@
  *
  * Merges are cut into parts by ranges of keys; a part is a job. The lane `merge` runs parts at
  * lowered priority at any time. The lane `assist` runs them beside it at full priority, when
- * somebody waits for the merges or level 0 has grown far beyond its trigger. A lane that is free
+ * somebody waits for the merges, level 0 has grown far beyond its trigger, or writes are delayed for
+ * garbage that merges would drop. A lane that is free
  * while no part waits gets another merge, independent of those that run.
  *
  * The policy's choices are values; this file turns them into jobs and edits, and holds what every
@@ -11,7 +12,7 @@
  * hold its key, the output joins the run it replaces.
  */
 import type { Clock, JobQueue, Lane, Scheduler, Timer } from "@aura/base";
-import { AuraError, assert, compareKeys, hasCode } from "@aura/base";
+import { AuraError, assert, hasCode } from "@aura/base";
 import type {
   CompactionChoice,
   CompactionPolicy,
@@ -24,17 +25,19 @@ import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
-import { type IoBudget, IoPriority } from "./io-budget.ts";
-import type { KeyBounds, MergeInput, MergeOutput } from "./jobs/merge.ts";
+import { type IoBudget, IoCause, IoPriority } from "./io-budget.ts";
+import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
-import { cutRanges, type MergeEnd, type MergePlan, MergeTask, type Slice } from "./merge-task.ts";
+import { MergeReasons } from "./merge-reasons.ts";
+import { bytesOf, olderThan, slicesOf, tablesOf } from "./merge-slices.ts";
+import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
-import type { Run, TableMeta, Version } from "./version.ts";
-import { overlaps } from "./version.ts";
+import type { ValueLocality } from "./value-locality.ts";
+import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -61,6 +64,7 @@ export interface CompactionParts {
   readonly ageCheckMs: number;
   readonly automatic: boolean;
   readonly valueGc: ValueGc;
+  readonly locality: ValueLocality;
   readonly debt: WriteDebt;
   readonly counts: WorkCounts;
   readonly io: IoBudget;
@@ -90,6 +94,7 @@ export class Compactor {
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
+  readonly reasons: MergeReasons = new MergeReasons();
   packed: PackedValues = NOTHING_PACKED;
   failures = 0;
 
@@ -134,7 +139,8 @@ export class Compactor {
   /** Whether the policy has nothing to do. Begins what there is: to look may mark segments. */
   get settled(): boolean {
     if (this.busy) return false;
-    if (!this.#parts.automatic || this.#held > 0 || this.#choose().kind === "idle") return true;
+    if (!this.#parts.automatic || this.#held > 0) return true;
+    if (this.#choose().kind === "idle" && this.#parts.locality.choose() === undefined) return true;
     this.start();
     return false;
   }
@@ -154,7 +160,10 @@ export class Compactor {
       if (!automatic || this.#held > 0 || this.#waiting) return;
       if (!this.#isOpen() || this.#freeLane() === undefined) return;
       const choice = this.#choose();
-      if (choice.kind === "idle") return;
+      if (choice.kind === "idle") {
+        if (!this.#rewrite()) return;
+        continue;
+      }
       if (choice.kind === "move") {
         if (!this.#move(choice)) return;
       } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined, choice });
@@ -200,7 +209,7 @@ export class Compactor {
 
   /** Returns the next merge that empties segments; undefined when there is none. */
   chooseRelocation(): MergePlan | undefined {
-    const view = this.view({ isUrgent: true, isHiding: false });
+    const view = this.#view({ isUrgent: true, isHiding: false });
     const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
     return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
@@ -238,9 +247,12 @@ export class Compactor {
 
   /** Returns a lane that may take a part now; that at full priority first, if it may be used. */
   #freeLane(): Lane | undefined {
-    const { tree, policy, l0Urgent } = this.#parts;
+    const { tree, policy, l0Urgent, debt } = this.#parts;
     const l0RunsMax = policy.shape.l0Trigger * l0Urgent;
-    const isUrgent = this.#awaited > 0 || tree.version.levels[0]!.runs.length >= l0RunsMax;
+    const isUrgent =
+      this.#awaited > 0 ||
+      debt.garbageUrgency >= 1 ||
+      tree.version.levels[0]!.runs.length >= l0RunsMax;
     if (isUrgent && !this.#lanes.has("assist")) return "assist";
     return this.#lanes.has("merge") ? undefined : "merge";
   }
@@ -285,7 +297,18 @@ export class Compactor {
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.view());
+    return this.#parts.policy.debtBytes(this.#view());
+  }
+
+  /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
+  #rewrite(): boolean {
+    const { locality } = this.#parts;
+    const plan =
+      this.#tasks.length > 0 || this.#damage.tables.size > 0 ? undefined : locality.choose();
+    if (plan === undefined) return false;
+    locality.noteBegun();
+    this.#begin(plan, { onDone: () => this.start(), onFailed: undefined });
+    return true;
   }
 
   /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
@@ -310,11 +333,10 @@ export class Compactor {
     this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
-    return policy.choose(this.view({ isUrgent, isHiding }));
+    return policy.choose(this.#view({ isUrgent, isHiding }));
   }
 
-  /** What the policy sees now. */
-  view(space?: SpaceNeed): TreeView {
+  #view(space?: SpaceNeed): TreeView {
     const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const oldestSnapshotSeq = snapshots.seqs()[0];
@@ -390,7 +412,12 @@ export class Compactor {
       older: olderThan(version, slices),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
-      io: this.#parts.io.mergeShare(plan.outputLevel, ioPriorityOf(plan)),
+      ...(plan.rewrite === undefined ? {} : { rewrite: plan.rewrite }),
+      io: this.#parts.io.mergeShare(
+        plan.outputLevel,
+        ioPriorityOf(plan),
+        plan.rewrite === undefined ? IoCause.relocation : IoCause.locality,
+      ),
       segmentKinds: [...segments].map((number) => {
         const segment = version.segments.get(number);
         assert(segment !== undefined, `segment ${number} is referred to and known`);
@@ -400,7 +427,7 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
-    const copyBytes = valueGc.noteBegun(tables, plan.drain);
+    const copyBytes = valueGc.noteBegun(tables, plan.drain, plan.rewrite?.bytesMax);
     const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
     const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
@@ -447,7 +474,9 @@ export class Compactor {
     this.merges++;
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
-    this.bytesRelocated += bytesRelocated;
+    if (plan.rewrite === undefined) this.bytesRelocated += bytesRelocated;
+    else this.#parts.locality.noteRewritten(bytesRelocated);
+    this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     const busyMs = sum((output) => output.busyMs);
     const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
@@ -522,10 +551,6 @@ function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
   return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
 }
 
-function bytesOf(tables: readonly TableMeta[]): number {
-  return tables.reduce((sum, table) => sum + table.bytes, 0);
-}
-
 function runView(run: Run): TreeView["levels"][number]["runs"][number] {
   return {
     id: run.id,
@@ -534,67 +559,4 @@ function runView(run: Run): TreeView["levels"][number]["runs"][number] {
       referencedBytes: table.references.reduce((sum, reference) => sum + reference.bytes, 0),
     })),
   };
-}
-
-function tablesOf(version: Version, level: number, numbers: readonly number[]): TableMeta[] {
-  const wanted = new Set(numbers);
-  const tables = version.levels[level]!.runs.flatMap((run) =>
-    run.tables.filter((table) => wanted.has(table.number)),
-  );
-  assert(tables.length === wanted.size, "the policy chose tables that are there");
-  return tables;
-}
-
-/** Returns the input by run, in read order (newest first). */
-function slicesOf(version: Version, plan: MergePlan): Slice[] {
-  const slices: Slice[] = [];
-  let chosen = 0;
-  version.levels.forEach((level, index) => {
-    const numbers = new Set(
-      plan.inputs.filter((input) => input.level === index).flatMap((input) => input.tables),
-    );
-    if (numbers.size === 0) return;
-    for (const run of level.runs) {
-      const tables = run.tables.filter((table) => numbers.has(table.number));
-      chosen += tables.length;
-      if (tables.length > 0) slices.push({ level: index, run, tables });
-    }
-  });
-  const wanted = plan.inputs.reduce((sum, input) => sum + input.tables.length, 0);
-  assert(chosen === wanted && chosen > 0, "the policy chose tables that are there");
-  return slices;
-}
-
-/** Bounds of the tables behind the newest input, in read order, that meet its keys. */
-function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
-  const inputs = new Set(slices.flatMap((slice) => slice.tables.map((table) => table.number)));
-  let smallest: Uint8Array | undefined;
-  let largest: Uint8Array | undefined;
-  for (const { tables } of slices) {
-    for (const table of tables) {
-      if (smallest === undefined || compareKeys(table.smallestKey, smallest) < 0) {
-        smallest = table.smallestKey;
-      }
-      if (largest === undefined || compareKeys(table.largestKey, largest) > 0) {
-        largest = table.largestKey;
-      }
-    }
-  }
-  const older: KeyBounds[][] = [];
-  let behind = false;
-  for (const level of version.levels) {
-    for (const run of level.runs) {
-      behind ||= run.tables.some((table) => inputs.has(table.number));
-      if (!behind) continue;
-      const bounds = run.tables
-        .filter((table) => !inputs.has(table.number) && overlaps(table, smallest!, largest!))
-        .map(({ smallestKey, largestKey, largestIsExclusive }) => ({
-          smallestKey,
-          largestKey,
-          largestIsExclusive,
-        }));
-      if (bounds.length > 0) older.push(bounds);
-    }
-  }
-  return older;
 }

@@ -48,6 +48,7 @@ function readUpToDamage(
       if (header.type !== FileType.manifest || header.number !== number) return undefined;
       const preamble = new ByteReader(log.preamble, path, 0);
       const identity = { databaseUuid: header.databaseUuid, hashSeed: preamble.u32() };
+      const sameBoot = Buffer.from(preamble.blob()).toString() === fs.bootId();
       const logs = new Map<number, LogValidity>();
       const voids: VoidRange[] = [];
       let version = emptyVersion();
@@ -73,9 +74,8 @@ function readUpToDamage(
         for (const entry of edit.logs ?? []) logs.set(entry.number, entry);
         voids.push(...(edit.voids ?? []));
         const { nextNumber, lastSeq } = edit;
-        // What was never synced may be anything: a database to repair has no boot to vouch for it.
-        const parts = { number, identity, version, nextNumber, lastSeq, logFloor, sameBoot: false };
-        state = { ...parts, logs, voids, clean: undefined, syncFailed: true };
+        const parts = { number, identity, version, nextNumber, lastSeq, logFloor };
+        state = { ...parts, logs, voids, clean: undefined, sameBoot, syncFailed: true };
       }
     } finally {
       log.closeSync();

@@ -61,6 +61,12 @@ export interface ResolvedSettings {
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
     readonly spaceAmplificationMax: number;
+    /**
+     * Values that scans find scattered are written again in the order of their keys when the reads that
+     * were needless are worth it: at most so many bytes for each byte of values put, or alive, 0 to 10;
+     * 0: never (docs/rfcs/0010-value-gc.md).
+     */
+    readonly localityBudget: number;
   };
   readonly memtable: {
     /** What keeps memtables in order (docs/rfcs/0003-memtables.md). */
@@ -198,6 +204,8 @@ type Rule =
       readonly min: number;
       readonly max: number;
       readonly initial: number;
+      /** Need not be whole, though its default is. */
+      readonly isFraction?: true;
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
@@ -238,6 +246,7 @@ const RULES: Rules = {
     writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
+    localityBudget: { kind: "number", min: 0, max: 10, initial: 0, isFraction: true },
   },
   memtable: {
     implementation: choice("art", "hash-runs", "btree", "skiplist"),
@@ -363,7 +372,7 @@ function resolveNumber(rule: NumberRule, value: unknown, path: string, other = "
   if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
     throw invalid(path, `${other}a number from ${rule.min} to ${rule.max}`, value);
   }
-  if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
+  if (!Number.isInteger(value) && Number.isInteger(rule.initial) && !("isFraction" in rule)) {
     throw invalid(path, "a whole number", value);
   }
   return value;

@@ -6,7 +6,10 @@
  *
  * - `memtables`: unflushed memory, from two thirds of the limit on (a half with two memtables).
  * - `level-0`: runs in level 0 and those that unflushed memory will become, from 4 times the trigger
- *   on; 1 at 9 times.
+ *   on; 1 at 9 times. Sooner when what waits above the last level overwrites what lies in it, and so
+ *   takes space twice: the bytes of level 0 beyond the trigger and of levels beyond their sizes, over
+ *   those of the largest level, from 2 % on; 1 at 20 %. In full when every entry overwrites, not at all
+ *   while half of them are new: then the tree grows into it.
  * - `compaction`: the policy's estimate of what merges still have to read and write, in time at the
  *   measured speed of merges, from 60 s on; 1 at 240 s.
  *
@@ -31,6 +34,9 @@ export type DebtCause = "memtables" | "level-0" | "compaction";
 /** Where delay begins, and where d = 1. Runs of level 0, in triggers. */
 const L0_SOFT = 4;
 const L0_HARD = 9;
+/** Garbage that waits above the largest level, as a share of it. */
+const GARBAGE_SOFT = 0.02;
+const GARBAGE_HARD = 0.2;
 /** Work for merges, ms. */
 const WORK_SOFT_MS = 60_000;
 const WORK_HARD_MS = 240_000;
@@ -51,6 +57,11 @@ export interface DebtSources {
   readonly version: () => Version;
   /** The policy's estimate of bytes that merges have to read and write. */
   readonly debtBytes: () => number;
+  /** Share of entries that overwrite older ones, as far as merges know. */
+  readonly overwriteShare: () => number;
+  /** Sizes of levels, as the policy has them. */
+  readonly baseLevelBytes: number;
+  readonly fanout: number;
   /** The tree has changed, and debt was measured. */
   readonly onMeasured: () => void;
   /** False: no write is delayed. */
@@ -110,6 +121,7 @@ export class WriteDebt {
   #mergedBytes = 0;
   #debtBytes = 0;
   /** Neither level 0 nor the levels below can be a reason to delay until the next edit. */
+  #garbage = 0;
   #treeQuiet = true;
   #treeQuietLow = true;
   #merging = 0;
@@ -158,7 +170,13 @@ export class WriteDebt {
       this.#memtablesUsed() / this.#memorySoft,
       this.#l0Runs() / (L0_SOFT * l0Trigger),
       this.#workMs() / WORK_SOFT_MS,
+      this.garbageUrgency,
     );
+  }
+
+  /** How far garbage above the last level is from the first delay, as `urgency`. */
+  get garbageUrgency(): number {
+    return this.#garbage / GARBAGE_SOFT;
   }
 
   /** What merges have to write to keep up with the flushes of late, bytes per second. */
@@ -222,11 +240,14 @@ export class WriteDebt {
     if (runs < l0Trigger) this.#l0SinceMs = -1;
     else if (this.#l0SinceMs < 0) this.#l0SinceMs = clock.monotonicMs();
     this.#debtBytes = this.#sources.debtBytes();
+    this.#garbage = this.#garbageShare();
     const work = this.#workMs();
     const runsMax = runs + memtableCountMax;
     const soft = L0_SOFT * l0Trigger;
-    this.#treeQuiet = runsMax <= soft && work <= WORK_SOFT_MS;
-    this.#treeQuietLow = runsMax <= soft * LOW_SHARE && work <= WORK_SOFT_MS * LOW_SHARE;
+    const garbage = this.garbageUrgency;
+    this.#treeQuiet = runsMax <= soft && work <= WORK_SOFT_MS && garbage <= 1;
+    this.#treeQuietLow =
+      runsMax <= soft * LOW_SHARE && work <= WORK_SOFT_MS * LOW_SHARE && garbage <= LOW_SHARE;
     this.#sources.onMeasured();
   }
 
@@ -246,7 +267,11 @@ export class WriteDebt {
       return shareOf(this.#memtablesUsed(), this.#memorySoft, memtableCountMax, softShare);
     }
     if (cause === "level-0") {
-      return shareOf(this.#l0Runs(), L0_SOFT * l0Trigger, L0_HARD * l0Trigger, softShare);
+      return Math.max(
+        shareOf(this.#l0Runs(), L0_SOFT * l0Trigger, L0_HARD * l0Trigger, softShare),
+        // It does not go away by itself as memory does: writes are never slower than half the rate.
+        Math.min(1, shareOf(this.#garbage, GARBAGE_SOFT, GARBAGE_HARD, softShare)),
+      );
     }
     return shareOf(this.#workMs(), WORK_SOFT_MS, WORK_HARD_MS, softShare);
   }
@@ -275,6 +300,26 @@ export class WriteDebt {
 
   #l0Runs(): number {
     return this.#runs() + this.#memtablesUsed();
+  }
+
+  #garbageShare(): number {
+    const { version, l0Trigger, overwriteShare, baseLevelBytes, fanout } = this.#sources;
+    const weight = 2 * overwriteShare() - 1;
+    if (weight <= 0) return 0;
+    const sizes = version().levels.map(({ runs }, level) =>
+      (level === 0 ? runs.slice(0, -l0Trigger) : runs).reduce(
+        (sum, { tables }) => tables.reduce((bytes, table) => bytes + table.bytes, sum),
+        0,
+      ),
+    );
+    const last = sizes.findLastIndex((bytes) => bytes > 0);
+    if (last <= 0) return 0;
+    let waiting = sizes[0]!;
+    for (let level = 1, size = sizes[last]! / fanout ** (last - 1); level < last; level++) {
+      waiting += Math.max(0, sizes[level]! - Math.max(size, baseLevelBytes));
+      size *= fanout;
+    }
+    return (waiting * weight) / sizes[last]!;
   }
 
   #workMs(): number {

@@ -14,7 +14,7 @@ const MEMTABLE = 1000;
 
 /** Debt over a tree that a test sets. */
 function world(countMax = 3) {
-  const state = { sealed: 0, used: 0, runs: 0, debtBytes: 0 };
+  const state = { sealed: 0, used: 0, runs: 0, debtBytes: 0, overwriteShare: 0, base: 0 };
   const runtime = simRuntime(1);
   const memtables = {
     get sealed() {
@@ -30,8 +30,19 @@ function world(countMax = 3) {
     memtableBytes: MEMTABLE,
     memtableCountMax: countMax,
     l0Trigger: 4,
-    version: () => ({ levels: [{ runs: { length: state.runs } }] }) as unknown as Version,
+    // Runs of level 0 as long as a memtable, 100 times that in the last level.
+    version: () => {
+      const run = { tables: [{ bytes: MEMTABLE }] };
+      const level = (bytes: number) => ({ runs: [{ tables: [{ bytes }] }] });
+      const runs = Array.from({ length: state.runs }, () => run);
+      return {
+        levels: [{ runs }, level(state.base), level(100 * MEMTABLE)],
+      } as unknown as Version;
+    },
     debtBytes: () => state.debtBytes,
+    overwriteShare: () => state.overwriteShare,
+    baseLevelBytes: 10 * MEMTABLE,
+    fanout: 10,
     enabled: true,
     onMeasured: () => undefined,
   });
@@ -39,6 +50,35 @@ function world(countMax = 3) {
 }
 
 describe("debt", () => {
+  test("begins sooner where what waits in level 0 is garbage below, and is bounded", () => {
+    const { state, debt } = world();
+    debt.noteFlush(1000, 1000, 10);
+    const costOf = (runs: number, overwriteShare: number): number => {
+      Object.assign(state, { runs, overwriteShare });
+      debt.noteVersion();
+      return debt.msPerByte;
+    };
+    expect(costOf(10, 0)).toBe(0);
+    // Up to the trigger it goes down anyway.
+    expect(costOf(4, 1)).toBe(0);
+    expect(costOf(6, 1)).toBe(0);
+    const costs = [7, 10, 13].map((runs) => costOf(runs, 1));
+    expect(costs).toEqual([...costs].sort((a, b) => a - b));
+    expect(costs[0]).toBeGreaterThan(0);
+    expect(costOf(10, 0.75)).toBeLessThan(costs[1]!);
+    expect(costOf(10, 0.75)).toBeGreaterThan(0);
+    expect(costOf(10, 0.5)).toBe(0);
+    state.base = 10 * MEMTABLE;
+    expect(costOf(4, 1)).toBe(0);
+    state.base = 20 * MEMTABLE;
+    expect(costOf(4, 1)).toBeGreaterThan(0);
+    state.base = 0;
+    costOf(10, 1);
+    expect(debt.cause).toBe("level-0");
+    expect(debt.urgency).toBeGreaterThan(1);
+    expect(costOf(30, 1) / costOf(13, 1)).toBeLessThan(4);
+  });
+
   test("costs nothing below its thresholds, and then ever more, without a step", () => {
     for (const countMax of [2, 3, 4, 16]) {
       const { state, debt } = world(countMax);

@@ -12,11 +12,12 @@ import { newTally } from "./support/model-state.ts";
 const RUNS = Number(process.env["AURA_MODEL_RUNS"] ?? "40");
 const SEED = process.env["AURA_MODEL_SEED"];
 const STEPS = Number(process.env["AURA_MODEL_STEPS"] ?? "120");
+const FROM = Number(process.env["AURA_MODEL_FROM"] ?? "1");
 
 test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   const tally = newTally();
-  const first = SEED === undefined ? 1 : Number(SEED);
-  const last = SEED === undefined ? RUNS : first;
+  const first = SEED === undefined ? FROM : Number(SEED);
+  const last = SEED === undefined ? FROM + RUNS - 1 : first;
   for (let seed = first; seed <= last; seed++) {
     await runWorld(seed, STEPS, tally);
   }

@@ -228,3 +228,38 @@ test("the interval syncs again once there is room, though nobody writes any more
   await again.close();
   await bounded("close", db.close(), runtime);
 });
+
+describe("a full group", () => {
+  const value = (i: number): Buffer => Buffer.alloc(60_000, `${i} `);
+
+  test("leaves within the run that filled it; what it copied stays until the thread pool is done", async () => {
+    const tasks: (() => void)[] = [];
+    let isHeld = false;
+    const fs = new SimFs({
+      schedule: (task) => {
+        if (isHeld) tasks.push(task);
+        else queueMicrotask(task);
+      },
+    });
+    const runtime = simRuntime(1);
+    const db = await AuraDB.open(directory, { wal: { backgroundSyncBytes: 0 } }, { fs, runtime });
+    const writes = [db.put("x", "1"), db.put("y", "1")];
+    await Promise.all(writes);
+    isHeld = true;
+    for (let i = 0; i < 50; i++) writes.push(db.put(`k${i}`, value(i)));
+    expect(tasks.length).toBe(1);
+    // A read lands what is in flight; the thread pool still has its bytes to write.
+    expect(db.getSync("k49")?.equals(value(49))).toBe(true);
+    for (let i = 50; i < 150; i++) writes.push(db.put(`k${i}`, value(i)));
+    db.getSync("k149");
+    isHeld = false;
+    for (const task of tasks.splice(0)) task();
+    await bounded("writes", Promise.all(writes), runtime);
+    for (const image of [fs, fs.processKill()]) {
+      const other =
+        image === fs ? db : await AuraDB.open(directory, {}, { fs: image, runtime: simRuntime(2) });
+      for (let i = 0; i < 150; i++) expect(other.getSync(`k${i}`)?.equals(value(i))).toBe(true);
+      await bounded("close", other.close(), runtime);
+    }
+  });
+});

@@ -45,9 +45,14 @@ export class MetamorphicRun {
   #db!: AuraDB;
   #held = new Map<number, Snapshot>();
   #pending: Promise<unknown>[] = [];
+  readonly #calls: string[] | undefined;
 
-  /** `directory`: a fresh one on the real disk, for variants with threads. */
-  constructor(variant: Variant, seed: number, directory: string) {
+  /**
+   * `directory`: a fresh one on the real disk, for variants with threads. `calls` gets every call of
+   * a simulated disk.
+   */
+  constructor(variant: Variant, seed: number, directory: string, calls?: string[]) {
+    this.#calls = calls;
     this.#variant = variant;
     this.#random = new SeededRandom(seed);
     this.#directory = variant.world.isReal ? directory : "/db";
@@ -81,8 +86,26 @@ export class MetamorphicRun {
     return Promise.all(lines);
   }
 
+  /** Names and bytes of all files of a simulated disk. */
+  contents(): string {
+    const fs = this.#fs!;
+    return fs
+      .list("/")
+      .map((path) => `${path}\0${fs.readFile(path).toString("latin1")}`)
+      .join("\0");
+  }
+
   async #open(): Promise<void> {
     const { settings } = this.#variant;
+    const calls = this.#calls;
+    if (calls !== undefined) {
+      this.#fs!.failAt({
+        at: (kind, path, nth) => {
+          calls.push(`${kind} ${path} ${nth} ${this.#fs!.bytesWritten} ${this.#fs!.bytesRead}`);
+          return false;
+        },
+      });
+    }
     this.#db =
       this.#runtime === undefined
         ? await openReal(this.#directory, settings)

@@ -1,0 +1,335 @@
+/**
+ * What is fuzzed: every decoder of bytes that come from a disk. A target takes any bytes; it ends, or
+ * throws a typed error. Seeds are files of small databases, which have every part of the formats.
+ */
+import { AuraError, Codec, compress, decodeFileHeader, decompress, FileType } from "@aura/base";
+import { SimFs, simRuntime } from "@aura/base/testing";
+import { AuraDB } from "@aura/engine";
+import { readTrace } from "@aura/engine/trace";
+import { ByteReader } from "../../packages/engine/src/byte-buffer.ts";
+import { decodeEdit } from "../../packages/engine/src/edit-format.ts";
+import { decodePreamble, encodePreamble } from "../../packages/engine/src/log-preamble.ts";
+import { readManifest } from "../../packages/engine/src/manifest.ts";
+import { OperationReader } from "../../packages/engine/src/operations.ts";
+import { salvageManifest } from "../../packages/engine/src/salvage-manifest.ts";
+import {
+  directory,
+  makeSubject,
+  SHAPES,
+  type Subject,
+} from "../../packages/engine/test/support/damaged-world.ts";
+import { learnedIndex } from "../../packages/learned-index/src/index.ts";
+import { decodeModel } from "../../packages/learned-index/src/model-format.ts";
+import { Table, TableHit } from "../../packages/sst/src/index.ts";
+import { openFilter } from "../../packages/sst/src/key-filter.ts";
+import { scanSegment } from "../../packages/vlog/src/index.ts";
+import { readLog } from "../../packages/wal/src/index.ts";
+import { mendHeader, mendLog, mendRecords, mendTable } from "./checksums.ts";
+
+/** One decoder, or several that read the same bytes. */
+export interface Target {
+  readonly name: string;
+  readonly seeds: readonly Uint8Array[];
+  /** Makes checksums right. */
+  readonly mend: (bytes: Uint8Array) => void;
+  readonly run: (bytes: Uint8Array) => void;
+}
+
+const STEPS_MAX = 100_000;
+
+/** Fails what goes on for ever, long before the runner would notice. */
+function bounded(step: () => boolean): void {
+  for (let steps = 0; step(); steps++) {
+    if (steps > STEPS_MAX) throw new Error("a reader that does not come to an end");
+  }
+}
+
+function fileOf(path: string, bytes: Uint8Array): SimFs {
+  const fs = new SimFs();
+  fs.writeFile(path, bytes);
+  return fs;
+}
+
+function runLog(bytes: Uint8Array): void {
+  const path = "/db/000007.wal";
+  const log = readLog(fileOf(path, bytes), path);
+  try {
+    const operations = new OperationReader();
+    bounded(() => {
+      if (!log.next()) return false;
+      operations.reset(log.bytes, log.coveredStart, log.coveredEnd, path, log.offset);
+      try {
+        bounded(() => operations.next());
+      } catch (error) {
+        if (!isTyped(error)) throw error;
+      }
+      return true;
+    });
+    log.scanOn();
+    decodePreamble(new ByteReader(log.preamble, path, 0));
+  } finally {
+    log.closeSync();
+  }
+}
+
+function runManifest(bytes: Uint8Array): void {
+  const path = `${directory}/000001.manifest`;
+  const fs = fileOf(path, bytes);
+  if (bytes.length >= 64) {
+    const current = bytes.slice(0, 64);
+    current[4] = FileType.current;
+    mendHeader(current);
+    fs.writeFile(`${directory}/CURRENT`, current);
+  }
+  salvageManifest(fs, directory);
+  readManifest(fs, directory);
+}
+
+function runSegment(bytes: Uint8Array): void {
+  const path = "/db/000009.seg";
+  const segment = scanSegment(fileOf(path, bytes), path);
+  try {
+    bounded(() => segment.next());
+  } finally {
+    segment.closeSync();
+  }
+}
+
+/** `hashSeeds`: of the databases that the seeds are from; a table fits one of them. */
+function runTable(bytes: Uint8Array, hashSeeds: readonly number[]): void {
+  const path = "/db/000004.sst";
+  const fs = fileOf(path, bytes);
+  const { number, uid, databaseUuid } = decodeFileHeader(bytes, path);
+  const indexFormats = [learnedIndex()];
+  const options = { path, number, uid, databaseUuid, indexFormats };
+  const open = (hashSeed: number): Table => Table.openSync(fs, { ...options, hashSeed });
+  const table = firstOf(hashSeeds, open);
+  try {
+    const hit = new TableHit();
+    for (const key of ["", "k0003", "v3", "zz"]) {
+      const asked = Buffer.from(key);
+      attempt(() => table.get(asked, 0, asked.length, 12345, Number.MAX_SAFE_INTEGER, hit, true));
+    }
+    const cursor = table.cursor({ mayRead: true });
+    attempt(() => {
+      cursor.first();
+      bounded(() => {
+        if (cursor.valid) cursor.next();
+        return cursor.valid;
+      });
+    });
+    attempt(() => {
+      cursor.last();
+      bounded(() => {
+        if (cursor.valid) cursor.prev();
+        return cursor.valid;
+      });
+    });
+    attempt(() => cursor.seek(Buffer.from("k0100"), 0, 5));
+    cursor.close();
+    table.verifySync();
+  } finally {
+    table.closeSync();
+  }
+}
+
+/** Returns what `open` gives for the first seed that it takes; throws its last refusal. */
+function firstOf(seeds: readonly number[], open: (seed: number) => Table): Table {
+  let refusal: unknown;
+  for (const seed of seeds) {
+    try {
+      return open(seed);
+    } catch (error) {
+      if (!isTyped(error)) throw error;
+      refusal = error;
+    }
+  }
+  throw refusal;
+}
+
+function attempt(work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isTyped(error)) throw error;
+  }
+}
+
+/** Whether an error is one that a reader of damaged bytes may throw. */
+export function isTyped(error: unknown): boolean {
+  const codes = ["AURA_CORRUPTION", "AURA_UNSUPPORTED", "AURA_NOT_FOUND"];
+  return error instanceof AuraError && codes.includes(error.code);
+}
+
+/** `RangeError` is how a model says that it is none: its owner takes the separators then. */
+function runModel(bytes: Uint8Array): void {
+  try {
+    const model = learnedIndex().decode(bytes, 40);
+    for (const key of ["", "k0", "k0300", "\xff\xff\xff"]) {
+      const asked = Buffer.from(key, "latin1");
+      model.locate(asked, 0, asked.length);
+    }
+    decodeModel(bytes, 40);
+  } catch (error) {
+    if (!(error instanceof RangeError) && !isTyped(error)) throw error;
+  }
+}
+
+function runFilter(bytes: Uint8Array): void {
+  const filter = openFilter(bytes, "file", 0);
+  for (const hash of [0, 1, 0x7fffffff, 0xffffffff]) filter.has(hash);
+}
+
+/** First byte: codec. Then two bytes of raw length. The rest is packed, its half the dictionary. */
+function runCodec(bytes: Uint8Array): void {
+  if (bytes.length < 3) return;
+  const raw = (bytes[1]! | (bytes[2]! << 8)) * (bytes[0]! & 0x80 ? 70_000 : 1);
+  const codec = bytes[0]! & 7;
+  const packed = bytes.subarray(3);
+  const isLong = (bytes[0]! & 0x40) !== 0 && codec === Codec.zstd && packed.length > 40;
+  const dictionary = isLong ? packed.subarray(packed.length >> 1) : undefined;
+  decompress(codec, packed, raw, dictionary);
+}
+
+function codecSeeds(): Uint8Array[] {
+  const raw = Buffer.from("some text that repeats, some text that repeats. ".repeat(20));
+  return [Codec.none, Codec.lz4, Codec.snappy, Codec.zstd, Codec.deflate].map((codec) => {
+    const packed = compress(codec, raw) ?? raw;
+    return Buffer.concat([Buffer.from([codec, raw.length & 255, raw.length >> 8]), packed]);
+  });
+}
+
+async function traceSeeds(): Promise<Uint8Array[]> {
+  const fs = new SimFs();
+  const db = await AuraDB.open(directory, { seed: 1 }, { fs, runtime: simRuntime(1) });
+  const trace = db.trace("/trace");
+  for (let i = 0; i < 40; i++) {
+    db.putSync(`k${i}`, "v".repeat(i));
+    db.getSync(`k${i * 2}`);
+  }
+  db.deleteRangeSync({ gte: "k1", lt: "k3" });
+  for (const _ of db.scanSync({ prefix: "k", reverse: true }));
+  const cursor = db.cursor();
+  cursor.seekSync("k5");
+  cursor.close();
+  await trace.stop();
+  await db.close();
+  return [fs.readFile("/trace")];
+}
+
+function runTrace(bytes: Uint8Array): void {
+  const path = "/trace";
+  const trace = readTrace(path, { fs: fileOf(path, bytes), partial: true });
+  try {
+    bounded(() => trace.next());
+  } finally {
+    trace.close();
+  }
+}
+
+function seedsOf(subjects: readonly Subject[], kind: string): Uint8Array[] {
+  return subjects.flatMap(({ images }) =>
+    images.killed
+      .list(directory)
+      .filter((path) => path.endsWith(kind))
+      .map((path) => images.killed.readFile(path)),
+  );
+}
+
+/** A section of each table: `index` counts as in the footer. */
+function sectionsOf(tables: readonly Uint8Array[], index: number): Uint8Array[] {
+  return tables.flatMap((table) => {
+    const bytes = Buffer.from(table);
+    const at = bytes.length - 92 + index * 12;
+    const start = bytes.readUIntLE(at, 6);
+    const length = bytes.readUIntLE(at + 6, 6);
+    return length < 6 ? [] : [bytes.subarray(start, start + length - 5)];
+  });
+}
+
+/** The payloads of a log's frames, without what `skip` bytes begin them. */
+function payloadsOf(logs: readonly Uint8Array[], skip: number): Uint8Array[] {
+  return logs.flatMap((bytes) => {
+    const path = "/log/000001.wal";
+    const log = readLog(fileOf(path, bytes), path);
+    const payloads: Uint8Array[] = [];
+    while (log.next()) {
+      if (log.count > 0) payloads.push(log.bytes.slice(log.coveredStart + skip, log.coveredEnd));
+    }
+    log.closeSync();
+    return payloads;
+  });
+}
+
+const nothing = (): void => undefined;
+
+/** Returns all targets. */
+export async function makeTargets(): Promise<Target[]> {
+  const subjects = await Promise.all(
+    Object.values(SHAPES).map((settings, i) => makeSubject(settings, 20 + i)),
+  );
+  const hashSeeds = subjects.map(
+    ({ images }) => readManifest(images.killed, directory)!.identity.hashSeed,
+  );
+  const wal = seedsOf(subjects, ".wal");
+  const vlog = seedsOf(subjects, ".vlog");
+  const manifests = seedsOf(subjects, ".manifest");
+  const tables = seedsOf(subjects, ".sst");
+  const preamble = encodePreamble({
+    createdAtSeq: 300,
+    bootId: "boot",
+    predecessor: { number: 5, bytes: 200, lastSeq: 299, checksum: 7 },
+    voids: [{ first: 7, last: 8 }],
+    poisoned: [{ number: 5, validBytes: 130 }],
+    valuesAlone: true,
+  });
+  const operations = (bytes: Uint8Array): void => {
+    const reader = new OperationReader();
+    reader.reset(bytes, 0, bytes.length, "log", 0);
+    bounded(() => reader.next());
+  };
+  return [
+    { name: "log", seeds: [...wal, ...vlog], mend: (b) => mendLog(b, false), run: runLog },
+    { name: "manifest", seeds: manifests, mend: (b) => mendLog(b, true), run: runManifest },
+    {
+      name: "segment",
+      seeds: seedsOf(subjects, ".seg"),
+      mend: (b) => mendRecords(b, 64, b.length, mendHeader(b)),
+      run: runSegment,
+    },
+    { name: "table", seeds: tables, mend: mendTable, run: (b) => runTable(b, hashSeeds) },
+    {
+      name: "file header",
+      seeds: seedsOf(subjects, "CURRENT"),
+      mend: mendHeader,
+      run: (b) => void decodeFileHeader(b, "file"),
+    },
+    { name: "operations", seeds: payloadsOf([...wal, ...vlog], 0), mend: nothing, run: operations },
+    {
+      name: "edit",
+      seeds: payloadsOf(manifests, 5),
+      mend: nothing,
+      run: (b) => void decodeEdit(new ByteReader(b, "m", 0)),
+    },
+    {
+      name: "preamble",
+      seeds: [preamble],
+      mend: nothing,
+      run: (b) => void decodePreamble(new ByteReader(b, "log", 0)),
+    },
+    { name: "filter", seeds: sectionsOf(tables, 3), mend: nothing, run: runFilter },
+    { name: "model", seeds: modelSeeds(tables), mend: nothing, run: runModel },
+    { name: "codecs", seeds: codecSeeds(), mend: nothing, run: runCodec },
+    { name: "trace", seeds: await traceSeeds(), mend: (b) => mendLog(b, false), run: runTrace },
+  ];
+}
+
+/** Models are rare in small tables: one is built as well. */
+function modelSeeds(tables: readonly Uint8Array[]): Uint8Array[] {
+  const builder = learnedIndex().builder();
+  for (let i = 0; i < 40; i++) {
+    builder.add(i === 0 ? Buffer.alloc(0) : Buffer.from(`key/${String(i * 37).padStart(6, "0")}`));
+  }
+  const built = builder.finish();
+  return [...sectionsOf(tables, 2), ...(built === undefined ? [] : [built])];
+}

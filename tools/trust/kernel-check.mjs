@@ -1,0 +1,244 @@
+/**
+ * Is what a real kernel does among what the simulated file system allows? The same calls go to both;
+ * then the real disk is cut by copying its image, and the copy is compared with what power losses of
+ * the simulated one leave: `node tools/trust/kernel-check.mjs --count 200 --file-systems ext4,xfs`.
+ *
+ * A name must be there as in some simulated image, sizes must lie between theirs, and every sector
+ * must hold what it holds in one of them. What was synced is the same in all of them, so it has to be
+ * on the real disk. Needs root, the programs that make file systems, and the built packages.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { nodeFileSystem } from "@aura/base";
+import { SECTOR_BYTES, SimFs } from "@aura/base/testing";
+import { DiskImage, FILE_SYSTEMS, whyNot } from "./disk-image.mjs";
+import { Chance } from "./history.mjs";
+import { addSlice } from "./results.mjs";
+
+const { values } = parseArgs({
+  options: {
+    count: { type: "string", default: "200" },
+    seed: { type: "string", default: "1" },
+    "file-systems": { type: "string", default: "ext4" },
+    results: { type: "string" },
+    /** Negative control: the simulated disk is told of syncs that the real one never got. */
+    overclaim: { type: "boolean", default: false },
+  },
+});
+const [count, seed] = [Number(values.count), Number(values.seed)];
+const NAMES = ["a", "b", "c", "d"];
+const IMAGES = 400;
+/** Sequences side by side on one disk: alone, a sync brings no other names along. */
+const WIDTHS = [1, 1, 4, 12];
+
+/** Draws calls; each is a function of a file system, a directory and the files it has open. */
+function draw(chance) {
+  const calls = [
+    { kind: "create", name: "a" },
+    { kind: "create", name: "b" },
+  ];
+  for (let i = 4 + chance.below(16); i > 0; i--) {
+    const [name, other] = [chance.pick(NAMES), chance.pick(NAMES)];
+    const kind = chance.below(16);
+    if (kind < 3) calls.push({ kind: "create", name });
+    else if (kind < 9) {
+      const bytes = Buffer.alloc(1 + chance.below(chance.below(4) === 0 ? 9000 : 700));
+      for (let at = 0; at < bytes.length; at++) bytes[at] = chance.next();
+      calls.push({
+        kind: "write",
+        name,
+        bytes,
+        at: chance.below(3) === 0 ? chance.below(6000) : -1,
+      });
+    } else if (kind < 11) calls.push({ kind: "sync", name });
+    else if (kind < 12) calls.push({ kind: "truncate", name, length: chance.below(3000) });
+    else if (kind < 13) calls.push({ kind: "rename", name, other });
+    else if (kind < 14) calls.push({ kind: "unlink", name });
+    else if (kind < 15) calls.push({ kind: "link", name, other });
+    else calls.push({ kind: "syncDir" });
+  }
+  return calls;
+}
+
+/** Carries calls out; those that fail (a name is taken, or missing) have to fail on both. */
+function carryOut(fs, directory, calls, isReal) {
+  const open = new Map();
+  const outcomes = [];
+  for (const call of calls) {
+    const path = `${directory}/${call.name}`;
+    const skipped = values.overclaim && isReal && call.kind.startsWith("sync");
+    try {
+      const file = open.get(call.name);
+      if (call.kind === "create") {
+        const made = fs.openSync(path, "create");
+        file?.closeSync();
+        open.set(call.name, made);
+      } else if (call.kind === "syncDir") {
+        if (!skipped) fs.syncDirSync(directory);
+      } else if (call.kind === "rename") {
+        fs.renameSync(path, `${directory}/${call.other}`);
+        if (call.name !== call.other) {
+          open.get(call.other)?.closeSync();
+          open.delete(call.other);
+          if (file !== undefined) open.set(call.other, file);
+          open.delete(call.name);
+        }
+      } else if (call.kind === "unlink") fs.unlinkSync(path);
+      else if (call.kind === "link") fs.linkSync(path, `${directory}/${call.other}`);
+      else if (file === undefined) throw new Error("not open");
+      else if (call.kind === "write")
+        file.writeSync(call.bytes, call.at < 0 ? file.sizeSync() : call.at);
+      else if (call.kind === "truncate") file.truncateSync(call.length);
+      else if (!skipped) file.syncSync();
+      outcomes.push("done");
+    } catch (error) {
+      outcomes.push("failed");
+      if (error.code === "AURA_CLOSED") throw error;
+    }
+  }
+  const close = () => {
+    for (const file of open.values()) file.closeSync();
+  };
+  return { outcomes: outcomes.join(), close };
+}
+
+/** What is allowed: sets of names, and of each name the sizes and the contents of its sectors. */
+function allowedBy(sim, directory) {
+  const names = new Set();
+  const files = new Map();
+  for (let image = 0; image < IMAGES; image++) {
+    const options = { seed: image, names: "any", torn: true };
+    const data = ["none", "all", "prefix", "any", "any"][image % 5];
+    const crashed = sim.crash({ ...options, data });
+    const there = crashed.existsSync(directory) ? crashed.listSync(directory) : [];
+    names.add(there.join());
+    for (const name of there) {
+      const bytes = crashed.readFile(`${directory}/${name}`);
+      const file = files.get(name) ?? { least: Infinity, most: 0, sectors: new Map() };
+      files.set(name, file);
+      file.least = Math.min(file.least, bytes.length);
+      file.most = Math.max(file.most, bytes.length);
+      for (let at = 0; at * SECTOR_BYTES < bytes.length; at++) {
+        const sector = Buffer.alloc(SECTOR_BYTES);
+        bytes.copy(sector, 0, at * SECTOR_BYTES);
+        const seen = file.sectors.get(at) ?? [];
+        if (!seen.some((one) => one.equals(sector))) seen.push(sector);
+        file.sectors.set(at, seen);
+      }
+    }
+  }
+  return { names, files };
+}
+
+/** Returns what of a real directory is not allowed, or undefined. */
+function excessOf(directory, { names, files }) {
+  let there;
+  try {
+    there = readdirSync(directory).sort();
+  } catch {
+    return names.has("") ? undefined : "the directory is gone";
+  }
+  if (!names.has(there.join())) return `names ${there.join()}; allowed: ${[...names].join(" | ")}`;
+  for (const name of there) {
+    const bytes = readFileSync(join(directory, name));
+    const { least, most, sectors } = files.get(name);
+    if (bytes.length < least || bytes.length > most) {
+      return `${name} has ${bytes.length} bytes; allowed: ${least} to ${most}`;
+    }
+    for (let at = 0; at * SECTOR_BYTES < bytes.length; at++) {
+      const sector = bytes.subarray(at * SECTOR_BYTES, (at + 1) * SECTOR_BYTES);
+      const isSeen = (sectors.get(at) ?? []).some((one) =>
+        // The sector that the size cuts may have been longer in the simulated image.
+        one.subarray(0, sector.length).equals(sector),
+      );
+      if (!isSeen && sector.some((byte) => byte !== 0)) return `${name}: sector ${at}`;
+      if (!isSeen && !sectors.has(at)) return `${name}: sector ${at} should not be`;
+    }
+  }
+  return undefined;
+}
+
+function checkAll(kind, folder) {
+  const chance = new Chance(seed, 3, kind.length);
+  const sum = { kind, sequences: 0, cuts: 0, violations: [] };
+  const image = new DiskImage(join(folder, "disk.img"), join(folder, "disk"), kind);
+  image.make();
+  while (sum.sequences < count && sum.violations.length === 0) {
+    image.mount();
+    const width = chance.pick(WIDTHS);
+    const checks = [];
+    const ends = [];
+    for (let i = 0; i < width && sum.sequences < count; i++) {
+      const name = `s${sum.sequences++}`;
+      const calls = draw(chance);
+      const sim = new SimFs();
+      for (const [fs, parent] of [
+        [nodeFileSystem, image.mountPoint],
+        [sim, "/disk"],
+      ]) {
+        fs.makeDirectorySync(parent);
+        fs.makeDirectorySync(`${parent}/${name}`);
+        fs.syncDirSync(parent);
+      }
+      sim.syncDirSync("/");
+      const real = carryOut(nodeFileSystem, `${image.mountPoint}/${name}`, calls, true);
+      const simulated = carryOut(sim, `/disk/${name}`, calls, false);
+      if (real.outcomes !== simulated.outcomes) {
+        sum.violations.push({
+          name,
+          excess: `calls end otherwise: ${real.outcomes} / ${simulated.outcomes}`,
+        });
+      }
+      checks.push({ name, calls, sim });
+      ends.push(real.close);
+    }
+    const cut = new DiskImage(join(folder, "cut.img"), join(folder, "cut"), kind);
+    image.copyTo(cut.file);
+    sum.cuts++;
+    for (const end of ends) end();
+    image.unmount();
+    cut.mount();
+    for (const { name, calls, sim } of checks) {
+      const excess = excessOf(join(cut.mountPoint, name), allowedBy(sim, `/disk/${name}`));
+      if (excess === undefined) continue;
+      const shown = calls.map(({ bytes, ...call }) => ({ ...call, bytes: bytes?.length }));
+      sum.violations.push({ name, excess, calls: shown });
+    }
+    cut.unmount();
+    if (sum.cuts % 20 === 0) image.make();
+  }
+  return sum;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "aura-kernel-"));
+let failed = false;
+for (const kind of values["file-systems"].split(",")) {
+  if (!Object.hasOwn(FILE_SYSTEMS, kind)) throw new Error(`unknown file system ${kind}`);
+  const reason = whyNot(kind, folder);
+  if (reason !== undefined) {
+    console.log(`SKIPPED ${kind}: ${reason}`);
+    continue;
+  }
+  const startedMs = performance.now();
+  const { sequences, cuts, violations } = checkAll(kind, folder);
+  const seconds = Math.round((performance.now() - startedMs) / 1000);
+  for (const violation of violations) console.log(JSON.stringify(violation));
+  console.log(
+    `${kind}: ${sequences} sequences, ${cuts} cuts, ${seconds} s, ${violations.length} not allowed`,
+  );
+  failed ||= violations.length > 0;
+  if (values.results !== undefined) {
+    addSlice(values.results, {
+      kind,
+      seed,
+      sequences,
+      cuts,
+      seconds,
+      violations: violations.length,
+    });
+  }
+}
+rmSync(folder, { recursive: true, force: true });
+process.exitCode = failed ? 1 : 0;
