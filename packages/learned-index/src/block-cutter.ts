@@ -27,9 +27,9 @@ const DISTANCE_FINE = 64;
 /** Where keys end, a distance may be as coarse as this. */
 const DISTANCE_MIN = 8;
 const DISTANCE_MAX = 2 ** 40;
-/** Requests after which the share of those met is judged, and the least share. */
-const TRIAL = 128;
-const MET_SHARE_MIN = 0.95;
+/** Requests that may fail: so many, and this share. Where keys do not follow, few blocks suffer. */
+const MISSED_FREE = 2;
+const MISSED_SHARE_MAX = 0.05;
 
 /** Fits the cutter of the block index port (`BlockCutter` of @aura/sst). */
 export interface BlockCutter {
@@ -53,7 +53,7 @@ export class EvenCutter implements BlockCutter {
   #length = 0;
   #blocks = 0;
   #requests = 0;
-  #met = 0;
+  #missed = 0;
   /** Bound and bytes of blocks so far, at two places: the elder is 32 to 64 blocks back. */
   #elder: Uint8Array = new Uint8Array(0);
   #elderBytes = 0;
@@ -92,7 +92,7 @@ export class EvenCutter implements BlockCutter {
     const isMet = this.#length > 0 && this.#isWished(lower);
     if (this.#length > 0) {
       this.#requests++;
-      if (isMet) this.#met++;
+      if (!isMet) this.#missed++;
     }
     if (!isMet) this.#noteBytes(lower, 0, lower.length);
     if (this.#blocks++ % SPAN === 0) {
@@ -102,7 +102,7 @@ export class EvenCutter implements BlockCutter {
       this.#youngerBytes = this.#total;
     }
     this.#length = 0;
-    const isTired = this.#requests >= TRIAL && this.#met < this.#requests * MET_SHARE_MIN;
+    const isTired = this.#missed > MISSED_FREE + this.#requests * MISSED_SHARE_MAX;
     if (isTired || this.#blocks < BLOCKS_MIN) return 0;
     if (!isMet || this.#changed) this.#plan(lower, targetBytes);
     if (this.#distance > 0) this.#length = this.#step();

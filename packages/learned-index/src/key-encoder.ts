@@ -41,18 +41,19 @@ export interface PackedKeys {
   readonly count: number;
 }
 
-/** Words of `#table` per position. */
-const ENTRY_WORDS = 4;
+/** Of an entry of `#tables`: lowest byte, from here on how many bytes, from there on the begin. */
+const SIZE_SHIFT = 8;
+const SIZE_MASK = 0x1ff;
+const START_SHIFT = 17;
 
 /** Encodes keys. Holds no reference to what it was made from. */
 export class KeyEncoder {
   readonly #prefix: Uint8Array;
   readonly #positions: number;
-  /**
-   * Per position: lowest byte, bytes in its table, where that begins in `#ranks`, and the rank above
-   * all with, in its high half, the rank of the lowest byte.
-   */
-  readonly #table: Int32Array;
+  /** Per position, in one word: lowest byte, bytes in its table, where that begins in `#ranks`. */
+  readonly #tables: Int32Array;
+  /** Per position: the rank above all with, in its high half, the rank of the lowest byte. */
+  readonly #outside: Int32Array;
   /** Rank tables of the distinct alphabets, from the lowest byte to the highest. */
   readonly #ranks: Uint16Array;
   /** What one rank is worth at each position. */
@@ -62,7 +63,8 @@ export class KeyEncoder {
     const { positions, bitmaps } = alphabets;
     this.#prefix = alphabets.prefix.slice();
     this.#positions = positions;
-    this.#table = new Int32Array(positions * ENTRY_WORDS);
+    this.#tables = new Int32Array(positions);
+    this.#outside = new Int32Array(positions);
     this.#weights = weightsOf(alphabets);
     const ranks: number[] = [];
     const seen = new Map<string, number>();
@@ -84,8 +86,9 @@ export class KeyEncoder {
         }
       }
       const lowestRank = hasSymbol(bitmaps, set, 0) ? 1 : 0;
-      const above = radixOf(bitmaps, set) | (lowestRank << 16);
-      this.#table.set([lowest - 1, size, start, above], i * ENTRY_WORDS);
+      this.#outside[i] = radixOf(bitmaps, set) | (lowestRank << 16);
+      // Without a byte in the alphabet `lowest` is one too high.
+      this.#tables[i] = ((lowest - 1) & 0xff) | (size << SIZE_SHIFT) | (start << START_SHIFT);
     }
     this.#ranks = Uint16Array.from(ranks);
   }
@@ -94,7 +97,8 @@ export class KeyEncoder {
     return (
       this.#prefix.length +
       this.#ranks.byteLength +
-      this.#table.byteLength +
+      this.#tables.byteLength +
+      this.#outside.byteLength +
       this.#weights.byteLength
     );
   }
@@ -108,21 +112,22 @@ export class KeyEncoder {
       if (difference !== 0) return difference < 0 ? -1 : Number.POSITIVE_INFINITY;
     }
     const ranks = this.#ranks;
-    const table = this.#table;
+    const tables = this.#tables;
     const weights = this.#weights;
     const from = start + prefixBytes;
     const left = end - from;
     const count = left < this.#positions ? left : this.#positions;
     let code = 0;
-    for (let i = 0, entry = 0; i < count; i++, entry += ENTRY_WORDS) {
-      const index = key[from + i]! - table[entry]!;
-      if (index >>> 0 < table[entry + 1]!) {
-        const rank = ranks[table[entry + 2]! + index]!;
+    for (let i = 0; i < count; i++) {
+      const table = tables[i]!;
+      const index = key[from + i]! - (table & 0xff);
+      if (index >>> 0 < ((table >>> SIZE_SHIFT) & SIZE_MASK)) {
+        const rank = ranks[(table >>> START_SHIFT) + index]!;
         if (rank < ABSENT) code += rank * weights[i]!;
         else return between(code, rank & RANK_MASK, weights[i]!);
       } else {
-        const above = table[entry + 3]!;
-        return between(code, index < 0 ? above >>> 16 : above & 0xffff, weights[i]!);
+        const outside = this.#outside[i]!;
+        return between(code, index < 0 ? outside >>> 16 : outside & 0xffff, weights[i]!);
       }
     }
     return code; // the end of a key has rank 0, here and behind

@@ -92,8 +92,8 @@ test("a cutter that is not obeyed asks no more", () => {
     const lower = text(`k${String(i * 1000 + ((i * 37) % 100)).padStart(9, "0")}`);
     if (cutter.next(lower, TARGET_BYTES, TARGET_BYTES, lower, 0, lower.length) > 0) asked++;
   }
-  expect(asked).toBeGreaterThan(64);
-  expect(asked).toBeLessThan(160);
+  expect(asked).toBeGreaterThan(1);
+  expect(asked).toBeLessThan(8);
 });
 
 test("a cutter without keys asks for nothing", () => {
