@@ -37,7 +37,7 @@ import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { ValueLocality } from "./value-locality.ts";
-import type { Run, TableMeta } from "./version.ts";
+import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
