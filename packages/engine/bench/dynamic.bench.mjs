@@ -44,7 +44,7 @@ const seeds = options.seeds.split(",").map(Number);
 
 const engine = fileURLToPath(new URL("..", import.meta.url));
 // Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, "../base/node_modules/.cache/aura/dynamic-bench");
+const bundle = join(engine, `../base/node_modules/.cache/aura/dynamic-bench-${process.pid}`);
 await build({
   entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
   config: false,
@@ -121,5 +121,6 @@ for (const workload of options.workload.split(",")) {
     }
   }
 }
+rmSync(bundle, { recursive: true, force: true });
 console.log(summarize(results));
 if (options.page !== undefined) writePage(options.page, results);

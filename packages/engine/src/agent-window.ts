@@ -30,7 +30,6 @@ export interface WindowSources {
   readonly memtables: Memtables;
   readonly geometry: TreeGeometry;
   readonly version: () => Version;
-  readonly view: () => TreeView;
   readonly shape: () => TreeShape;
   /** Highest sequence number given. */
   readonly lastSeq: () => number;
@@ -214,9 +213,9 @@ export class WindowMeter {
   }
 
   #levels(): LevelObservation[] {
-    const { counts, geometry, version, view, shape } = this.#sources;
+    const { counts, geometry, version, shape } = this.#sources;
     const inForce = shape();
-    const targets = levelTargets(view(), geometry);
+    const targets = levelTargets(outlineOf(version()), geometry);
     const levels = version().levels.map(({ runs }, level): LevelObservation => {
       let bytes = 0;
       let entries = 0;
@@ -255,6 +254,21 @@ export class WindowMeter {
     const known = Object.entries(costs).filter(([, seconds]) => seconds !== undefined);
     return Object.fromEntries(known) as UnitCosts;
   }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Returns a view of a tree that has the sizes of levels and nothing else: enough for its targets. */
+function outlineOf(version: Version): TreeView {
+  const levels = version.levels.map(({ runs }, number) => {
+    let bytes = 0;
+    for (const { tables } of runs) for (const table of tables) bytes += table.bytes;
+    if (bytes === 0) return { runs: [] };
+    const keys = { smallestKey: NO_BYTES, largestKey: NO_BYTES, smallestSeq: 0, largestSeq: 0 };
+    const counts = { entryCount: 0, deleteCount: 0, references: [], referencedBytes: 0 };
+    return { runs: [{ id: number, tables: [{ number, bytes, ...keys, ...counts }] }] };
+  });
+  return { levels, flushBytes: 0, busy: new Set(), draining: new Set() };
 }
 
 function sumOf(numbers: Float64Array): number {

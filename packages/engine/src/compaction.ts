@@ -37,7 +37,7 @@ import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { ValueLocality } from "./value-locality.ts";
-import type { Run, TableMeta } from "./version.ts";
+import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -209,7 +209,7 @@ export class Compactor {
 
   /** Returns the next merge that empties segments; undefined when there is none. */
   chooseRelocation(): MergePlan | undefined {
-    const view = this.view({ isUrgent: true, isHiding: false });
+    const view = this.#view({ isUrgent: true, isHiding: false });
     const choice = view.draining.size > 0 ? this.#parts.policy.choose(view) : undefined;
     return choice?.kind === "merge" && choice.reason === "relocate" ? choice : undefined;
   }
@@ -297,7 +297,7 @@ export class Compactor {
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
-    return this.#parts.policy.debtBytes(this.view());
+    return this.#parts.policy.debtBytes(this.#view());
   }
 
   /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
@@ -333,11 +333,10 @@ export class Compactor {
     this.dropCovered();
     valueGc.avoid = this.#damage.segments;
     const { isUrgent, isHiding } = valueGc.demand();
-    return policy.choose(this.view({ isUrgent, isHiding }));
+    return policy.choose(this.#view({ isUrgent, isHiding }));
   }
 
-  /** What the policy sees now. */
-  view(space?: SpaceNeed): TreeView {
+  #view(space?: SpaceNeed): TreeView {
     const { tree, flushBytes, clock, snapshots, valueGc } = this.#parts;
     const { version } = tree;
     const oldestSnapshotSeq = snapshots.seqs()[0];

@@ -36,7 +36,7 @@ import { Separation } from "./separation.ts";
 import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
-import { agentOf, Steering } from "./steering.ts";
+import { agentOf, checkWeights, Steering } from "./steering.ts";
 import { StreamRoom } from "./stream-room.ts";
 import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
@@ -113,6 +113,7 @@ export async function openParts(
 ): Promise<DatabaseParts> {
   const directory = directoryOf(path);
   const settings = resolveSettings(given);
+  checkWeights(settings, treeSettings(settings));
   const world = resolveComponents(components);
   const { fs } = world;
   if (!settings.createIfMissing && !fs.existsSync(directory)) {
@@ -466,7 +467,6 @@ function assemble(
     ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
     geometry,
     version: () => versions.current,
-    view: () => compactor.view(),
     shape: () => compactor.shape,
     lastSeq: () => committer.lastSeq,
     admission: () => committer.admission,

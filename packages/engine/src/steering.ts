@@ -14,14 +14,18 @@
  * The same seed and the same recorded observations give the same decisions: observations in the log are
  * what the agent was shown, and JSON keeps them.
  */
-import { AuraError, type Clock, type Scheduler } from "@aura/base";
+import type { Clock, Scheduler } from "@aura/base";
 import {
   type AgentDecision,
   type AgentWeights,
   type CompactionAgent,
+  createAgent,
+  flexiblePolicy,
   reshaped,
   type TreeGeometry,
+  type TreeSettings,
   type TreeShape,
+  treeGeometry,
   type WindowObservation,
   type WindowSeconds,
 } from "@aura/compaction-rl";
@@ -234,9 +238,8 @@ export function agentOf(
   geometry: TreeGeometry,
   baseline: TreeShape,
   seed: number,
-  make: Components["agent"] | undefined,
+  make: Components["agent"] = createAgent,
 ): CompactionAgent {
-  if (make === undefined) throw new AuraError("AURA_UNSUPPORTED", "no agent: give a component");
   const { algorithm, learningRate, explorationRate, frozen, weights } = settings.rlAgent;
   const { filter, bloomBitsPerKey, filterAllocation } = settings.table;
   return make({
@@ -246,4 +249,10 @@ export function agentOf(
     seed,
     ...(weights === undefined ? {} : { weights }),
   });
+}
+
+/** Throws AURA_INVALID_ARGUMENT for weights that no agent of the settings can take. Before a database opens. */
+export function checkWeights(settings: ResolvedSettings, tree: TreeSettings): void {
+  if (settings.rlAgent.weights === undefined) return;
+  agentOf(settings, treeGeometry(tree), flexiblePolicy(tree).shape, 1);
 }

@@ -12,9 +12,11 @@ const OUTLIER = 4;
 const PRIOR = 4;
 /** Fewer samples are no measurement. */
 const SAMPLES_MIN = 16;
-/** Rounds of the solver, for three unknowns at most; and how many samples make it run. */
+/** Rounds of the solver at most, and what change of a weight, as a share, ends it. */
 const ROUNDS = 64;
-const SOLVED_EVERY = 16;
+const STILL = 1e-4;
+/** Samples from one run of the solver to the next. */
+const SOLVED_EVERY = 128;
 
 /** Estimates what units cost. */
 export class CostFit {
@@ -51,7 +53,7 @@ export class CostFit {
     }
     this.#samples = this.#samples * fade + 1;
     this.#isFresh = false;
-    if (++this.#added % SOLVED_EVERY === 0) this.#solved();
+    if (++this.#added === SAMPLES_MIN || this.#added % SOLVED_EVERY === 0) this.#solved();
   }
 
   /** What a unit of each kind takes; undefined as long as there are too few samples. */
@@ -69,7 +71,9 @@ export class CostFit {
     if (this.#isFresh) return this.#weights;
     const count = this.#guesses.length;
     const weights = Float64Array.from(this.#guesses);
-    for (let round = 0; round < ROUNDS; round++) {
+    let isStill = false;
+    for (let round = 0; round < ROUNDS && !isStill; round++) {
+      isStill = true;
       for (let i = 0; i < count; i++) {
         const own = this.#products[i * count + i]!;
         const prior = (own * PRIOR) / this.#samples;
@@ -78,7 +82,9 @@ export class CostFit {
         for (let k = 0; k < count; k++) {
           if (k !== i) rest -= this.#products[i * count + k]! * weights[k]!;
         }
-        weights[i] = Math.max(0, rest / (own + prior));
+        const weight = Math.max(0, rest / (own + prior));
+        if (Math.abs(weight - weights[i]!) > STILL * weight) isStill = false;
+        weights[i] = weight;
       }
     }
     this.#weights = weights;

@@ -1,8 +1,15 @@
 /** Windows of work as an agent is shown them, and what becomes of its decisions. */
 import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
-import type { CompactionAgent, TreeShape, WindowObservation } from "@aura/compaction-rl";
+import {
+  type CompactionAgent,
+  createAgent,
+  type TreeShape,
+  treeGeometry,
+  type WindowObservation,
+} from "@aura/compaction-rl";
 import { describe, expect, test } from "vitest";
-import { AuraDB, type DecisionRecord, type Settings } from "../src/index.ts";
+import { type AgentWeights, AuraDB, type DecisionRecord, type Settings } from "../src/index.ts";
+import { resolveSettings } from "../src/settings.ts";
 import { agentOf, randomAgent, worstAgent } from "./support/agents.ts";
 
 const directory = "/db";
@@ -297,6 +304,75 @@ describe("a shape", () => {
     expect(() => db.setCompactionMode({ separationThreshold: 1 })).toThrow(/separationThreshold/);
     await db.close();
   });
+});
+
+/** Windows of writes, then of reads, then of both; returns what was decided. */
+async function livedThrough(settings: Settings): Promise<readonly DecisionRecord[]> {
+  const runtime = simRuntime(7, { autoAdvance: true });
+  const db = await AuraDB.open(directory, settings, { fs: new SimFs(), runtime });
+  const world = { db, fs: new SimFs(), runtime, turn: () => turnOf(runtime) };
+  for (let round = 0; round < 4; round++) {
+    await put(world, 0, 1500);
+    for (let i = 0; i < 1500; i++) {
+      db.getSync(round % 2 === 0 ? key(i) : `${key(i)}-not`);
+      if (i % 50 === 0) await world.turn();
+    }
+  }
+  const records = db.decisions();
+  await db.close();
+  return records;
+}
+
+test.each(["closed-form", "bandit", "actor-critic", "search"] as const)(
+  "%s: the same seed and the same recorded observations give the same decisions",
+  async (algorithm) => {
+    const rlAgent = { windowOperations: 200, decisionsKept: 1000, algorithm, explorationRate: 0.2 };
+    const settings = { ...small, rlAgent };
+    const records = await livedThrough(settings);
+    expect(records.length).toBeGreaterThan(30);
+    const recording = JSON.stringify(records.map(({ observation }) => observation));
+    const observations = JSON.parse(recording) as WindowObservation[];
+    const { compaction, table, memtable } = resolveSettings(settings);
+    const agent = createAgent({
+      ...{ algorithm, seed: 5, explorationRate: 0.2, filterBits: table.bloomBitsPerKey },
+      geometry: treeGeometry({
+        fanout: compaction.fanout,
+        baseLevelBytes: compaction.baseLevelSize,
+        tableBytesMin: table.maxSize,
+        tableBytesMax: table.maxSize,
+        levelCount: 8,
+      }),
+      baseline: records[0]!.shape,
+      memtableBytes: memtable.maxSize,
+      filterAllocation: table.filterAllocation,
+    });
+    for (const [i, observation] of observations.entries()) {
+      const { decision, shape } = records[i]!;
+      const again = agent.decide(observation, shape);
+      expect(JSON.stringify(again)).toBe(JSON.stringify(decision));
+    }
+    // And the whole run again is the same run.
+    expect(JSON.stringify(await livedThrough(settings))).toBe(JSON.stringify(records));
+  },
+);
+
+test("weights go from one database to the next, and wrong ones are refused by name", async () => {
+  const settings = { ...small, rlAgent: { windowOperations: 500, algorithm: "bandit" as const } };
+  const runtime = simRuntime(7, { autoAdvance: true });
+  const open = (weights: unknown): Promise<AuraDB> => {
+    const rlAgent = { ...settings.rlAgent, weights: weights as AgentWeights };
+    return AuraDB.open(directory, { ...settings, rlAgent }, { fs: new SimFs(), runtime });
+  };
+  const first = await AuraDB.open(directory, settings, { fs: new SimFs(), runtime });
+  const weights = first.exportAgent();
+  await first.close();
+  const second = await open(JSON.parse(JSON.stringify(weights)));
+  expect(second.exportAgent()).toEqual(weights);
+  await second.close();
+  for (const wrong of [{ format: "other" }, { ...weights, version: 99 }, 7, null]) {
+    await expect(open(wrong)).rejects.toMatchObject({ code: "AURA_INVALID_ARGUMENT" });
+    await expect(open(wrong)).rejects.toThrow(/weights/);
+  }
 });
 
 test.each([
