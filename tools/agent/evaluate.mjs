@@ -9,7 +9,7 @@
  * changes to the shape of the hull that is best in a phase as the phase begins.
  */
 import { parseArgs } from "node:util";
-import { hullOf, run, staysAs } from "./runs.mjs";
+import { hullOf, run, staysAs, tally } from "./runs.mjs";
 import { adversarial, evaluation, simulationOf, steady, trees } from "./scenarios.mjs";
 import { importAgent } from "./sources.mjs";
 
@@ -162,3 +162,7 @@ for (const [treeName, tree] of Object.entries(trees)) {
     }
   }
 }
+const minutes = process.cpuUsage().user / 60e6;
+console.log(
+  `\n${tally.windows} windows, ${Math.round(tally.windows / minutes)} per minute of processor time`,
+);

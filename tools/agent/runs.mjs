@@ -44,12 +44,16 @@ export function run(agent, settings, windows, steer, start = settings.shape) {
     simulator.reshape(next);
     changes++;
   }
+  tally.windows += windows.length;
   const before = simulator.tree.mergedBytesRead;
   simulator.policy.reshape(settings.shape);
   simulator.tree.settle();
   total += (simulator.tree.mergedBytesRead - before - debt) * settings.costs.mergedByte;
   return { total, phases, decidingMs, changes, stalls: p.stalls, simulator };
 }
+
+/** Windows that were run so far. */
+export const tally = { windows: 0 };
 
 /** Keeps the shape that it begins with. */
 export const staysAs = () => undefined;

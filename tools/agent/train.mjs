@@ -2,7 +2,7 @@
  * Trains what learns (bandit, actor-critic) on the simulator and writes the weights that the package ships,
  * packages/compaction-rl/src/trained-weights.ts.
  *
- *   node tools/agent/train.mjs [--windows 40000] [--seed 1000] [--dry]
+ *   node tools/agent/train.mjs [--windows 24000] [--seed 1000] [--algorithms bandit] [--dry]
  *
  * Workloads are drawn by chance: mixes, lengths of phases, sizes of entries and trees, unit costs. None of
  * the evaluation's mixes, orders or trees is among them.
@@ -16,8 +16,9 @@ import { importAgent } from "./sources.mjs";
 
 const { values: options } = parseArgs({
   options: {
-    windows: { type: "string", default: "40000" },
+    windows: { type: "string", default: "24000" },
     seed: { type: "string", default: "1000" },
+    algorithms: { type: "string", default: "bandit" },
     dry: { type: "boolean", default: false },
   },
 });
@@ -69,17 +70,36 @@ function rounded(weights) {
 }
 
 const trained = Object.fromEntries(
-  Object.keys(LEARNING_RATE).map((algorithm) => [algorithm, rounded(train(algorithm))]),
+  options.algorithms.split(",").map((algorithm) => [algorithm, rounded(train(algorithm))]),
+);
+const weightsVersion = Object.values(trained)[0].version;
+const texts = Object.fromEntries(
+  Object.entries(trained).map(([algorithm, { parameters }]) => [
+    algorithm,
+    Object.fromEntries(Object.entries(parameters).map(([name, list]) => [name, list.join(" ")])),
+  ]),
 );
 const source = `/**
  * What agents start from: parameters trained on the simulator (tools/agent/train.mjs), on workloads that
- * no evaluation uses. Written by that tool.
+ * no evaluation uses. Written by that tool, numbers of a parameter as one text.
  */
 import type { AgentAlgorithm, AgentWeights } from "./agent.ts";
 
-/** Trained weights by algorithm; undefined: it starts from nothing. */
-export const TRAINED_WEIGHTS: Readonly<Partial<Record<AgentAlgorithm, AgentWeights>>> =
-  ${JSON.stringify(trained)};
+const TEXTS: Readonly<Partial<Record<AgentAlgorithm, Readonly<Record<string, string>>>>> =
+  ${JSON.stringify(texts)};
+
+/** Returns the weights that an algorithm starts from; undefined: it starts from nothing. */
+export function trainedWeights(algorithm: AgentAlgorithm): AgentWeights | undefined {
+  const texts = TEXTS[algorithm];
+  if (texts === undefined) return undefined;
+  const parameters = Object.entries(texts).map(([name, text]) => [name, text.split(" ").map(Number)]);
+  return {
+    format: "aura-agent",
+    version: ${weightsVersion},
+    algorithm,
+    parameters: Object.fromEntries(parameters) as AgentWeights["parameters"],
+  };
+}
 `;
 if (!options.dry) {
   const path = new URL("../../packages/compaction-rl/src/trained-weights.ts", import.meta.url);

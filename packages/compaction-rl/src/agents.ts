@@ -7,7 +7,7 @@ import { closedFormStrategy } from "./closed-form-strategy.ts";
 import { searchStrategy } from "./search-strategy.ts";
 import { SteeredAgent } from "./steered-agent.ts";
 import type { Strategy } from "./strategy.ts";
-import { TRAINED_WEIGHTS } from "./trained-weights.ts";
+import { trainedWeights } from "./trained-weights.ts";
 import { checkedParameters } from "./weights.ts";
 
 /** Algorithms that there are. */
@@ -19,7 +19,7 @@ export const AGENT_ALGORITHMS: readonly AgentAlgorithm[] = [
 ];
 
 /** What is taken when none is named: the winner of the table in docs/rfcs/0014-agent.md. */
-const DEFAULT_ALGORITHM: AgentAlgorithm = "closed-form";
+const DEFAULT_ALGORITHM: AgentAlgorithm = "bandit";
 
 const LEARNING_RATE = 0.05;
 
@@ -45,7 +45,7 @@ function strategyOf(settings: AgentSettings): Strategy {
       `algorithm: expected one of ${AGENT_ALGORITHMS.join(", ")}, got ${String(algorithm)}`,
     );
   }
-  const { weights = TRAINED_WEIGHTS[algorithm] } = settings;
+  const { weights = trainedWeights(algorithm) } = settings;
   const parameters = weights === undefined ? undefined : checkedParameters(weights, algorithm);
   switch (algorithm) {
     case "closed-form":

@@ -117,7 +117,7 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
       isSliced = isLast || profile.tableBytes[i]! < size;
     } else if (isLast) {
       // Runs of 1/k of the level, counted with them, come in front of one of all of it, until there are k.
-      const run = Math.max((2 * size) / (k + 1), unit);
+      const run = Math.ceil((2 * size) / (k + 1) / unit) * unit;
       const filled = run * (k - 1);
       const built = (run / unit + 1) / 2 + (overlap * (size + filled)) / (filled + unit);
       mergedPerByte += built * DROPPED;
@@ -127,13 +127,15 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
     } else {
       // A flush as large as a run of the base level becomes one as it is.
       const isMoved = i === 0 && size / k <= profile.flushBytes;
-      const run = Math.max(size / k, isMoved ? profile.flushBytes : unit);
+      const part = isMoved ? profile.flushBytes : unit;
+      const run = Math.ceil(size / k / part) * part;
       mergedPerByte += isMoved ? MOVED : (run / unit + 1) / 2;
       // It is emptied when it is full.
       const most = Math.max(1, Math.ceil(size / run));
       runs.push(most / 2);
       runsMax += k;
-      unit = Math.max(size, unit);
+      // Where flushes are moved one by one, the level is full when it has its target, not with all of level 0.
+      unit = isMoved ? size : Math.max(size, unit);
       isSliced = false;
     }
   }

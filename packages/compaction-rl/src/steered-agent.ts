@@ -65,10 +65,16 @@ const GAIN_MIN = 0.015;
 const PAYS = 1.2;
 /** What a window in which the setting is best leaves of what was lost by keeping it. */
 const REGRET_KEPT = 0.7;
-/** Windows before and after a change that judge it, how much worse they are, and how sure that is. */
-const JUDGED_MIN = 4;
-const WORSE = 1.05;
-const WORSE_CONFIDENCE = 0.95;
+/**
+ * Windows before and after a change that judge it, turnovers of the base level in each, how much worse the
+ * later ones are, and how sure that is. A tree that was just loaded gets slower whatever is done. Then for how
+ * many windows nothing is changed in this workload.
+ */
+const JUDGED_MIN = 8;
+const JUDGED_TURNOVERS = 2;
+const REVERTED_WAIT = 32;
+const WORSE = 1.08;
+const WORSE_CONFIDENCE = 0.98;
 /** Predictions are off by this factor, in the mean of about so many windows: the model is wrong. */
 const OFF_FACTOR = 4;
 const OFF_WINDOWS = 24;
@@ -88,15 +94,25 @@ function strideOf(age: number): number {
   return age < LOOKED_AT_EACH ? 1 : LOOKED_AT_EVERY;
 }
 
+function newStretch(): Stretch {
+  return { seconds: new Sample(), flushedBytes: 0 };
+}
+
 function keptAs({ setting, answer }: Situation): Wish {
   const seconds = answer.total;
   return { setting, seconds, keptSeconds: seconds, isExploration: false };
 }
 
+/** Windows under one setting: their seconds, and the bytes flushed in them. */
+interface Stretch {
+  readonly seconds: Sample;
+  flushedBytes: number;
+}
+
 interface Change {
   readonly from: TreeSetting;
-  readonly before: Sample;
-  readonly after: Sample;
+  readonly before: Stretch;
+  readonly after: Stretch;
 }
 
 interface Verdict {
@@ -130,7 +146,7 @@ export class SteeredAgent implements CompactionAgent {
   #regret = 0;
   /** Seconds lost to runs that a lower K left where they were. */
   #crowding = 0;
-  #sample = new Sample();
+  #stretch = newStretch();
   #change: Change | undefined;
   #avoided: TreeSetting[] = [];
   #measuredMean = 0;
@@ -211,8 +227,8 @@ export class SteeredAgent implements CompactionAgent {
       return this.#fallback(shape, `windows take ${off.toFixed(2)} times what was predicted`);
     }
     if (!this.#isFrozen) this.#strategy.learn(situation);
-    this.#sample.note(measured.total);
-    this.#change?.after.note(measured.total);
+    this.#stretch.seconds.note(measured.total);
+    this.#stretch.flushedBytes += observation.flushedBytes;
     this.#sinceChange++;
     if (situation.allowed(setting) === undefined) return this.#saferThan(situation, shape);
     const reverted = this.#reverted(situation, shape);
@@ -301,8 +317,9 @@ export class SteeredAgent implements CompactionAgent {
     this.#regret = 0;
     if (isEager) this.#crowding = 0;
     if (!isSame(wish.setting, situation.setting)) {
-      this.#change = { from: situation.setting, before: this.#sample, after: new Sample() };
-      this.#sample = new Sample();
+      const after = newStretch();
+      this.#change = { from: situation.setting, before: this.#stretch, after };
+      this.#stretch = after;
       this.#sinceChange = 0;
     }
     const { base } = situation.question.profile;
@@ -317,8 +334,12 @@ export class SteeredAgent implements CompactionAgent {
     if (change === undefined || change.from.runs.length !== situation.setting.runs.length) {
       return undefined;
     }
-    const { before, after, from } = change;
+    const { from } = change;
+    const before = change.before.seconds;
+    const after = change.after.seconds;
     if (before.count < JUDGED_MIN || after.count < JUDGED_MIN) return undefined;
+    const turned = situation.question.profile.targets[0]! * JUDGED_TURNOVERS;
+    if (change.before.flushedBytes < turned || change.after.flushedBytes < turned) return undefined;
     if (after.mean <= before.mean * WORSE) return undefined;
     if (confidenceLess(before, after) < WORSE_CONFIDENCE) return undefined;
     if (situation.allowed(from) === undefined) return undefined;
@@ -330,6 +351,7 @@ export class SteeredAgent implements CompactionAgent {
     const back = { wish, isEager: false, switchSeconds: 0, detail };
     const verdict = this.#changed(situation, shape, "revert", back);
     this.#change = undefined;
+    this.#sinceChange = -REVERTED_WAIT;
     return verdict;
   }
 
@@ -430,10 +452,11 @@ export class SteeredAgent implements CompactionAgent {
       this.#phase++;
       this.#age = 0;
       this.#workload = latest;
-      this.#sample = new Sample();
+      this.#stretch = newStretch();
       this.#change = undefined;
       this.#avoided = [];
       this.#offCount = 0;
+      this.#sinceChange = DWELL;
       return;
     }
     if (this.#workload === undefined) {
@@ -462,7 +485,7 @@ export class SteeredAgent implements CompactionAgent {
   #forget(): void {
     this.#workload = undefined;
     this.#debtBytes = undefined;
-    this.#sample = new Sample();
+    this.#stretch = newStretch();
     this.#change = undefined;
     this.#offCount = 0;
     this.#sinceChange = 0;
@@ -496,7 +519,7 @@ export class SteeredAgent implements CompactionAgent {
       this.#age,
       this.#phases.mean,
       this.#sinceChange,
-      this.#sample.mean,
+      this.#stretch.seconds.mean,
       this.#measuredMean,
       this.#predictedMean,
       this.#regret,

@@ -5,7 +5,8 @@
  * the value log is within its bound (value-gc.ts). Otherwise promises wait for a flush or a merge, and
  * a call on the owner's thread blocks until one is installed. Nothing else stops a write altogether.
  *
- * Delay: before memory runs out, writes are slowed down by debt (write-debt.ts). The delay holds the
+ * Delay: before memory or the room for values runs out, writes are slowed down by debt
+ * (write-debt.ts, value-pace.ts). The delay holds the
  * acknowledgement, never the append: a write that was admitted leaves in its order, is visible, and
  * lies in a memtable, so that its bytes count against the limit while its caller waits. A program
  * that awaits its writes is slowed down to what the tree takes in; one that never awaits reaches the
@@ -21,6 +22,7 @@ import type { StallEvent } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { Memtables } from "./memtables.ts";
 import type { Reserve } from "./reserve.ts";
+import type { ValuePace } from "./value-pace.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
 /** A synchronous write gives up after this long without progress of the background work, ms. */
@@ -51,8 +53,10 @@ export interface AdmissionParts {
   readonly debt: WriteDebt;
   /** Seals the active memtable. */
   readonly seal: () => void;
-  /** Whether the value log may grow now (value-gc.ts). */
-  readonly mayGrow: () => boolean;
+  /** Whether the value log may grow by so many bytes now (value-gc.ts). */
+  readonly mayGrow: (valueBytes: number) => boolean;
+  /** What bytes of values cost. */
+  readonly pace: Pick<ValuePace, "msPerByte" | "lowMsPerByte">;
   /** Writes begin or end to wait. */
   readonly onStall: (event: StallEvent) => void;
 }
@@ -81,13 +85,14 @@ export class Admission {
   #stop: Period | undefined;
   #delay: Period | undefined;
   #closed = false;
+  /** Bytes of values that were charged, or passed by. */
+  #chargedBytes = 0;
   /** Times a write had to wait for room. */
   stallCount = 0;
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
-    const { clock, scheduler, debt } = parts;
-    this.#answers = new DelayedAnswers(clock, scheduler, () => debt.msPerByte > 0);
+    this.#answers = new DelayedAnswers(parts.clock, parts.scheduler, () => this.delays);
   }
 
   /** Lets a write in. Throws AURA_CLOSED, AURA_READ_ONLY or AURA_OUT_OF_SPACE. */
@@ -99,10 +104,13 @@ export class Admission {
     throw new AuraError("AURA_OUT_OF_SPACE", "the volume is full; writing goes on once it is not");
   }
 
-  /** Makes room for a group that needs `bytes` of memtable. Returns false when it has to wait. */
-  make(bytes: number): boolean {
+  /**
+   * Makes room for a group that needs `bytes` of memtable, and brings `valueBytes` of separated values.
+   * Returns false when it has to wait.
+   */
+  make(bytes: number, valueBytes: number): boolean {
     const { memtables, seal, mayGrow } = this.#parts;
-    if (!mayGrow()) {
+    if (!mayGrow(valueBytes)) {
       this.#full = "values";
       return false;
     }
@@ -119,11 +127,11 @@ export class Admission {
   }
 
   /** As `make`; blocks until there is room. Throws AURA_BUSY when flushes make no progress. */
-  makeSync(bytes: number): void {
-    if (this.make(bytes)) return;
+  makeSync(bytes: number, valueBytes: number): void {
+    if (this.make(bytes, valueBytes)) return;
     this.noteStall();
     const { memtables, health, work } = this.#parts;
-    for (let tries = 0; !this.make(bytes); ) {
+    for (let tries = 0; !this.make(bytes, valueBytes); ) {
       health.assertWritable();
       const before = memtables.sealed.length;
       work.flushSealed(true);
@@ -146,7 +154,8 @@ export class Admission {
 
   /** Whether writes are delayed now. One load or two when they are not. */
   get delays(): boolean {
-    return this.#parts.debt.msPerByte > 0;
+    const { debt, pace } = this.#parts;
+    return debt.msPerByte > 0 || pace.msPerByte > 0;
   }
 
   /**
@@ -154,13 +163,14 @@ export class Admission {
    * Its promise never rejects.
    */
   delay(bytes: number): Promise<void> | undefined {
+    const valueBytes = this.#uncharged();
     if (bytes === 0 || this.#closed) return undefined;
-    const cost = this.#parts.debt.msPerByte;
-    if (cost === 0) {
+    if (!this.delays) {
       if (this.#delay !== undefined) this.#endDelay();
       return undefined;
     }
-    const answer = this.#answers.answer(bytes * cost);
+    const { debt, pace } = this.#parts;
+    const answer = this.#answers.answer(bytes * debt.msPerByte + valueBytes * pace.msPerByte);
     if (answer !== undefined) this.#beginDelay();
     return answer;
   }
@@ -173,11 +183,15 @@ export class Admission {
 
   /** As `delay`, for a call that blocks: sleeps until it may return. */
   delaySync(bytes: number, priority: Priority): void {
+    const valueBytes = this.#uncharged();
     if (priority === "high") return;
-    const { debt } = this.#parts;
-    const costOf = (): number => (priority === "low" ? debt.lowMsPerByte : debt.msPerByte);
+    const { debt, pace } = this.#parts;
+    const costOf = (): number =>
+      priority === "low"
+        ? bytes * debt.lowMsPerByte + valueBytes * pace.lowMsPerByte
+        : bytes * debt.msPerByte + valueBytes * pace.msPerByte;
     const cost = costOf();
-    if (cost > 0) this.#sleepSync(this.#answers.charge(bytes * cost), costOf);
+    if (cost > 0) this.#sleepSync(this.#answers.charge(cost), costOf);
     else if (this.#delay !== undefined && !this.delays) this.#endDelay();
   }
 
@@ -200,6 +214,14 @@ export class Admission {
     return { delayedWrites: count, delayMs: totalMs, msPerKiB, waiting };
   }
 
+  /** Bytes of values that were written since it was asked last. */
+  #uncharged(): number {
+    const { valueBytesAdded } = this.#parts.memtables;
+    const bytes = valueBytesAdded - this.#chargedBytes;
+    this.#chargedBytes = valueBytesAdded;
+    return bytes;
+  }
+
   /** Each step runs background work or lets time go by: their number is what bounds the sleep. */
   #sleepSync(delayMs: number, costOf: () => number): void {
     if (delayMs === 0) return;
@@ -215,8 +237,9 @@ export class Admission {
 
   #beginDelay(): void {
     if (this.#delay !== undefined) return;
-    const { clock, debt } = this.#parts;
-    this.#delay = { cause: debt.cause ?? "low-priority", startMs: clock.monotonicMs() };
+    const { clock, debt, pace } = this.#parts;
+    const cause = debt.cause ?? (pace.msPerByte > 0 ? "values" : "low-priority");
+    this.#delay = { cause, startMs: clock.monotonicMs() };
     this.#announce("delay", this.#delay, false);
   }
 

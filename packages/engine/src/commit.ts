@@ -16,7 +16,7 @@ import type { Clock, Scheduler } from "@aura/base";
 import { AuraError, assert, hasCode } from "@aura/base";
 import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
-import { Admission, type BackgroundWork } from "./admission.ts";
+import { Admission, type AdmissionParts, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
@@ -41,7 +41,7 @@ import type { WriteDebt } from "./write-debt.ts";
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
-export interface CommitParts {
+export interface CommitParts extends Pick<AdmissionParts, "mayGrow" | "pace"> {
   readonly journal: Journal;
   readonly memtables: Memtables;
   readonly health: Health;
@@ -54,8 +54,6 @@ export interface CommitParts {
   readonly syncIntervalMs: number;
   /** Bytes of unflushed separated values from which on the memtable is sealed. */
   readonly valueBytesMax: () => number;
-  /** Whether the value log may grow now. */
-  readonly mayGrow: () => boolean;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
@@ -154,8 +152,8 @@ export class Committer {
       return this.#answered(prompt ? 0 : separation.memtableBytes(key.length, value));
     }
     const memtableBytes = separation.memtableBytes(key.length, value);
-    const bytes = key.length + (value === undefined ? 0 : value.length);
-    if (this.#isLone() && bytes < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes)) {
+    const apart = separation.valueBytes(value);
+    if (this.#isLone() && apart < POOL_GROUP_BYTES_MIN && this.#room.make(memtableBytes, apart)) {
       const group = this.#scratch;
       group.begin();
       separation.addOne(group, key, value, false);
@@ -211,7 +209,7 @@ export class Committer {
     if (
       this.#isLone() &&
       batch.encoded.length < POOL_GROUP_BYTES_MIN &&
-      this.#room.make(memtableBytes)
+      this.#room.make(memtableBytes, separation.batchValueBytes)
     ) {
       const group = this.#scratch;
       group.begin();
@@ -239,7 +237,7 @@ export class Committer {
   ): Promise<void> {
     this.#admit();
     const memtableBytes = entryBytesMax(key.length, POINTER_BYTES);
-    if (this.#isLone() && this.#room.make(memtableBytes)) {
+    if (this.#isLone() && this.#room.make(memtableBytes, 0)) {
       const group = this.#scratch;
       group.begin();
       group.putFar(key, value);
@@ -319,7 +317,7 @@ export class Committer {
           return;
         }
         const pending = this.#queue.first!;
-        this.#room.makeSync(pending.group.memtableBytes);
+        this.#room.makeSync(pending.group.memtableBytes, pending.group.attachedBytes);
         // Completions that ran meanwhile may have aborted it.
         if (this.#queue.first !== pending) continue;
         this.#queue.shift();
@@ -367,7 +365,7 @@ export class Committer {
       }
       let hasRoom: boolean;
       try {
-        hasRoom = this.#room.make(pending.group.memtableBytes);
+        hasRoom = this.#room.make(pending.group.memtableBytes, pending.group.attachedBytes);
       } catch (error) {
         // What is buffered could not be written.
         if (hasCode(error, "AURA_OUT_OF_SPACE")) {
@@ -459,7 +457,7 @@ export class Committer {
   #writeBuffered(key: Uint8Array, value: Uint8Array | undefined): void {
     this.settleSync();
     this.#parts.health.assertWritable();
-    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0));
+    this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0), 0);
     const { group } = this.#buffered;
     if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
@@ -478,7 +476,7 @@ export class Committer {
   }
 
   #commitSync(group: Group, level: Durability, priority: Priority): void {
-    this.#room.makeSync(group.memtableBytes);
+    this.#room.makeSync(group.memtableBytes, group.attachedBytes);
     this.#append(group);
     if (level === "sync") this.#waits.syncSync();
     else this.#waits.noteWritten();

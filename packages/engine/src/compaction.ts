@@ -25,17 +25,19 @@ import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
-import { type IoBudget, IoPriority } from "./io-budget.ts";
+import { type IoBudget, IoCause, IoPriority } from "./io-budget.ts";
 import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
-import { olderThan, slicesOf, tablesOf } from "./merge-inputs.ts";
+import { MergeReasons } from "./merge-reasons.ts";
+import { bytesOf, olderThan, slicesOf, tablesOf } from "./merge-slices.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
-import type { Run, TableMeta } from "./version.ts";
+import type { ValueLocality } from "./value-locality.ts";
+import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -62,6 +64,7 @@ export interface CompactionParts {
   readonly ageCheckMs: number;
   readonly automatic: boolean;
   readonly valueGc: ValueGc;
+  readonly locality: ValueLocality;
   readonly debt: WriteDebt;
   readonly counts: WorkCounts;
   readonly io: IoBudget;
@@ -91,6 +94,7 @@ export class Compactor {
   bytesRead = 0;
   bytesWritten = 0;
   bytesRelocated = 0;
+  readonly reasons: MergeReasons = new MergeReasons();
   packed: PackedValues = NOTHING_PACKED;
   failures = 0;
 
@@ -135,7 +139,8 @@ export class Compactor {
   /** Whether the policy has nothing to do. Begins what there is: to look may mark segments. */
   get settled(): boolean {
     if (this.busy) return false;
-    if (!this.#parts.automatic || this.#held > 0 || this.#choose().kind === "idle") return true;
+    if (!this.#parts.automatic || this.#held > 0) return true;
+    if (this.#choose().kind === "idle" && this.#parts.locality.choose() === undefined) return true;
     this.start();
     return false;
   }
@@ -155,7 +160,10 @@ export class Compactor {
       if (!automatic || this.#held > 0 || this.#waiting) return;
       if (!this.#isOpen() || this.#freeLane() === undefined) return;
       const choice = this.#choose();
-      if (choice.kind === "idle") return;
+      if (choice.kind === "idle") {
+        if (!this.#rewrite()) return;
+        continue;
+      }
       if (choice.kind === "move") {
         if (!this.#move(choice)) return;
       } else this.#begin(choice, { onDone: () => this.start(), onFailed: undefined, choice });
@@ -292,6 +300,17 @@ export class Compactor {
     return this.#parts.policy.debtBytes(this.#view());
   }
 
+  /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
+  #rewrite(): boolean {
+    const { locality } = this.#parts;
+    const plan =
+      this.#tasks.length > 0 || this.#damage.tables.size > 0 ? undefined : locality.choose();
+    if (plan === undefined) return false;
+    locality.noteBegun();
+    this.#begin(plan, { onDone: () => this.start(), onFailed: undefined });
+    return true;
+  }
+
   /** Drops the tables that range tombstones cover wholly. What fails is tried again later. */
   dropCovered(): void {
     const { tree, covered, snapshots, health } = this.#parts;
@@ -393,7 +412,12 @@ export class Compactor {
       older: olderThan(version, slices),
       snapshots: snapshots.seqs(),
       drain: plan.drain,
-      io: this.#parts.io.mergeShare(plan.outputLevel, ioPriorityOf(plan)),
+      ...(plan.rewrite === undefined ? {} : { rewrite: plan.rewrite }),
+      io: this.#parts.io.mergeShare(
+        plan.outputLevel,
+        ioPriorityOf(plan),
+        plan.rewrite === undefined ? IoCause.relocation : IoCause.locality,
+      ),
       segmentKinds: [...segments].map((number) => {
         const segment = version.segments.get(number);
         assert(segment !== undefined, `segment ${number} is referred to and known`);
@@ -403,7 +427,7 @@ export class Compactor {
     const ranges = cutRanges(tables, planner.partBytes(plan.tableBytesMax));
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
-    const copyBytes = valueGc.noteBegun(tables, plan.drain);
+    const copyBytes = valueGc.noteBegun(tables, plan.drain, plan.rewrite?.bytesMax);
     const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
     const target = { level: plan.outputLevel, entries };
     const inputs = ranges.map((range) => {
@@ -450,7 +474,9 @@ export class Compactor {
     this.merges++;
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
-    this.bytesRelocated += bytesRelocated;
+    if (plan.rewrite === undefined) this.bytesRelocated += bytesRelocated;
+    else this.#parts.locality.noteRewritten(bytesRelocated);
+    this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     const busyMs = sum((output) => output.busyMs);
     const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
@@ -523,10 +549,6 @@ export class Compactor {
 function ioPriorityOf({ inputs, drain }: MergePlan): IoPriority {
   if (inputs.some(({ level }) => level === 0)) return IoPriority.levelZero;
   return drain.length > 0 ? IoPriority.relocation : IoPriority.other;
-}
-
-function bytesOf(tables: readonly TableMeta[]): number {
-  return tables.reduce((sum, table) => sum + table.bytes, 0);
 }
 
 function runView(run: Run): TreeView["levels"][number]["runs"][number] {

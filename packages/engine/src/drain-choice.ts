@@ -15,6 +15,8 @@ import type { SegmentMeta, Version } from "./version.ts";
 
 /** A segment with less garbage than this share is not worth a rewrite. */
 const GARBAGE_SHARE_MIN = 0.05;
+/** Nor is one with less than this part of the best one's share: what does not fit yet is worth a wait. */
+const BEST_SHARE_MIN = 0.6;
 /** A sweep takes so many segments at most. */
 const SWEEP_SEGMENTS_MAX = 64;
 
@@ -61,7 +63,11 @@ export function chooseDrain(
   scored.sort((a, b) => b.score - a.score || a.segment.number - b.segment.number);
   let wanted = wantedBytes;
   let room = copyBytesMax;
+  const best = scored[0];
+  const shareMin =
+    best === undefined ? 0 : (best.garbage / best.segment.fileBytes) * BEST_SHARE_MIN;
   for (const { segment, live, garbage } of scored) {
+    if (garbage < segment.fileBytes * shareMin) continue;
     if (wanted <= 0 || chosen.length >= SWEEP_SEGMENTS_MAX) break;
     if (live > room && !(isForced && chosen.length === 0)) continue;
     chosen.push(segment.number);

@@ -33,7 +33,14 @@ export const IoWord = {
 /** Levels that are told apart, from 0 on. */
 const LEVELS = 8;
 /** What bytes are read and written for. Merges follow: one for each level that is merged into. */
-export const IoCause = { flush: 0, relocation: 1, verify: 2, backup: 3, merge: 4 } as const;
+export const IoCause = {
+  flush: 0,
+  relocation: 1,
+  locality: 2,
+  verify: 3,
+  backup: 4,
+  merge: 5,
+} as const;
 const CAUSES: number = IoCause.merge + LEVELS;
 /** Words of a cause: bytes read, low and high; bytes written, low and high. */
 const CAUSE_WORDS = 4;
@@ -59,6 +66,8 @@ const AUTO_URGENCY = 0.5;
 export interface IoShare {
   readonly words: Int32Array;
   readonly cause: number;
+  /** Of the values that a merge moves. */
+  readonly valueCause: number;
   readonly priority: IoPriority;
 }
 
@@ -77,7 +86,9 @@ export interface IoStats {
   readonly flush: IoBytes;
   /** By the level that was merged into. */
   readonly merges: readonly IoBytes[];
+  /** Values moved out of segments that are emptied, and rewritten for the sake of their order. */
   readonly relocation: IoBytes;
+  readonly locality: IoBytes;
   readonly verify: IoBytes;
   readonly backup: IoBytes;
 }
@@ -150,13 +161,18 @@ export class IoBudget {
   }
 
   flushShare(): IoShare {
-    return { words: this.#words, cause: IoCause.flush, priority: IoPriority.flush };
+    const cause = IoCause.flush;
+    return { words: this.#words, cause, valueCause: cause, priority: IoPriority.flush };
   }
 
-  /** `level`: the one that is merged into. */
-  mergeShare(level: number, priority: IoPriority): IoShare {
+  /** `level`: the one that is merged into; `valueCause`: what values are moved for. */
+  mergeShare(
+    level: number,
+    priority: IoPriority,
+    valueCause: number = IoCause.relocation,
+  ): IoShare {
     const cause = IoCause.merge + Math.min(level, LEVELS - 1);
-    return { words: this.#words, cause, priority };
+    return { words: this.#words, cause, valueCause, priority };
   }
 
   /**
@@ -184,6 +200,7 @@ export class IoBudget {
       flush: of(IoCause.flush),
       merges: Array.from({ length: LEVELS }, (_, level) => of(IoCause.merge + level)),
       relocation: of(IoCause.relocation),
+      locality: of(IoCause.locality),
       verify: of(IoCause.verify),
       backup: of(IoCause.backup),
     };

@@ -60,6 +60,7 @@ export class LogSync {
   /** Syncs that were asked for, and those of long unsynced files, for stats. */
   count = 0;
   backgroundCount = 0;
+  backgroundBytes = 0;
 
   constructor(place: LogSyncPlace, durableSeq: number) {
     this.#place = place;
@@ -177,6 +178,7 @@ export class LogSync {
   #syncInBackground(log: LogFile): void {
     if (log.syncsElsewhere > 0 || log.syncFailed || log.writer.failure !== undefined) return;
     this.backgroundCount++;
+    this.backgroundBytes += log.contentBytes - log.syncBegunBytes;
     this.#submit(log, () => {
       if (log.syncFailed) this.#place.onFailed(log.writer.failure!);
       this.#place.onIdle();

@@ -84,6 +84,8 @@ export class Memtables {
   readonly #operations = new OperationReader();
   #active: MemtableEntry;
   #sealed: MemtableEntry[] = [];
+  /** Bytes of separated values that operations named, over all time. */
+  valueBytesAdded = 0;
   /** Most bytes that one group may need: what an empty memtable has room for. */
   readonly groupBytesMax: number;
 
@@ -186,7 +188,9 @@ export class Memtables {
           operations.raw,
           operations.codec,
         );
-        active.valueBytes += recordBytes(keyEnd - keyStart, operations.stored);
+        const valueBytes = recordBytes(keyEnd - keyStart, operations.stored);
+        active.valueBytes += valueBytes;
+        this.valueBytesAdded += valueBytes;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
       } else {
         const valueStart = tag === Kind.value ? operations.valueStart : 0;

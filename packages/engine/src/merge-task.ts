@@ -7,13 +7,18 @@ import { AuraError, compareKeys } from "@aura/base";
 import type { MergeChoice } from "@aura/compaction-rl";
 import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import type { ScanRange } from "./jobs/run-scan.ts";
+import type { Rewrite } from "./value-locality.ts";
 import type { Run, TableMeta } from "./version.ts";
 
 /** A merge, whoever asked for it. */
 export type MergePlan = Pick<
   MergeChoice,
   "inputs" | "outputLevel" | "outputRunId" | "tableBytesMax" | "drain"
-> & { readonly reason: string };
+> & {
+  readonly reason: string;
+  /** Values to be written again in the order of their keys. */
+  readonly rewrite?: Rewrite;
+};
 
 /** Input tables of one run, in key order. */
 export interface Slice {

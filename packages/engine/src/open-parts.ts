@@ -14,7 +14,7 @@ import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { CoveredTables } from "./covered-tables.ts";
 import { DatabaseEmitter } from "./events.ts";
-import { filePath, LOCK_NAME } from "./file-names.ts";
+import { LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
 import { Health } from "./health.ts";
 import { IndexObserver } from "./index-observer.ts";
@@ -24,6 +24,7 @@ import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
 import { Memtables } from "./memtables.ts";
+import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
 import { OutputPlanner } from "./output-planner.ts";
 import { PriorityWrites } from "./priority-writes.ts";
 import type { Recovered } from "./recovery.ts";
@@ -36,12 +37,14 @@ import type { ResolvedSettings, Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 import { SnapshotList } from "./snapshot.ts";
 import { agentOf, checkWeights, Steering } from "./steering.ts";
+import { StreamRoom } from "./stream-room.ts";
 import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
 import { ValueGc } from "./value-gc.ts";
+import { ValueLocality } from "./value-locality.ts";
 import { ValueStore } from "./value-store.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
@@ -71,6 +74,7 @@ export interface DatabaseParts {
   readonly flusher: Flusher;
   readonly compactor: Compactor;
   readonly valueGc: ValueGc;
+  readonly locality: ValueLocality;
   readonly reserve: Reserve;
   readonly debt: WriteDebt;
   readonly writes: PriorityWrites;
@@ -95,8 +99,6 @@ export interface DatabaseParts {
   readonly recovered: Pick<Recovered, "created" | "operationsReplayed" | "cut">;
 }
 
-/** Orphans up to this many are removed at once; more go to a worker. */
-const ORPHANS_INLINE_MAX = 4;
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
 /** Bounds of the interval at which the age of tables is looked at, ms. */
@@ -208,6 +210,7 @@ function assemble(
     kindOf: (number) => versions.current.segments.get(number)?.kind,
     maxOpenFiles: Math.max(8, Math.floor(settings.maxOpenFiles / 4)),
     cache: tables.cache,
+    onScanned: (...scanned) => locality.note(...scanned),
   });
   const journal = new Journal(
     {
@@ -242,6 +245,9 @@ function assemble(
     flushedSeq,
     removeFiles: (paths) => tree.removeFiles(paths),
   });
+  const streamRoom: StreamRoom = new StreamRoom(runtime.scheduler, (bytes) =>
+    valueGc.mayStream(bytes, makingRoom),
+  );
   const valueGc: ValueGc = new ValueGc({
     versions,
     memtables,
@@ -249,9 +255,19 @@ function assemble(
     oldLogs,
     catalog,
     snapshots,
+    clock: runtime.clock,
+    streamedBytes: () => streamRoom.bytes,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
     maxSegmentSize: settings.valueLog.maxSegmentSize,
+    onLooked: () => tuneIo(),
     onDraining: (event) => events.announce("segmentsDraining", event),
+  });
+  const locality = new ValueLocality({
+    version: () => versions.current,
+    budget: settings.compaction.automatic ? settings.valueLog.localityBudget : 0,
+    baseBytes: () => Math.max(memtables.valueBytesAdded, valueGc.space().liveBytes),
+    roomBytes: () => valueGc.spareBytes,
+    onPays: () => runtime.scheduler.afterThis(() => compactor.start()),
   });
   const removeObsoleteLogs = (): void => {
     tree.removeFiles(obsoleteLogs(directory, journal, oldLogs, flushedSeq, versions, catalog));
@@ -294,6 +310,7 @@ function assemble(
         if (isKept || health.closed) return;
         // Room for copies, and for writes.
         compactor.start();
+        valueGc.noteProgress(makingRoom(false));
         committer.drain();
       },
       onDurable: (durable) => {
@@ -319,6 +336,10 @@ function assemble(
     settings.learnedIndex.onlineTuning ? (level) => indexObserver.planFor(level) : undefined,
   );
   const io = new IoBudget(settings.io.bytesPerSecond);
+  const tuneIo = (): void => {
+    const urgency = Math.max(debt.urgency, valueGc.urgency);
+    io.tune(urgency, debt.mergeBytesPerSecond, compactor.isAwaited);
+  };
   const counts = new WorkCounts(runtime.clock);
   const debt: WriteDebt = new WriteDebt({
     clock: runtime.clock,
@@ -328,12 +349,12 @@ function assemble(
     get l0Trigger() {
       return compactor.shape.l0Trigger;
     },
+    baseLevelBytes: settings.compaction.baseLevelSize,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
     overwriteShare: () => valueGc.overwriteShare,
-    baseLevelBytes: settings.compaction.baseLevelSize,
     fanout: settings.compaction.fanout,
-    onMeasured: () => io.tune(debt.urgency, debt.mergeBytesPerSecond, compactor.isAwaited),
+    onMeasured: () => tuneIo(),
     // Without merges, waiting for them would be for ever.
     enabled: settings.admission.delay && settings.compaction.automatic,
   });
@@ -354,11 +375,13 @@ function assemble(
     ageCheckMs: ageCheckMs(settings),
     automatic: settings.compaction.automatic,
     valueGc,
+    locality,
     debt,
     counts,
     io,
     onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
     onEnded: () => {
+      valueGc.noteProgress(makingRoom(false));
       committer.admission.noteProgress();
       committer.drain();
     },
@@ -390,10 +413,16 @@ function assemble(
     threshold: settings.valueLog.separationThreshold,
     groupBytesMax: memtables.groupBytesMax,
   });
-  const makingRoom = (): boolean => {
+  /** `isNeeded`: writes wait for room; by all means. */
+  const makingRoom = (isNeeded: boolean): boolean => {
     if (health.closed || health.failure !== undefined) return false;
     if (compactor.isWorking || valueGc.isLeaving || flusher.isWorking) return true;
-    if (!valueGc.isHiddenInMemory || !memtables.maySeal || !settings.compaction.automatic)
+    if (
+      !isNeeded ||
+      !valueGc.isHiddenInMemory ||
+      !memtables.maySeal ||
+      !settings.compaction.automatic
+    )
       return false;
     committer.sealMemtable();
     return flusher.isWorking;
@@ -420,7 +449,8 @@ function assemble(
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
       valueBytesMax: () => valueGc.unflushedBytesMax,
-      mayGrow: () => valueGc.mayWrite(makingRoom),
+      mayGrow: (bytes) => valueGc.mayWrite(bytes, makingRoom),
+      pace: valueGc.pace,
       onSyncFailed: () => tree.noteSyncFailed(),
       debt,
       onStall: (event) => events.announce("stall", event),
@@ -481,12 +511,17 @@ function assemble(
     flusher,
     compactor,
     valueGc,
+    locality,
     reserve,
     debt,
     io,
     writes: new PriorityWrites({
       committer,
-      debt,
+      debt: {
+        get lowMsPerByte() {
+          return debt.lowMsPerByte + valueGc.pace.lowMsPerByte;
+        },
+      },
       clock: runtime.clock,
       scheduler: runtime.scheduler,
       heldBytesMax: settings.memtable.maxSize,
@@ -497,6 +532,7 @@ function assemble(
       journal,
       removeFile: (file) => tree.removeFiles([file]),
       syncBytes: settings.wal.backgroundSyncBytes,
+      room: streamRoom,
     },
     feeds: new Set(),
     feedsGone: 0,
@@ -549,49 +585,5 @@ class FileNumbers {
     this.next += count;
     assert(this.next < 0xffffffff, "file numbers fit in four bytes");
     return first;
-  }
-}
-
-/** Forgets logs whose operations are all durable in tables, and lists those that can be removed. */
-function obsoleteLogs(
-  directory: string,
-  journal: Journal,
-  oldLogs: OldLog[],
-  flushedSeq: number,
-  versions: VersionSet,
-  catalog: LogCatalog,
-): string[] {
-  const { segments } = versions.current;
-  const gone = journal.forget((log) => {
-    if (log.lastSeq > flushedSeq) return false;
-    return log.kind === "wal" || segments.get(log.number)?.fileBytes !== 0;
-  });
-  const paths: string[] = [];
-  for (const log of gone) {
-    // A log that held values is a segment by now, and leaves as one.
-    const goes = log.kind === "wal" || log.lastSeq === log.createdAtSeq;
-    if (catalog.leave(log, goes)) paths.push(filePath(directory, log.number, log.kind));
-  }
-  for (let i = oldLogs.length - 1; i >= 0; i--) {
-    const log = oldLogs[i]!;
-    if (log.lastSeq > flushedSeq) continue;
-    if (log.kind === "vlog" && segments.get(log.number)?.fileBytes === 0) continue;
-    oldLogs.splice(i, 1);
-    if (catalog.leave(log, log.kind === "wal" || log.empty)) paths.push(log.path);
-  }
-  return paths;
-}
-
-function removeOrphans(fs: ResolvedComponents["fs"], tree: Tree, orphans: readonly string[]): void {
-  if (orphans.length > ORPHANS_INLINE_MAX) {
-    tree.removeFiles(orphans);
-    return;
-  }
-  for (const path of orphans) {
-    try {
-      fs.unlinkSync(path);
-    } catch {
-      // It stays an orphan until the next open.
-    }
   }
 }

@@ -189,6 +189,10 @@ export class PlacedReads {
       last = { file, start, end, used: end - start, members: [i] };
       runs.push(last);
     }
+    if (this.#purpose === "scan" && order.length > 1) {
+      const bytes = runs.reduce((sum, { used }) => sum + used, 0);
+      store.noteScanned(this.#keys[0]!, this.#keys.at(-1)!, order.length, bytes, runs.length);
+    }
     return runs;
   }
 }

@@ -38,7 +38,7 @@ const PAUSE_MS_MAX = 1000;
 /** What priorities are kept with. */
 export interface PriorityParts {
   readonly committer: Committer;
-  readonly debt: WriteDebt;
+  readonly debt: Pick<WriteDebt, "lowMsPerByte">;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   /** Most bytes that are held. */

@@ -24,6 +24,8 @@ export interface SeparationLimits {
 export class Separation {
   readonly #limits: SeparationLimits;
   readonly #operations = new OperationReader();
+  /** Bytes of values stored apart, of the batch that `batchMemtableBytes` was asked about last. */
+  batchValueBytes = 0;
   #threshold: number;
 
   constructor(limits: SeparationLimits) {
@@ -44,6 +46,11 @@ export class Separation {
     return value === undefined || !this.#separates(value.length);
   }
 
+  /** Returns the bytes of a value that is stored apart, 0 for others. */
+  valueBytes(value: Uint8Array | undefined): number {
+    return value === undefined || !this.#separates(value.length) ? 0 : value.length;
+  }
+
   /** Returns the most that an operation takes in a memtable, bytes. */
   memtableBytes(keyLength: number, value: Uint8Array | undefined): number {
     return entryBytesMax(keyLength, this.#inlineBytes(value?.length ?? 0));
@@ -54,6 +61,7 @@ export class Separation {
     const bytes = batch.encoded;
     const operations = this.#operations;
     let need = 0;
+    this.batchValueBytes = 0;
     operations.reset(bytes, 0, bytes.length, "batch", 0);
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
@@ -63,6 +71,7 @@ export class Separation {
       }
       const isDelete = operations.tag === Kind.delete;
       const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
+      if (this.#separates(value)) this.batchValueBytes += value;
       need += entryBytesMax(keyLength, this.#inlineBytes(value));
     }
     const limit = this.#limits.groupBytesMax;

@@ -61,6 +61,12 @@ export interface ResolvedSettings {
     readonly compression: CodecName;
     /** Bytes on disk over bytes of live values that garbage collection keeps, 1.05 to 100. */
     readonly spaceAmplificationMax: number;
+    /**
+     * Values that scans find scattered are written again in the order of their keys when the reads that
+     * were needless are worth it: at most so many bytes for each byte of values put, or alive, 0 to 10;
+     * 0: never (docs/rfcs/0010-value-gc.md).
+     */
+    readonly localityBudget: number;
   };
   readonly memtable: {
     /** What keeps memtables in order (docs/rfcs/0003-memtables.md). */
@@ -140,7 +146,7 @@ export interface ResolvedSettings {
     readonly periodicMs: number;
   };
   readonly rlAgent: {
-    /** How the agent decides (docs/rfcs/0015-steering.md). */
+    /** How the agent decides (docs/rfcs/0014-agent.md). */
     readonly algorithm: "closed-form" | "bandit" | "actor-critic" | "search";
     /** Step size of what it learns, 0 to 1. */
     readonly learningRate: number;
@@ -198,6 +204,8 @@ type Rule =
       readonly min: number;
       readonly max: number;
       readonly initial: number;
+      /** Need not be whole, though its default is. */
+      readonly isFraction?: true;
     }
   | { readonly kind: "choice"; readonly values: readonly string[]; readonly initial: string }
   | { readonly kind: "boolean"; readonly initial: boolean }
@@ -238,6 +246,7 @@ const RULES: Rules = {
     writeQueues: { kind: "number", min: 1, max: 16, initial: 1 },
     compression: { kind: "codec", initial: "none" },
     spaceAmplificationMax: { kind: "number", min: 1.05, max: 100, initial: 1.3 },
+    localityBudget: { kind: "number", min: 0, max: 10, initial: 0, isFraction: true },
   },
   memtable: {
     implementation: choice("art", "hash-runs", "btree", "skiplist"),
@@ -269,7 +278,7 @@ const RULES: Rules = {
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   rlAgent: {
-    algorithm: choice("closed-form", "bandit", "actor-critic", "search"),
+    algorithm: choice("bandit", "closed-form", "actor-critic", "search"),
     learningRate: { kind: "number", min: 0, max: 1, initial: 0.05 },
     explorationRate: { kind: "number", min: 0, max: 1, initial: 0.02 },
     frozen: { kind: "boolean", initial: false },
@@ -363,7 +372,7 @@ function resolveNumber(rule: NumberRule, value: unknown, path: string, other = "
   if (typeof value !== "number" || !(value >= rule.min && value <= rule.max)) {
     throw invalid(path, `${other}a number from ${rule.min} to ${rule.max}`, value);
   }
-  if (!Number.isInteger(value) && Number.isInteger(rule.initial)) {
+  if (!Number.isInteger(value) && Number.isInteger(rule.initial) && !("isFraction" in rule)) {
     throw invalid(path, "a whole number", value);
   }
   return value;

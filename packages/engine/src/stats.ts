@@ -6,13 +6,14 @@ import { checkOptions } from "./call-options.ts";
 import type { IndexDecision } from "./index-tuner.ts";
 import type { IoStats } from "./io-budget.ts";
 import { addPacked, type PackedValues } from "./jobs/value-mover.ts";
+import type { MergeReasons } from "./merge-reasons.ts";
 import type { DatabaseParts } from "./open-parts.ts";
 import type { SteeringStats } from "./steering.ts";
 import { type LevelStats, levelStats } from "./table-stats.ts";
 import type { ValueLogSpace } from "./value-gc.ts";
 import { valueSpace } from "./value-space.ts";
 import type { SegmentKind } from "./version.ts";
-import type { WriteDebt } from "./write-debt.ts";
+import type { DebtShare, WriteDebt } from "./write-debt.ts";
 
 /** What `db.stats()` returns. Sizes are bytes. */
 export interface Stats {
@@ -50,6 +51,9 @@ export interface Stats {
     readonly drained: number;
     /** Bytes of values that merges have copied. */
     readonly relocatedBytes: number;
+    /** Reads of scans that the order of values would have saved, and bytes rewritten for it. */
+    readonly scatteredReads: number;
+    readonly localityBytes: number;
     /** Times that a write had to wait for room in the value log. */
     readonly waits: number;
     /** With `{ segments: true }`. */
@@ -61,6 +65,7 @@ export interface Stats {
     readonly syncs: number;
     /** Syncs of long unsynced files (`wal.backgroundSyncBytes`). */
     readonly backgroundSyncs: number;
+    readonly backgroundSyncBytes: number;
   };
   readonly flushes: { readonly count: number; readonly bytesWritten: number };
   readonly compactions: {
@@ -77,19 +82,25 @@ export interface Stats {
     readonly bytesRead: number;
     readonly bytesWritten: number;
     readonly bytesRelocated: number;
+    /** Merges, and the bytes of tables they read and wrote, by the reason for which they were begun. */
+    readonly byReason: ReturnType<MergeReasons["stats"]>;
   };
+  /** Files that were removed, and their bytes. */
+  readonly removals: { readonly count: number; readonly bytes: number };
   /** What the mode `adaptive` has done since the database was opened. */
   readonly steering: SteeringStats;
   /** Times a write had to wait for room in the memtables. */
   readonly stalls: number;
   /** What background jobs have read and written, by cause. */
   readonly io: IoStats;
-  /** Writes that were acknowledged later because of debt, and debt by cause. */
+  /** Writes that were acknowledged later because of debt or for the sake of space, and debt by cause. */
   readonly admission: DelayStats & {
     /** Writes of low priority that stood back so far, and bytes of those that do now. */
     readonly heldWrites: number;
     readonly heldBytes: number;
     readonly debt: ReturnType<WriteDebt["stats"]>;
+    /** The room for values: as debt, in bytes of values. */
+    readonly values: DebtShare;
   };
   readonly cache: {
     readonly capacity: number;
@@ -198,6 +209,8 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       draining: valueGc.draining.size,
       drained: valueGc.drained,
       relocatedBytes: compactor.bytesRelocated,
+      scatteredReads: parts.locality.readsWasted,
+      localityBytes: parts.locality.rewrittenBytes,
       waits: valueGc.waits,
       bySegment: segments === true ? segmentStats(parts) : undefined,
     },
@@ -206,6 +219,7 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       bytesAppended: journal.bytesAppended,
       syncs: journal.syncs.count,
       backgroundSyncs: journal.syncs.backgroundCount,
+      backgroundSyncBytes: journal.syncs.backgroundBytes,
     },
     flushes: { count: flusher.flushes, bytesWritten: flusher.bytesWritten },
     compactions: {
@@ -218,7 +232,9 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       bytesRead: compactor.bytesRead,
       bytesWritten: compactor.bytesWritten,
       bytesRelocated: compactor.bytesRelocated,
+      byReason: compactor.reasons.stats(),
     },
+    removals: parts.tree.removals,
     steering: parts.steering.stats(),
     stalls: committer.admission.stallCount,
     io: parts.io.stats(),
@@ -227,6 +243,10 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
       heldWrites: parts.writes.heldCount,
       heldBytes: parts.writes.heldBytes,
       debt: parts.debt.stats(),
+      values: {
+        share: valueGc.pace.share,
+        drainBytesPerSecond: Math.round(valueGc.pace.bytesPerMs * 1000),
+      },
     },
     cache: {
       capacity: parts.settings.cache.capacity,

@@ -22,6 +22,7 @@ import type { FarValue } from "./group.ts";
 import type { Journal } from "./journal.ts";
 import type { LogFile } from "./log-file.ts";
 import { KEYSPACE } from "./operations.ts";
+import type { StreamRoom } from "./stream-room.ts";
 
 /** A multiple of a chunk. The value is written in pieces of this size. */
 const BUFFER_BYTES = 1024 * 1024;
@@ -32,6 +33,7 @@ export interface StreamedValueParts {
   readonly removeFile: (path: string) => void;
   /** What was written is synced each time it grew by so many bytes; 0: never. */
   readonly syncBytes: number;
+  readonly room: StreamRoom;
 }
 
 /** A value that is written before it is put. One call at a time. */
@@ -47,6 +49,8 @@ export class StreamedValue implements FarValue {
   /** Bytes of the value handed to the thread pool. */
   #written = 0;
   #syncedBytes = 0;
+  /** Bytes that count as written though no log has their length. */
+  #roomBytes = 0;
   #writing: Promise<void> = Promise.resolve();
   #table = new Uint8Array(1024);
   #head: Uint8Array | undefined;
@@ -103,6 +107,7 @@ export class StreamedValue implements FarValue {
     this.#frame.writeSync(head, offset);
     this.#frame.endSync(this.#valueOffset - this.#frame.attachedOffset + this.#written);
     this.#parts.journal.end(this.log);
+    this.#giveRoom();
   }
 
   /** Removes the file, behind what is under way. Precondition: no group names it. */
@@ -112,6 +117,7 @@ export class StreamedValue implements FarValue {
     await this.#writing.catch(() => undefined);
     await journal.discard(this.log);
     removeFile(path);
+    this.#giveRoom();
   }
 
   /** Whether a group names the value, or may do so when the database is opened again. */
@@ -122,6 +128,8 @@ export class StreamedValue implements FarValue {
   /** Hands the buffer to the thread pool; waits for the one before. */
   async #flush(): Promise<void> {
     await this.#writing;
+    await this.#parts.room.take(this.#buffered);
+    this.#roomBytes += this.#buffered;
     const bytes = this.#buffer.subarray(0, this.#buffered);
     const position = this.#valueOffset + this.#written;
     this.#hash(bytes);
@@ -141,6 +149,11 @@ export class StreamedValue implements FarValue {
     if (syncBytes === 0 || this.#written - this.#syncedBytes < syncBytes) return;
     this.#syncedBytes = this.#written;
     await this.log.writer.sync();
+  }
+
+  #giveRoom(): void {
+    this.#parts.room.give(this.#roomBytes);
+    this.#roomBytes = 0;
   }
 
   #hash(bytes: Uint8Array): void {

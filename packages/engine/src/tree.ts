@@ -12,6 +12,7 @@ import { applyEdit, snapshotEdit } from "./edit.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { filePath } from "./file-names.ts";
 import type { Health } from "./health.ts";
+import type { RemoveOutput } from "./jobs/remove.ts";
 import type { Identity } from "./manifest.ts";
 import { MANIFEST_BYTES_MAX, ManifestWriter } from "./manifest.ts";
 import type { SegmentMeta, Version } from "./version.ts";
@@ -59,6 +60,8 @@ export class Tree {
   #syncing = false;
   #durableEdits: number;
   bytesWritten = 0;
+  /** Files removed, and their bytes. */
+  removals: RemoveOutput = { count: 0, bytes: 0 };
 
   constructor(parts: TreeParts, manifest: ManifestWriter) {
     this.#parts = parts;
@@ -143,7 +146,12 @@ export class Tree {
   removeFiles(paths: readonly string[], onEnd: () => void = () => undefined): void {
     if (paths.length === 0) return;
     const { queue, events } = this.#parts;
-    queue.submit("sync", "remove", { paths }, onEnd, (error) => {
+    const onRemoved = ({ count, bytes }: RemoveOutput): void => {
+      const before = this.removals;
+      this.removals = { count: before.count + count, bytes: before.bytes + bytes };
+      onEnd();
+    };
+    queue.submit("sync", "remove", { paths }, onRemoved, (error) => {
       // What could not be removed is an orphan for the next open.
       onEnd();
       if (this.#parts.health.closed) return;

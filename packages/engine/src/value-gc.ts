@@ -4,26 +4,30 @@
  *
  * disk    files with values, the copies that running merges are about to make, and dropped files
  *         that are not gone yet
- * live    L, an estimate from below of the values that a reader of the present sees
+ * live    L, the least that a reader of the present may see of them: what the bottom run refers to,
+ *         as if every entry above it and in memory stood for one of its values
  * pinned  what only snapshots, cursors and feeds hold: outside of the bound, reported apart
  * limit   bound x L; with tables much larger than the values, or a few segments only, more (`#limit`)
  *
  * Below the limit stand three marks. From `limit - margin` on, segments are marked, and merges that
- * come anyway empty them. When the copies that are still to be made come near the limit, merges are
- * begun for that alone, before any other (`demand`). And writes wait when nothing but room for the
- * copies of one more segment is left (`mayWrite`), as long as something is under way that makes room.
+ * come anyway empty them, and writes are slowed down (value-pace.ts). When the copies that are still
+ * to be made come near the limit, merges are begun for that alone, before any other (`demand`). And
+ * writes wait when nothing but room for the copies of one more segment is left (`mayWrite`), as long
+ * as something is under way that makes room.
  *
  * Garbage that no merge has met is hidden: in the memtable and in the runs above the last one. It
  * takes of the bound what segments with garbage could take, so it is kept small: the memtable is
  * sealed early, and level 0 is merged early. How early, weighs the tables that are rewritten for it
  * against the copies that are saved.
  */
+import type { Clock } from "@aura/base";
 import { chooseDrain, stillDraining } from "./drain-choice.ts";
 import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
 import type { Memtables } from "./memtables.ts";
 import type { OldLog } from "./replay.ts";
 import type { SnapshotList } from "./snapshot.ts";
+import { ValuePace } from "./value-pace.ts";
 import { bottomRun, liveBytesOf, valueSpace } from "./value-space.ts";
 import type { SegmentMeta, TableMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
@@ -39,8 +43,13 @@ const UNFLUSHED_SHARE_MAX = 0.03;
 const SPARE_SEGMENTS = 4;
 /** Room that is left for copies when writes begin to wait, in segments. */
 const COPY_SEGMENTS = 1.25;
-/** Marking starts where so many segments may still be written before writes wait. */
-const MARGIN_SEGMENTS = 1.5;
+/**
+ * Marking, and the delay of writes, start where so many times the garbage of a sweep may still be
+ * written before writes wait; and where so many segments may, at least and at most.
+ */
+const MARGIN_SWEEPS = 1.5;
+const MARGIN_SEGMENTS_MIN = 0.5;
+const MARGIN_SEGMENTS_MAX = 1.5;
 /** Tables up to this share of L leave the bound as it is. */
 const LEAN_TABLE_SHARE = 0.1;
 
@@ -52,8 +61,13 @@ export interface ValueGcParts {
   readonly oldLogs: readonly OldLog[];
   readonly catalog: Pick<LogCatalog, "pinned">;
   readonly snapshots: Pick<SnapshotList, "oldest">;
+  readonly clock: Clock;
+  /** Bytes of values that are being written while they come. */
+  readonly streamedBytes: () => number;
   readonly spaceAmplificationMax: number;
   readonly maxSegmentSize: number;
+  /** It was looked at how much room there is. */
+  readonly onLooked: () => void;
   readonly onDraining: (event: SegmentsDraining) => void;
 }
 
@@ -75,7 +89,7 @@ export interface SpaceDemand {
 
 /** Sizes of the value log, bytes. */
 export interface ValueLogSpace {
-  /** Values that the present refers to; estimated from below. */
+  /** Values that the present refers to; what stands above the bottom run, by what merges met. */
   readonly liveBytes: number;
   /** Files with values, on their way to be removed included, without what is pinned. */
   readonly totalBytes: number;
@@ -105,14 +119,20 @@ export class ValueGc {
   #grantedSeq = -1;
   #sealAt = 0;
   #segmentBytes = SEGMENT_BYTES_MIN;
+  /** Garbage of a sweep lately. */
+  #sweptBytes = Number.POSITIVE_INFINITY;
   /** Segments that are left alone: they are damaged. */
   avoid: ReadonlySet<number> = new Set();
   /** Counters for stats. */
   drained = 0;
   waits = 0;
 
+  /** What writes are delayed by. */
+  readonly pace: ValuePace;
+
   constructor(parts: ValueGcParts) {
     this.#parts = parts;
+    this.pace = new ValuePace(parts.clock, () => parts.memtables.valueBytesAdded);
     // What a reopened database is like is not known before its first merge: look from below.
     const { segments } = parts.versions.current;
     this.#overwrote = [...segments.values()].some(({ deadBytes }) => deadBytes > 0) ? 1 : 0;
@@ -157,7 +177,7 @@ export class ValueGc {
     this.#refresh();
     const limit = this.#limit();
     const disk = this.#disk() - this.#held();
-    const high = limit - this.#copyRoom() - MARGIN_SEGMENTS * this.#segmentBytes;
+    const high = limit - this.#copyRoom() - this.#softRoom;
     let garbage = 0;
     let copies = -this.#copying;
     for (const number of this.#draining) {
@@ -171,7 +191,8 @@ export class ValueGc {
     let isBlocked = false;
     if (wantedBytes > 0) {
       const copyBytesMax = limit - disk - copies - step;
-      const isForced = this.#draining.size === 0 && disk + step > limit;
+      // What leaves may be all the room that is missing.
+      const isForced = this.#draining.size === 0 && !this.isLeaving && disk + step > limit;
       const chosen = chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced });
       for (const number of chosen) copies += liveBytesOf(version.segments.get(number)!);
       this.#mark(chosen);
@@ -193,42 +214,77 @@ export class ValueGc {
     const version = this.#parts.versions.current;
     this.#draining = stillDraining(version, this.#draining);
     if (this.#draining.size > 0) return this.#draining;
-    const copyBytesMax = Math.max(this.#roomForWrites().room, this.#live() / 16);
+    const copyBytesMax = Math.max(this.#roomForWrites().room, this.#least() / 16);
     const wantedBytes = Number.POSITIVE_INFINITY;
     this.#mark(chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced: true }));
     return this.#draining;
   }
 
   /**
-   * Whether a write may take more room now. `isWorking`: something is under way that makes room; it
-   * is asked only when there is none, and may begin it.
+   * Whether a write may take `bytes` more of values now. `isWorking`: something is under way that makes
+   * room; it may begin it, by all means if there is none.
    */
-  mayWrite(isWorking: () => boolean): boolean {
+  mayWrite(bytes: number, isWorking: (isNeeded: boolean) => boolean): boolean {
+    if (bytes === 0) return true;
     const { active } = this.#parts.memtables;
-    if (active.valueBytes < this.#granted && active.afterSeq === this.#grantedSeq) return true;
+    if (active.valueBytes + bytes <= this.#granted && active.afterSeq === this.#grantedSeq) {
+      return true;
+    }
     this.#refresh();
     const { live, room } = this.#roomForWrites();
     const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
-    if (room <= 0 && isWorking()) {
+    const isOver = room < bytes;
+    const isBusy = room < 2 * this.#softRoom && isWorking(isOver);
+    this.#look(room, isBusy);
+    if (isOver && isBusy) {
       this.waits++;
       return false;
     }
-    this.#granted = active.valueBytes + (room > 0 ? Math.min(room, step) : step);
+    this.#granted = active.valueBytes + Math.max(bytes, Math.min(room, step));
     this.#grantedSeq = active.afterSeq;
     return true;
   }
 
-  /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
-  get isHiddenInMemory(): boolean {
-    const { valueBytes } = this.#parts.memtables.active;
-    return valueBytes * this.overwriteShare >= this.#segmentBytes / 4;
+  /** As `mayWrite`, for bytes that reach no memtable yet. */
+  mayStream(bytes: number, isWorking: (isNeeded: boolean) => boolean): boolean {
+    if (this.#roomForWrites().room >= bytes || !isWorking(true)) return true;
+    this.waits++;
+    return false;
   }
 
-  /** A merge begins that copies what `tables` refer to in `drain`. Returns how many bytes. */
-  noteBegun(tables: readonly TableMeta[], drain: readonly number[]): number {
-    if (drain.length === 0) return 0;
+  /** Work that makes room has ended. */
+  noteProgress(isWorking: boolean): void {
+    this.#look(this.#roomForWrites().room, isWorking);
+  }
+
+  /** What may be copied without a write being delayed for it, bytes. */
+  get spareBytes(): number {
+    return this.#roomForWrites().room - 2 * this.#softRoom;
+  }
+
+  /** How short the room is: 1 where writes begin to be delayed, 1/2 at twice that room. */
+  get urgency(): number {
+    const { room } = this.#roomForWrites();
+    return room <= 0 ? Number.POSITIVE_INFINITY : this.#softRoom / room;
+  }
+
+  #look(room: number, isWorking: boolean): void {
+    this.pace.look(room, this.#softRoom, isWorking);
+    this.#parts.onLooked();
+  }
+
+  /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
+  get isHiddenInMemory(): boolean {
+    return this.#parts.memtables.active.valueBytes >= this.#segmentBytes / 4;
+  }
+
+  /**
+   * A merge begins that copies what `tables` refer to in `drain`, and `rewriteBytes` more. Returns how
+   * many bytes.
+   */
+  noteBegun(tables: readonly TableMeta[], drain: readonly number[], rewriteBytes = 0): number {
     const drained = new Set(drain);
-    let bytes = 0;
+    let bytes = rewriteBytes;
     for (const { references } of tables) {
       for (const reference of references) {
         if (drained.has(reference.segment)) bytes += reference.bytes;
@@ -299,11 +355,21 @@ export class ValueGc {
       liveBytes += liveBytesOf(segment);
       garbageBytes += segment.fileBytes - liveBytesOf(segment);
     }
+    this.#sweptBytes = Number.isFinite(this.#sweptBytes)
+      ? this.#sweptBytes + (garbageBytes - this.#sweptBytes) / 4
+      : garbageBytes;
     onDraining({ segments: numbers, liveBytes, garbageBytes });
   }
 
+  /** Room from which on writes are delayed, and segments marked. */
+  get #softRoom(): number {
+    const margin = (MARGIN_SWEEPS * this.#sweptBytes) / this.#segmentBytes;
+    const segments = Math.min(MARGIN_SEGMENTS_MAX, Math.max(MARGIN_SEGMENTS_MIN, margin));
+    return segments * this.#segmentBytes;
+  }
+
   #refresh(): void {
-    const live = this.#live();
+    const live = this.#least();
     this.#segmentBytes = Math.min(
       this.#parts.maxSegmentSize,
       Math.max(SEGMENT_BYTES_MIN, live / LIVE_SEGMENTS_MIN),
@@ -315,7 +381,7 @@ export class ValueGc {
   }
 
   #roomForWrites(): { live: number; room: number } {
-    const live = this.#live();
+    const live = this.#least();
     const copies = Math.max(this.#copying, this.#copyRoom());
     const disk = this.#disk() - this.#held() - this.#copying;
     const least = live + SPARE_SEGMENTS * this.#segmentBytes;
@@ -335,12 +401,21 @@ export class ValueGc {
     return this.#arrived > 0 ? Math.max(this.#lastShare, this.#overwrote / this.#arrived) : 0;
   }
 
-  /** L. Entries above the bottom run count as far as they seem to be of new keys. */
+  /** L: none of the entries above the bottom run is of a new key. */
+  #least(): number {
+    return this.#liveWith(0);
+  }
+
+  /** As L, but entries above the bottom run count as far as they seem to be of new keys. */
   #live(): number {
+    return this.#liveWith(1 - this.overwriteShare);
+  }
+
+  #liveWith(freshShare: number): number {
     const { current } = this.#parts.versions;
     const { bottomBytes, aboveBytes, aboveDeletes, bottomEntries, shadowedBytes } =
       valueSpace(current);
-    const fresh = (aboveBytes + this.#unflushed()) * (1 - this.overwriteShare);
+    const fresh = (aboveBytes + this.#unflushed()) * freshShare;
     const deleted = bottomEntries > 0 ? (aboveDeletes * bottomBytes) / bottomEntries : 0;
     return Math.max(0, bottomBytes + fresh - Math.min(deleted, bottomBytes) - shadowedBytes);
   }
@@ -354,7 +429,7 @@ export class ValueGc {
   #hiddenInTables(): number {
     const { aboveBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
     const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
-    return aboveBytes * this.overwriteShare + shadowed;
+    return aboveBytes + shadowed;
   }
 
   /**
@@ -363,7 +438,7 @@ export class ValueGc {
    * the garbage that is left: x = 1.2 (bound - 1) sqrt(T / L) is about where both are least together.
    */
   #hiddenMax(): number {
-    const live = this.#live();
+    const live = this.#least();
     if (live <= 0) return Number.POSITIVE_INFINITY;
     const slack = this.#parts.spaceAmplificationMax - 1;
     const { tableBytes } = valueSpace(this.#parts.versions.current);
@@ -376,7 +451,7 @@ export class ValueGc {
    * alone would rewrite all tables for little: what tables have above a tenth of L counts as live.
    */
   #limit(): number {
-    const live = this.#live();
+    const live = this.#least();
     const { tableBytes } = valueSpace(this.#parts.versions.current);
     const base = live + Math.max(0, tableBytes - live * LEAN_TABLE_SHARE);
     return live + (this.#parts.spaceAmplificationMax - 1) * base;
@@ -386,7 +461,8 @@ export class ValueGc {
   #disk(): number {
     const { versions, journal, oldLogs } = this.#parts;
     const { segments } = versions.current;
-    let bytes = valueSpace(versions.current).fileBytes + this.#copying;
+    let bytes =
+      valueSpace(versions.current).fileBytes + this.#copying + this.#parts.streamedBytes();
     for (const log of journal.files) {
       if (log.kind === "vlog" && !isSealed(segments, log.number)) bytes += log.contentBytes;
     }

@@ -9,6 +9,7 @@ import type { BlockCache } from "@aura/sst";
 import { POINTER_BYTES, PointerReader, type ValueParts, ValueReader } from "@aura/vlog";
 import { filePath } from "./file-names.ts";
 import { ValueCache } from "./value-cache.ts";
+import type { ValueLocality } from "./value-locality.ts";
 import type { SegmentKind } from "./version.ts";
 
 /** Where values are. */
@@ -21,6 +22,8 @@ export interface ValueStoreOptions {
   readonly kindOf: (number: number) => SegmentKind | undefined;
   /** Where hot values are kept. */
   readonly cache: BlockCache;
+  /** A scan has read so many values of keys in a range, by so many reads (value-locality.ts). */
+  readonly onScanned?: ValueLocality["note"];
 }
 
 /** Reads separated values. What it returns is verified, fresh and the caller's. */
@@ -135,6 +138,17 @@ export class ValueStore {
     const value = this.#reader.takeFrom(bytes, start, file, offset, stored, raw, codec, key);
     if (isKept) this.cache.note(this.cache.spaceOf(file), offset, value);
     return value;
+  }
+
+  /** Notes what a scan has read, from the first key to the last one. */
+  noteScanned(
+    first: Uint8Array,
+    last: Uint8Array,
+    values: number,
+    bytes: number,
+    reads: number,
+  ): void {
+    this.#options.onScanned?.(first, last, values, bytes, reads);
   }
 
   /** Takes a pointer apart. The result is valid until the next call of this store. */

@@ -153,6 +153,43 @@ test("a database accounts for every byte of its flushes and merges", async () =>
   await db.close();
 });
 
+test("by reason, for values moved, for files removed, and for syncs of long logs", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(
+    directory,
+    { ...faultSettings, wal: { backgroundSyncBytes: 65536 }, valueLog: { maxSegmentSize: 65536 } },
+    { fs, runtime },
+  );
+  for (let i = 0; i < 1500; i++) db.putSync(`key ${(i * 7919) % 503}`, Buffer.alloc(2000, i));
+  await bounded("flush", db.flush(), runtime);
+  await bounded("compact", db.compact(), runtime);
+  await bounded("idle", db.idle(), runtime);
+  const { io, compactions, valueLog, removals, log, levels } = db.stats();
+  const reasons = Object.values(compactions.byReason);
+  const sum = (of: (each: (typeof reasons)[number]) => number): number =>
+    reasons.reduce((total, each) => total + of(each), 0);
+  expect(sum(({ merges }) => merges)).toBe(compactions.merges);
+  expect(sum(({ bytesRead }) => bytesRead)).toBe(compactions.bytesRead);
+  expect(sum(({ bytesWritten }) => bytesWritten)).toBe(
+    compactions.bytesWritten - compactions.bytesRelocated,
+  );
+  // With the header of each segment.
+  expect(valueLog.relocatedBytes).toBeGreaterThan(0);
+  expect(io.relocation.written).toBeGreaterThan(valueLog.relocatedBytes);
+  expect(io.relocation.written).toBeLessThan(valueLog.relocatedBytes * 1.05);
+  expect(io.relocation.read).toBeGreaterThanOrEqual(valueLog.relocatedBytes);
+  const tables = levels.reduce((total, level) => total + level.bytes, 0);
+  const written = io.flush.written + io.merges.reduce((total, each) => total + each.written, 0);
+  const values = log.bytesAppended + io.relocation.written - valueLog.totalBytes;
+  expect(removals.count).toBeGreaterThan(10);
+  // What was written is there, or was removed.
+  expect(Math.abs(written - tables + values - removals.bytes)).toBeLessThan(removals.bytes / 10);
+  expect(log.backgroundSyncs).toBeGreaterThan(5);
+  expect(log.backgroundSyncBytes).toBeGreaterThanOrEqual(65536 * log.backgroundSyncs);
+  await db.close();
+});
+
 test.each([0, "much", 1000, Number.NaN, "Auto"])(
   "a rate of %s is refused by name",
   async (rate) => {

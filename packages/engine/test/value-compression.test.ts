@@ -42,7 +42,10 @@ describe("values", () => {
       const fs = new SimFs();
       let db = await openSim(fs, withCodec(codec));
       for (let i = 0; i < 100; i++) db.putSync(`k${i}`, text(i));
-      expect(db.stats().values.packed).toEqual({ count: 0, rawBytes: 0, storedBytes: 0 });
+      // Flushes came by themselves, for the sake of the bound; what is in memory is as it was put.
+      const { count, rawBytes } = db.stats().values.packed;
+      expect(count).toBeLessThan(100);
+      expect(rawBytes).toBe(count * 5000);
       await db.flush();
       await db.idle();
       const { packed, fileBytes, liveBytes } = db.stats().values;

@@ -51,6 +51,26 @@ test("a cursor's segments stay, and are told apart", async () => {
   await db.close();
 });
 
+test("idle begins what it finds: segments that only a released snapshot had held", async () => {
+  const fs = new SimFs();
+  const db = await AuraDB.open(directory, settings, { fs, runtime: simRuntime(1) });
+  for (let i = 0; i < 256; i++) db.putSync(keyOf(i), bytesAt(i, 0));
+  await db.flush();
+  const snapshot = db.snapshot();
+  for (let i = 0; i < 256; i += 2) db.putSync(keyOf(i), bytesAt(i, 1));
+  await db.flush();
+  await db.idle();
+  expect(db.stats().valueLog.pinnedBytes).toBeGreaterThan(100 * VALUE_BYTES);
+  snapshot.release();
+  // Nobody was told: to look for work is what marks segments, and idle is the first to look.
+  await db.idle();
+  const { pinnedBytes, amplification } = db.stats().valueLog;
+  expect(pinnedBytes).toBe(0);
+  expect(amplification).toBeLessThanOrEqual(1.3);
+  expect(valueFileBytes(fs)).toBeLessThan(256 * (VALUE_BYTES + 64) * 1.3 + 4 * 64 * KIB);
+  await db.close();
+});
+
 /** A database whose next `compact` relocates, and what it holds. */
 async function beforeRelocation(fs: SimFs, watched: WatchedFs | SimFs): Promise<AuraDB> {
   const db = await AuraDB.open(directory, settings, { fs: watched, runtime: simRuntime(1) });

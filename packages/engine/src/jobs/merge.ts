@@ -22,6 +22,7 @@ import { POINTER_BYTES, PointerReader, recordBytes } from "@aura/vlog";
 import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
+import type { Rewrite } from "../value-locality.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
 import { BusyTime, meteredFs } from "./metered-fs.ts";
 import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
@@ -54,6 +55,8 @@ export interface MergeInput {
   readonly snapshots: readonly number[];
   /** Segments whose values move to a new one. */
   readonly drain: readonly number[];
+  /** Values that move as well, for the sake of their order. */
+  readonly rewrite?: Rewrite;
   /** Kinds of all segments that the input refers to. */
   readonly segmentKinds: readonly (readonly [number, SegmentKind])[];
   readonly io?: IoShare;
@@ -211,7 +214,7 @@ class Merge {
       this.entriesRead += this.#takeUncovered(this.#cover, plan);
     } else if (!plan.hasPointers) {
       while (!plan.isTaken) output.addPlan(plan);
-    } else if (this.#drain.size > 0) this.#takeOneByOne(plan);
+    } else if (this.#drain.size > 0 || this.#input.rewrite !== undefined) this.#takeOneByOne(plan);
     else {
       while (!plan.isTaken) {
         const { next, entry } = plan;
@@ -335,7 +338,7 @@ class Merge {
     const file = this.#readPointer(scan, i);
     const bytes = recordBytes(keyEnd, this.#pointer.stored);
     const kind = this.#kindOf(file);
-    if (!this.#drain.has(file)) {
+    if (!this.#drain.has(file) && !this.#isRewritten(keyEnd)) {
       output.add(key, 0, keyEnd, seq, tag, scan.bytes, from, to);
       output.noteReference(file, bytes);
       return;
@@ -346,6 +349,17 @@ class Merge {
     output.noteReference(segment, mover.bytes);
     this.#tally.noteDead(file, kind, bytes);
     this.#tally.noteNew(segment, "seg", mover.bytes);
+  }
+
+  /** Whether the value of the key that was copied last is to be written again. */
+  #isRewritten(keyEnd: number): boolean {
+    const { rewrite } = this.#input;
+    if (rewrite === undefined || this.#mover.movedBytes >= rewrite.bytesMax) return false;
+    const { from, to } = rewrite;
+    return (
+      compareBytes(this.#key, 0, keyEnd, from, 0, from.length) >= 0 &&
+      compareBytes(this.#key, 0, keyEnd, to, 0, to.length) <= 0
+    );
   }
 
   finishSync(): Omit<MergeOutput, "busyMs"> {

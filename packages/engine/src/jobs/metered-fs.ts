@@ -77,8 +77,10 @@ class Meter {
   }
 
   causeOf(path: string): number {
-    const { cause } = this.#share;
-    return cause !== IoCause.flush && path.endsWith(".seg") ? IoCause.relocation : cause;
+    const { cause, valueCause } = this.#share;
+    return path.endsWith(".seg") || (cause >= IoCause.merge && path.endsWith(".vlog"))
+      ? valueCause
+      : cause;
   }
 
   noteRead(cause: number, bytes: number): number {

@@ -1,13 +1,16 @@
-/**
- * The tables that a choice of the policy names, in the version that it was made for, and what lies
- * behind them in read order.
- */
+/** What a choice of tables is as the input of a merge: slices by run, and the bounds of what is older. */
 import { assert, compareKeys } from "@aura/base";
 import type { KeyBounds } from "./jobs/merge.ts";
 import type { MergePlan, Slice } from "./merge-task.ts";
-import { overlaps, type TableMeta, type Version } from "./version.ts";
+import type { TableMeta, Version } from "./version.ts";
+import { overlaps } from "./version.ts";
 
-/** Returns the tables of a level that a choice names. */
+/** Returns the bytes of some tables. */
+export function bytesOf(tables: readonly TableMeta[]): number {
+  return tables.reduce((sum, table) => sum + table.bytes, 0);
+}
+
+/** Returns the tables of a level that have these numbers. */
 export function tablesOf(version: Version, level: number, numbers: readonly number[]): TableMeta[] {
   const wanted = new Set(numbers);
   const tables = version.levels[level]!.runs.flatMap((run) =>
