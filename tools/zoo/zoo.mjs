@@ -21,8 +21,8 @@ const { values } = parseArgs({
 });
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "aura-zoo-"));
-/** A test that a bug makes run for ever has noticed it. */
-const TEST_MS_MAX = 150_000;
+/** A test that a bug makes run for ever ends here, and has caught nothing: the machine may be slow. */
+const TEST_MS_MAX = 400_000;
 
 /** Runs vitest; resolves to its output, or to undefined when it had to be ended. */
 function runTests(args, env) {
@@ -61,7 +61,10 @@ async function failureOf(id, { file, env }) {
   const output = ["--reporter=json", `--outputFile=${report}`];
   const args = ["node_modules/vitest/vitest.mjs", "run", ...config, ...output, file];
   const noise = await runTests(args, { ...env, AURA_ZOO: id });
-  if (noise === undefined) return { test: "all", why: "it never ended" };
+  if (noise === undefined) {
+    console.log(`   ${file} did not end with bug ${id}`);
+    return undefined;
+  }
   if (!existsSync(report)) throw new Error(`${file} did not run: ${noise}`);
   const { testResults, numPassedTests } = JSON.parse(readFileSync(report, "utf8"));
   for (const { assertionResults, message } of testResults) {

@@ -15,7 +15,6 @@ import { copyOut, NO_WORDS } from "./copy-view.ts";
 import type { DatabaseEmitter } from "./events.ts";
 import { load, loadSync, readMisses, UNOPENED } from "./grouped-misses.ts";
 import type { Health } from "./health.ts";
-import { AIMS_MAX, LookupAims } from "./lookup-aims.ts";
 import { type FoundEntry, Search, type WaitingKey, type WaitingRead } from "./lookup-state.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
 import { inMemory, OpenValue } from "./open-value.ts";
@@ -66,7 +65,6 @@ const NO_BYTES = new Uint8Array(0);
 export class Lookup {
   readonly #parts: ReadParts;
   readonly #orders = new ReadOrders();
-  readonly #aims: LookupAims;
   #search = new Search();
   /** What a successful search found: borrowed, to be used at once. */
   #tag = 0;
@@ -77,7 +75,6 @@ export class Lookup {
 
   constructor(parts: ReadParts) {
     this.#parts = parts;
-    this.#aims = new LookupAims(parts, this.#orders);
   }
 
   /** Returns the value that a reader at `seq` sees, reading on this thread whatever is missing. */
@@ -156,23 +153,20 @@ export class Lookup {
   async findMany(keys: readonly Uint8Array[], seq: number): Promise<(Buffer | undefined)[]> {
     const { turns, health } = this.#parts;
     const values: (Buffer | undefined)[] = new Array(keys.length).fill(undefined);
-    const aims = this.#aims;
     for (let i = 0; i < keys.length; i++) {
-      const at = i % AIMS_MAX;
-      const mustWait = at === AIMS_MAX - 1 && turns.mustTurn();
-      if (at === 0) aims.aim(keys, i, Math.min(i + AIMS_MAX, keys.length), seq);
-      const state = mustWait ? Found.pending : this.#probeAimed(at, keys[i]!, seq);
+      const state =
+        (i + 1) % UNTIMED_COUNT === 0 && turns.mustTurn()
+          ? Found.pending
+          : this.#probe(keys[i]!, seq);
       if (state === Found.absent) continue;
       if (state === Found.pending || this.#tag === Kind.pointer) {
         // Other code runs in between, and the caller may reuse its buffers.
-        aims.clear();
         const own = keys.map((key, at) => (at < i ? key : new Uint8Array(key)));
         await this.#findRest(own, i, seq, values);
         return values;
       }
       values[i] = this.#copy();
     }
-    aims.clear();
     if (turns.mustTurn()) {
       await turns.turn();
       health.assertOpen();
@@ -340,17 +334,6 @@ export class Lookup {
       if (startMs >= 0 && state !== Found.pending) counts.endRead(startMs, search);
       if (state !== Found.found) return state;
     }
-    return this.#isValue() ? Found.found : Found.absent;
-  }
-
-  /** As `#probe`, for key `i` of those aimed at. */
-  #probeAimed(i: number, key: Uint8Array, seq: number): number {
-    if (!this.#searchMemtables(key, seq)) {
-      const { hit } = this.#search;
-      if (!this.#aims.take(i, key, seq, hit)) return this.#probe(key, seq);
-      this.#takeHit(hit);
-    }
-    this.#parts.counts.reads++;
     return this.#isValue() ? Found.found : Found.absent;
   }
 

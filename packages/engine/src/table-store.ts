@@ -125,7 +125,10 @@ export class TableStore implements CacheOwner {
    * another file is in its place), AURA_UNSUPPORTED, AURA_NOT_FOUND, AURA_IO, AURA_CLOSED.
    */
   get(meta: TableMeta): Table {
-    const open = this.#open.get(meta.number) ?? this.#openTable(meta);
+    return this.#use(meta, this.#open.get(meta.number) ?? this.#openTable(meta));
+  }
+
+  #use(meta: TableMeta, open: OpenTable): Table {
     // Not at the first use: a table that is used once only gives way first.
     if (open.hasGrant) {
       open.handleUsed = true;
@@ -145,7 +148,8 @@ export class TableStore implements CacheOwner {
 
   /** As `get`; undefined when the table has to be opened first. */
   peek(meta: TableMeta): Table | undefined {
-    return this.#open.has(meta.number) ? this.get(meta) : undefined;
+    const open = this.#open.get(meta.number);
+    return open === undefined ? undefined : this.#use(meta, open);
   }
 
   /**

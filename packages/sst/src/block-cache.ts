@@ -95,8 +95,6 @@ export class BlockCache {
   end = 0;
   /** The memory of `bytes` as words, with the same begin; empty when there is no such view. */
   words: Int32Array = NO_PLACES;
-  /** Written by `touch`, so that its read is not left out. */
-  touched = 0;
   #hits = 0;
   #misses = 0;
   #insertions = 0;
@@ -248,27 +246,6 @@ export class BlockCache {
     this.end = at + HEAD_BYTES + words[word + HEAD_LENGTH]!;
     this.#hits++;
     space.counts.hits++;
-    return true;
-  }
-
-  /** Reads the head of a block that is in a slab, for the processor's caches only. */
-  touch(space: CacheSpace, block: number): void {
-    const place = block < space.places.length ? space.places[block]! : 0;
-    if (place === 0) return;
-    const { words } = this.#slabs[place >>> this.#slabShift]!;
-    this.touched = words[((place & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT) >>> 2]!;
-  }
-
-  /** As `find` for a block that is in a slab and has a place; counts nothing. */
-  peek(space: CacheSpace, block: number): boolean {
-    const place = block < space.places.length ? space.places[block]! : 0;
-    if (place === 0) return false;
-    const slab = this.#slabs[place >>> this.#slabShift]!;
-    const at = (place & ((1 << this.#slabShift) - 1)) << UNIT_SHIFT;
-    this.bytes = slab.bytes;
-    this.words = slab.words;
-    this.start = at + HEAD_BYTES;
-    this.end = at + HEAD_BYTES + slab.words[(at >>> 2) + HEAD_LENGTH]!;
     return true;
   }
 

@@ -152,16 +152,6 @@ export class BlockReader {
     return -1;
   }
 
-  /** Returns the first entry with this mark, -1 without one. */
-  findMark(mark: number): number {
-    const marksAt = this.#marksAt;
-    if (marksAt === 0) return -1;
-    const bytes = this.bytes;
-    const count = this.count;
-    for (let i = 0; i < count; i++) if (bytes[marksAt + i] === mark) return i;
-    return -1;
-  }
-
   /** Returns whether entry `i` is a version of the key with a sequence <= `seqMax`. */
   holds(i: number, key: Uint8Array, keyStart: number, keyEnd: number, seqMax: number): boolean {
     return this.#isKey(i, key, keyStart, keyEnd) && this.seqAt(i) <= seqMax;

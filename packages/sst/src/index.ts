@@ -14,7 +14,7 @@ export { readRangesSync } from "./range-block.ts";
 export { RangeFragments } from "./range-fragments.ts";
 export { ScanPlan } from "./scan-plan.ts";
 export { separatorIndex } from "./separator-index.ts";
-export { Lookup, Table, TableAim, TableCounts, TableHit, type TableOpenOptions } from "./table.ts";
+export { Lookup, Table, TableCounts, TableHit, type TableOpenOptions } from "./table.ts";
 export { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 export type { TableIdentity } from "./table-file.ts";
 export { type LentBytes, TableScan, type TableScanOptions } from "./table-scan.ts";

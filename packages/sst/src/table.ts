@@ -54,15 +54,6 @@ export class TableHit {
   readonly waiting: WaitingSearch = new WaitingSearch();
 }
 
-/** Where a key may be: its entry, and where that has its key and its row. */
-export class TableAim {
-  place = -1;
-  bytes: Uint8Array = NO_BYTES;
-  keyAt = 0;
-  rowAt = 0;
-  rowEnd = 0;
-}
-
 /** What to open, and with what. */
 export interface TableOpenOptions extends TableIdentity {
   /** Seed that the hashes given to `get` are made with. */
@@ -262,52 +253,6 @@ export class Table {
         locator.start(key, keyStart, keyEnd);
       }
     }
-  }
-
-  /**
-   * Returns the block in which a look-up of the key looks first; -1 when the table surely has no such
-   * key. For `touch`, `aim` and `getAt`.
-   */
-  seek(key: Uint8Array, keyHash: number): number {
-    if (this.#filter !== undefined && !this.#filter.has(keyHash)) {
-      this.counts.denied++;
-      return -1;
-    }
-    this.#locator.start(key, 0, key.length);
-    return this.#locator.block;
-  }
-
-  /** Has the head of a cached block come from memory. */
-  touch(block: number): void {
-    this.#store.cache.touch(this.#store.space, block);
-  }
-
-  /** Sets where in a cached block a key with this hash may be; `place` -1 where that is not known. */
-  aim(block: number, keyHash: number, aim: TableAim): void {
-    const { cache, space } = this.#store;
-    aim.place = -1;
-    if (!this.#hasMarks || !cache.peek(space, block)) return;
-    reader.open(cache.bytes, cache.start, cache.end);
-    const place = reader.findMark(markOf(keyHash));
-    if (place < 0) return;
-    aim.place = place;
-    aim.bytes = cache.bytes;
-    aim.keyAt = reader.suffixAt(place);
-    aim.rowAt = reader.rowAt(place);
-    aim.rowEnd = reader.rowAt(place + 1);
-  }
-
-  /**
-   * As `get` for a key at a place of a cached block: `found`, with `hit` set, or `absent`, which says
-   * that it is not just there.
-   */
-  getAt(block: number, place: number, key: Uint8Array, seqMax: number, hit: TableHit): number {
-    const { cache, space } = this.#store;
-    if (place < 0 || !cache.find(space, block)) return Lookup.absent;
-    reader.open(cache.bytes, cache.start, cache.end);
-    if (!reader.holds(place, key, 0, key.length, seqMax)) return Lookup.absent;
-    hit.words = cache.words;
-    return this.#take(hit, place);
   }
 
   /** Puts the entry at a place of the block into `hit`. */
