@@ -146,7 +146,7 @@ export interface ResolvedSettings {
     readonly periodicMs: number;
   };
   readonly rlAgent: {
-    /** How the agent decides (docs/rfcs/0015-steering.md). */
+    /** How the agent decides (docs/rfcs/0014-agent.md). */
     readonly algorithm: "bandit" | "closed-form" | "actor-critic" | "search";
     /** Step size of what it learns, 0 to 1. */
     readonly learningRate: number;
