@@ -56,7 +56,7 @@ export const BUGS = [
     edits: [
       {
         file: "packages/engine/src/jobs/flush.ts",
-        find: "for (const token of input.syncTokens) syncLog(context, token);",
+        find: "for (const token of input.syncTokens) busy.without(() => syncLog(context, token));",
         replace: "if (input.syncTokens.length < 0) syncLog(context, 0);",
       },
     ],
@@ -82,6 +82,7 @@ export const BUGS = [
         file: "packages/wal/src/log-writer.ts",
         find: "this.#writeSync(frame, offset);\n    } catch (error) {\n      throw this.#fail(error);",
         replace: "this.#writeSync(frame, offset);\n    } catch (error) {\n      throw error;",
+        every: true,
       },
       {
         file: "packages/engine/src/journal.ts",
