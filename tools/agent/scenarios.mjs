@@ -20,7 +20,19 @@ const mixes = {
   burst: { reads: 0.01, scans: 0, writes: 0.99, absent: 0.1, scanLength: 1 },
 };
 
-/** Measured unit costs, seconds, for entries of this size. */
+/** Unit costs as the engine measured them on a machine with more work than cores, seconds. */
+const BUSY_COSTS = {
+  read: 1.5e-6,
+  write: 1.5e-6,
+  probe: 0.27e-6,
+  blockRead: 1.9e-6,
+  seek: 8e-6,
+  scanEntry: 0.2e-6,
+  flushedByte: 25e-9,
+  mergedByte: 50e-9,
+};
+
+/** Unit costs of a quiet machine, seconds, for entries of this size. */
 function unitCosts(entryBytes, valueSeconds = 0) {
   return {
     read: 0.8e-6 + valueSeconds,
@@ -34,7 +46,7 @@ function unitCosts(entryBytes, valueSeconds = 0) {
   };
 }
 
-/** Trees: inline values of 100 B, separated values of 4 KiB. */
+/** Trees: inline values of 100 B, separated values of 4 KiB, and inline ones on a busy machine. */
 export const trees = {
   "100 B inline": {
     entryBytes: 122,
@@ -49,6 +61,14 @@ export const trees = {
     separatedBytes: 4120,
     keys: 2.5e6,
     value: 2e-6,
+  },
+  "100 B on a busy machine": {
+    entryBytes: 122,
+    memtableEntryBytes: 140,
+    separatedBytes: 0,
+    keys: 1e6,
+    value: 0,
+    costs: BUSY_COSTS,
   },
 };
 
@@ -68,7 +88,7 @@ export function numbersFrom(seed) {
 export function simulationOf(agent, tree, seed, change = {}) {
   const next = numbersFrom(seed * 7919 + 13);
   const vary = (value) => value * (0.8 + 0.4 * next());
-  const costs = unitCosts(tree.entryBytes, tree.value);
+  const costs = { ...(tree.costs ?? unitCosts(tree.entryBytes, tree.value)) };
   for (const name of Object.keys(costs)) costs[name] = vary(costs[name]);
   const geometry = agent.treeGeometry({ baseLevelBytes: BASE_BYTES });
   return {

@@ -45,7 +45,9 @@ export function requestedShape(
   const unknown = Object.keys(request).find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) throw invalid(`an object of ${FIELDS.join(", ")}`, unknown);
   const given = Object.entries(request).filter(([, value]) => value !== undefined);
-  return reshaped(current, Object.fromEntries(given));
+  // Only an agent's shape merges at once what it has too many of; a caller's waits.
+  const lazy = current.isEager === true ? { isEager: false } : {};
+  return reshaped(current, { ...Object.fromEntries(given), ...lazy });
 }
 
 function invalid(expected: string, actual: unknown): AuraError {

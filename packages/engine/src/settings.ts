@@ -146,8 +146,8 @@ export interface ResolvedSettings {
     readonly periodicMs: number;
   };
   readonly rlAgent: {
-    /** How the agent decides (docs/rfcs/0015-steering.md). */
-    readonly algorithm: "closed-form" | "bandit" | "actor-critic" | "search";
+    /** How the agent decides (docs/rfcs/0014-agent.md). */
+    readonly algorithm: "bandit" | "closed-form" | "actor-critic" | "search";
     /** Step size of what it learns, 0 to 1. */
     readonly learningRate: number;
     /** How often it tries what it does not think best, 0 to 1. */
@@ -278,7 +278,7 @@ const RULES: Rules = {
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   rlAgent: {
-    algorithm: choice("closed-form", "bandit", "actor-critic", "search"),
+    algorithm: choice("bandit", "closed-form", "actor-critic", "search"),
     learningRate: { kind: "number", min: 0, max: 1, initial: 0.05 },
     explorationRate: { kind: "number", min: 0, max: 1, initial: 0.02 },
     frozen: { kind: "boolean", initial: false },

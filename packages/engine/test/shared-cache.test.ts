@@ -125,6 +125,83 @@ describe("filters by level in statistics", () => {
   });
 });
 
+describe("what tables are asked", () => {
+  const still: Settings = {
+    table: { blockSize: 1024, compression: "none" },
+    compaction: { l0Trigger: 8 },
+  };
+  const open = (fs: SimFs): Promise<AuraDB> =>
+    AuraDB.open("/db", still, { fs, runtime: simRuntime(1) });
+  const put = (db: AuraDB, from: number, to: number, step: number): void => {
+    for (let i = from; i < to; i += step) db.putSync(textOf(i), `${i}:`.repeat(12));
+  };
+
+  test("hits and misses of blocks are counted by level, each once", async () => {
+    const fs = new SimFs();
+    const db = await open(fs);
+    put(db, 0, 2000, 1);
+    await db.flush();
+    await db.compact();
+    put(db, 0, 2000, 2);
+    await db.flush();
+    await db.close();
+    const again = await open(fs);
+    const read = (from: number): number[][] => {
+      const before = again.stats();
+      for (let i = from; i < 2000; i += 2) expect(again.getSync(textOf(i))).toBeDefined();
+      const after = again.stats();
+      const counts = after.levels.map(({ blockHits, blockMisses }, level) => {
+        const { blockHits: hits, blockMisses: misses } = before.levels[level]!;
+        return [blockHits - hits, blockMisses - misses];
+      });
+      const sum = (at: number): number => counts.reduce((all, one) => all + one[at]!, 0);
+      expect(sum(0)).toBe(after.cache.hits - before.cache.hits);
+      expect(sum(1)).toBe(after.cache.misses - before.cache.misses);
+      return counts.filter(([hits, misses]) => hits! + misses! > 0);
+    };
+    // Even keys are in level 0, which ends their look-ups: each of its blocks is read once.
+    const [[hits, misses], ...others] = read(0) as [number[], ...number[][]];
+    expect(others).toEqual([]);
+    expect(hits! + misses!).toBe(1000);
+    expect(misses).toBeGreaterThan(30);
+    expect(misses).toBeLessThan(200);
+    expect(read(0)).toEqual([[1000, 0]]);
+    // Odd ones are deeper; the filter of level 0 lets few of them pass.
+    expect(
+      read(1)
+        .at(-1)!
+        .reduce((a, b) => a + b),
+    ).toBe(1000);
+    await again.close();
+  });
+
+  test("none that is younger than the reader, or whose bounds leave the key out", async () => {
+    const db = await open(new SimFs());
+    put(db, 0, 1000, 2);
+    await db.flush();
+    const snapshot = db.snapshot();
+    put(db, 0, 1000, 4);
+    await db.flush();
+    const asked = (key: string, options?: { snapshot: typeof snapshot }): number => {
+      const count = (): number =>
+        db.stats().levels.reduce((sum, { filter: { denied, passedInVain, found } }) => {
+          return sum + denied + passedInVain + found;
+        }, 0);
+      const before = count();
+      db.getSync(key, options);
+      return count() - before;
+    };
+    expect(asked(textOf(501))).toBe(2);
+    expect(asked(textOf(501), { snapshot })).toBe(1);
+    expect(asked(textOf(500), { snapshot })).toBe(1);
+    // Behind the last key of the younger table, and behind all.
+    expect(asked(textOf(998))).toBe(1);
+    expect(asked("kez")).toBe(0);
+    snapshot.release();
+    await db.close();
+  });
+});
+
 describe("tables that give way", () => {
   const directory = "/db";
   const databaseUuid = new Uint8Array(16).fill(3);

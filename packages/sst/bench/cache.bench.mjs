@@ -2,13 +2,16 @@
  * Hit rates of the block cache on traces, beside simulations of other policies that hold as many
  * blocks of 4 KiB as the capacity has room for; and nanoseconds of a hit, of a miss, of an insertion.
  * The traces: Zipf's law (0.99, as YCSB) over 40000 blocks; the same with long scans between; with
- * the popular blocks moving on; a loop a little longer than the cache. CPU time, least of three.
- * Run against the built packages: node packages/sst/bench/cache.bench.mjs [accesses]
+ * the popular blocks moving on; a loop a little longer than the cache; and what the workloads of YCSB
+ * ask a table for, with records of 1000 B, four to a block, in the order of their hashed names (A, B, C
+ * and F draw alike; what they write goes to a memtable). CPU time, least of three. Run against the
+ * built packages: node packages/sst/bench/cache.bench.mjs [accesses [traces that begin with]]
  */
 import { BlockCache } from "@aura/sst";
 import { Clock, Lru, S3Fifo, TinyLfu } from "./policies.mjs";
 
 const ACCESSES = Number(process.argv[2] ?? 1_000_000);
+const ONLY = process.argv[3] ?? "";
 const BLOCKS = 40_000;
 const BLOCK_BYTES = 4076;
 
@@ -40,6 +43,15 @@ function zipf(count, theta = 0.99) {
 const scattered = (rank, shift = 0) => (Math.imul(rank + shift, 7919) >>> 0) % BLOCKS;
 
 const draw = zipf(BLOCKS);
+const RECORDS_PER_BLOCK = 4;
+const RECORDS = BLOCKS * RECORDS_PER_BLOCK;
+const drawRecord = zipf(RECORDS);
+/** The block of a record, by the hash of its name. */
+function homeOf(record) {
+  let bits = Math.imul(record ^ (record >>> 16), 0x21f0aaad);
+  bits = Math.imul(bits ^ (bits >>> 15), 0x735a2d97);
+  return ((bits ^ (bits >>> 15)) >>> 0) % BLOCKS;
+}
 const TRACES = {
   zipf: () => Int32Array.from({ length: ACCESSES }, () => scattered(draw())),
   "zipf and scans": () => {
@@ -64,6 +76,25 @@ const TRACES = {
       scattered(draw(), Math.floor(i / (ACCESSES / 20)) * 1000),
     ),
   loop: () => Int32Array.from({ length: ACCESSES }, (_, i) => i % 5000),
+  "ycsb a, b, c, f": () => Int32Array.from({ length: ACCESSES }, () => homeOf(drawRecord())),
+  // The newest are the popular ones; one in twenty operations adds one.
+  "ycsb d": () => {
+    let newest = RECORDS;
+    return Int32Array.from({ length: ACCESSES }, (_, i) => {
+      if (i % 20 === 0) newest++;
+      return homeOf(newest - drawRecord());
+    });
+  },
+  // Scans of 1 to 100 records.
+  "ycsb e": () => {
+    const trace = new Int32Array(ACCESSES);
+    for (let i = 0; i < ACCESSES; ) {
+      const first = homeOf(drawRecord());
+      const blocks = 1 + Math.floor(random() * 100) / RECORDS_PER_BLOCK;
+      for (let b = 0; b < blocks && i < ACCESSES; b++) trace[i++] = (first + b) % BLOCKS;
+    }
+    return trace;
+  },
 };
 
 const block = new Uint8Array(BLOCK_BYTES).fill(7);
@@ -85,6 +116,7 @@ console.log(
   "  s3-fifo by slab (BlockCache) | LRU | CLOCK | S3-FIFO | W-TinyLFU",
 );
 for (const [name, make] of Object.entries(TRACES)) {
+  if (!name.startsWith(ONLY)) continue;
   const trace = make();
   for (const mib of [4, 16, 64]) {
     const blocks = (mib * 1024 * 1024) / 4096;
@@ -102,6 +134,7 @@ for (const [name, make] of Object.entries(TRACES)) {
     console.log(`${name}, ${mib} MiB`.padEnd(28), rates.map(percent).join(" "));
   }
 }
+if (ONLY !== "") process.exit();
 
 function least(name, count, work) {
   let best = Number.POSITIVE_INFINITY;
