@@ -29,7 +29,7 @@ import { type IoBudget, IoCause, IoPriority } from "./io-budget.ts";
 import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover.ts";
 import { MergeReasons } from "./merge-reasons.ts";
-import { bytesOf, olderThan, slicesOf, tablesOf } from "./merge-slices.ts";
+import { bytesOf, olderThan, slicesOf, tablesOf, takenByLevel } from "./merge-slices.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
@@ -428,8 +428,9 @@ export class Compactor {
     // Nobody knows exactly how much of the input lies in a range.
     const shareBytes = ranges.length === 1 ? bytes : (2 * bytes) / ranges.length;
     const copyBytes = valueGc.noteBegun(tables, plan.drain, plan.rewrite?.bytesMax);
-    const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
-    const target = { level: plan.outputLevel, entries };
+    const taken = takenByLevel(slices);
+    const entries = taken.reduce((sum, count) => sum + count, 0);
+    const target = { level: plan.outputLevel, entries, taken };
     const inputs = ranges.map((range) => {
       const output = planner.plan(shareBytes, plan.tableBytesMax, copyBytes, target);
       return ranges.length === 1 ? { ...input, output } : { ...input, output, range };

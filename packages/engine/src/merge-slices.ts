@@ -40,6 +40,16 @@ export function slicesOf(version: Version, plan: MergePlan): Slice[] {
   return slices;
 }
 
+/** Returns how many entries slices take from each level. */
+export function takenByLevel(slices: readonly Slice[]): number[] {
+  const taken: number[] = [];
+  for (const { level, tables } of slices) {
+    while (taken.length <= level) taken.push(0);
+    for (const { entryCount } of tables) taken[level]! += entryCount;
+  }
+  return taken;
+}
+
 /** Bounds of the tables behind the newest input, in read order, that meet its keys. */
 export function olderThan(version: Version, slices: readonly Slice[]): KeyBounds[][] {
   const inputs = new Set(slices.flatMap((slice) => slice.tables.map((table) => table.number)));

@@ -14,6 +14,8 @@ export interface OutputTarget {
   readonly level: number;
   /** Entries that go there, at most. */
   readonly entries: number;
+  /** Entries that leave each level for it, by level; a level beyond the end gives none. */
+  readonly taken?: readonly number[];
 }
 
 /** What the plan says of one table. */
@@ -82,6 +84,8 @@ function bitsOf(
   const levels: FilterLevel[] = version.levels.map(({ runs }, level) => {
     let entries = 0;
     for (const run of runs) for (const one of run.tables) entries += one.entryCount;
+    // They are counted where they go.
+    if (level !== target.level) entries = Math.max(0, entries - (target.taken?.[level] ?? 0));
     let runCount = runs.length;
     if (level === 0 && target.level === 0) {
       // Level 0 comes and goes: what counts is how it is when a merge takes it.

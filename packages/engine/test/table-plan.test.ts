@@ -99,6 +99,16 @@ describe("plan of a table", () => {
     expect(filterRate(deepest.bloomBitsPerKey)).toBeLessThan(0.0115);
   });
 
+  test("what leaves other levels for a table counts where it goes", () => {
+    const all = { level: 2, entries: 1300, taken: [100, 200, 1000] };
+    expect(plan({}, [100, 200, 1000], all).bloomBitsPerKey).toBeCloseTo(10, 5);
+    const { taken: _taken, ...unsaid } = all;
+    expect(plan({}, [100, 200, 1000], unsaid).bloomBitsPerKey).toBeLessThan(9.5);
+    const half = plan({}, [100, 200, 1000], { ...all, taken: [50, 100, 500] }).bloomBitsPerKey;
+    expect(half).toBeGreaterThan(plan({}, [100, 200, 1000], unsaid).bloomBitsPerKey);
+    expect(half).toBeLessThan(10);
+  });
+
   test("uniform bits, and none", () => {
     const target = { level: 0, entries: 1000 };
     const uniform = plan({ filterAllocation: "uniform", bloomBitsPerKey: 7 }, [1, 1e6], target);
