@@ -34,7 +34,7 @@ type Write = readonly Entry[];
 /** One run of code: writes that are issued in it, and how. */
 interface Shape {
   readonly name: string;
-  readonly how: "awaited" | "together" | "synchronous" | "read between";
+  readonly how: "awaited" | "together" | "synchronous" | "read between" | "landed";
   readonly writes: readonly (readonly number[])[];
 }
 
@@ -49,6 +49,7 @@ const SHAPES: readonly Shape[] = [
   { name: "a batch for the thread pool", how: "awaited", writes: [[20, ...Array(5).fill(LARGE)]] },
   { name: "landed by a read", how: "read between", writes: [Array(5).fill(LARGE), [20], [900]] },
   { name: "a full group and the next", how: "together", writes: Array(10).fill([LARGE]) },
+  { name: "a full group, landed", how: "landed", writes: [...Array(9).fill([LARGE]), [20]] },
   { name: "a synchronous batch", how: "synchronous", writes: [[20, 900], Array(5).fill(LARGE)] },
   { name: "grouped, at the end", how: "together", writes: [[20], [20]] },
 ];
@@ -84,7 +85,7 @@ async function run(
   let i = 0;
   for (const { how, writes } of SHAPES) {
     const awaited: Promise<void>[] = [];
-    for (const _ of writes) {
+    for (const index of writes.keys()) {
       const at = i++;
       const write = HISTORY[at]!;
       const ended = (): void => {
@@ -95,7 +96,8 @@ async function run(
       const failed = (error: { code: string }): void => told(at, error.code);
       promised.issued = at + 1;
       const options = { durability: level };
-      if (how === "synchronous") {
+      const isLast = index === writes.length - 1;
+      if (how === "synchronous" || (how === "landed" && isLast)) {
         try {
           if (write.length > 1) db.writeSync(batchOf(write), options);
           else db.putSync(write[0]![0], contentOf(write[0]!), options);
