@@ -2,7 +2,7 @@
  * Values of large groups spread over several logs: what is promised at each level holds wherever a
  * crash or a fault comes, a batch is whole or absent, and a pointer never leads nowhere.
  */
-import { type PlannedFault, SimFs, simRuntime } from "@aura/base/testing";
+import { type PlannedFault, SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
 import { AuraDB, type Durability, type Settings, WriteBatch } from "../src/index.ts";
 import { bounded } from "./support/fault-run.ts";
@@ -21,8 +21,8 @@ const VALUES = 5;
 /** Every so many operations are taken; with AURA_SLOW=1 all. */
 const STRIDE = process.env["AURA_SLOW"] === "1" ? 1 : 3;
 
-function open(fs: SimFs | WatchedFs, more: Settings = {}): Promise<AuraDB> {
-  return AuraDB.open(directory, { ...settings, ...more }, { fs, runtime: simRuntime(7) });
+function open(fs: SimFs | WatchedFs, runtime: SimRuntime = simRuntime(7)): Promise<AuraDB> {
+  return AuraDB.open(directory, settings, { fs, runtime });
 }
 
 /** What write `i` puts: a batch of large values under its own names, or one small value. */
@@ -52,7 +52,10 @@ const WRITES = 12;
 
 /** Writes, through everything that a log of values meets. */
 async function run(fs: SimFs | WatchedFs, level: Durability, promised: Promised): Promise<AuraDB> {
-  const db = await open(fs);
+  const runtime = simRuntime(7);
+  const db = await open(fs, runtime);
+  // Writes are delayed by the clock while room for values is short.
+  const settled = <T>(promise: Promise<T>): Promise<T> => bounded("a call", promise, runtime);
   for (let i = 0; i < WRITES; i++) {
     promised.issued = i + 1;
     const first = db.write(batchOf(i), { durability: level });
@@ -61,23 +64,23 @@ async function run(fs: SimFs | WatchedFs, level: Durability, promised: Promised)
       promised.issued = ++i + 1;
       const second = db.write(batchOf(i), { durability: level });
       if (i % 8 === 2) db.getSync("nothing");
-      await second;
+      await settled(second);
     }
-    await first;
+    await settled(first);
     promised.acked = i + 1;
     if (level === "sync") promised.durable = i + 1;
     if (i % 5 === 4) {
-      await db.flush();
+      await settled(db.flush());
       promised.durable = i + 1;
     }
     if (i === 7) {
-      await db.sync();
+      await settled(db.sync());
       promised.durable = i + 1;
     }
   }
-  await db.compact();
-  await db.idle();
-  await db.close();
+  await settled(db.compact());
+  await settled(db.idle());
+  await settled(db.close());
   promised.durable = promised.issued;
   return db;
 }
