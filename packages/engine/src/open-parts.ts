@@ -305,10 +305,11 @@ function assemble(
       },
       isKept: (segment) => catalog.keepsSegment(segment),
       onSegmentLeaving: (segment, versionId) => valueGc.noteLeaving(segment, versionId),
-      onSegmentGone: (number, isKept) => {
+      onSegmentGone: (number) => {
         valueGc.noteGone(number);
-        if (isKept || health.closed) return;
-        // Room for copies, and for writes.
+        if (health.closed) return;
+        // Room for copies, and for writes. A file that stays for a feed gives none, but who waited for it
+        // has to look again.
         compactor.start();
         valueGc.noteProgress(makingRoom(false));
         committer.drain();

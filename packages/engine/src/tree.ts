@@ -47,7 +47,7 @@ export interface TreeParts {
   readonly isKept: (segment: SegmentMeta) => boolean;
   /** A segment left the tree with version `versionId`; `onSegmentGone` follows when its file is gone. */
   readonly onSegmentLeaving: (segment: SegmentMeta, versionId: number) => void;
-  readonly onSegmentGone: (number: number, isKept: boolean) => void;
+  readonly onSegmentGone: (number: number) => void;
   /** All edits up to a version are durable. */
   readonly onDurable: (version: Version) => void;
 }
@@ -264,12 +264,12 @@ export class Tree {
     }
     for (const segment of emptied) {
       const path = filePath(directory, segment.number, segment.kind);
-      const onGone = (isKept = false): void => this.#parts.onSegmentGone(segment.number, isKept);
+      const onGone = (): void => this.#parts.onSegmentGone(segment.number);
       this.#parts.onSegmentLeaving(segment, after.id);
       versions.obsolete(path, after.id, () => {
         this.#parts.onFileGone("segment", segment.number);
-        if (this.#parts.isKept(segment)) onGone(true);
-        else this.removeFiles([path], () => onGone());
+        if (this.#parts.isKept(segment)) onGone();
+        else this.removeFiles([path], onGone);
         events.announce("segmentRemoved", { segment: segment.number, bytes: segment.fileBytes });
       });
     }
