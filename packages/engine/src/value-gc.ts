@@ -38,7 +38,7 @@ const MIB = 1024 * 1024;
 const SEGMENT_BYTES_MIN = 8 * MIB;
 const LIVE_SEGMENTS_MIN = 64;
 /** The memtable is sealed at so many bytes of values: recovery reads what is not flushed. */
-const UNFLUSHED_BYTES_MAX = 256 * MIB;
+const UNFLUSHED_BYTES_MAX = 512 * MIB;
 /** The same of those that may be garbage: at most this, or this share of L. */
 const HIDDEN_BYTES_MAX = 64 * MIB;
 const HIDDEN_SHARE_MAX = 0.03;
