@@ -8,7 +8,8 @@
  * - What makes the files survive a power loss stands in log-sync.ts.
  * - A failed append poisons its file. Its group's sequence numbers are void: the next log says so
  *   in its preamble, together with the valid length of the poisoned file, and is synced before the
- *   failure is reported, so that the rejected group never reappears.
+ *   failure is reported, so that the rejected group never reappears. Where no such log can be made,
+ *   what was written is cut off and the numbers are given again.
  * - Values may also stand in logs of values alone, which groups name (value-queues.ts,
  *   streamed-value.ts); they are written before the group is, and synced with it.
  * - No file is opened again for append, and no number is used twice.
@@ -190,7 +191,7 @@ export class Journal {
     this.syncs.trim(log);
   }
 
-  /** Forgets a log of values that no group names. Resolves when its file is closed. */
+  /** Forgets a log of values that no group names, at once. Resolves when its file is closed. */
   async discard(log: LogFile): Promise<void> {
     assert(log.valuesAlone && log.lastSeq === log.createdAtSeq, "no group has values in it");
     this.#files = this.#files.filter((other) => other !== log);
@@ -226,6 +227,9 @@ export class Journal {
       // No edit may say that these numbers were reached: recovery would miss what is not there.
       this.appendedSeq = before;
       this.#voids.pop();
+      // They are given again. What is left of the log that voids them is taken back by every log made
+      // after it (replay.ts): so the next group has to go to one of those.
+      this.endFiles();
       try {
         log.writer.cutOffSync();
         return known;
