@@ -453,6 +453,7 @@ function assemble(
       mayGrow: (bytes) => valueGc.mayWrite(bytes, makingRoom),
       pace: valueGc.pace,
       onSyncFailed: () => tree.noteSyncFailed(),
+      onUntoldFailure: onSyncFailed,
       debt,
       onStall: (event) => events.announce("stall", event),
     },
