@@ -43,7 +43,7 @@ const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 /** What commit works with. */
 export interface CommitParts
   extends Pick<AdmissionParts, "mayGrow" | "pace">,
-    Pick<DurableParts, "onSyncFailed" | "onUntoldFailure"> {
+    Pick<DurableParts, "onUntoldFailure"> {
   readonly journal: Journal;
   readonly memtables: Memtables;
   readonly health: Health;
@@ -107,8 +107,7 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, journal, scheduler, clock } = parts;
-    const { onSyncFailed, onUntoldFailure } = parts;
+    const { memtables, health, journal, scheduler, clock, onUntoldFailure } = parts;
     const { groupBytesMax } = memtables;
     this.#queue = new GroupQueue({ newGroup: () => newGroup(this.#slabs), groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
@@ -121,7 +120,6 @@ export class Committer {
       intervalMs: parts.syncIntervalMs,
       flushBuffered: () => this.#buffered.flushSync(),
       mayAppend: () => !this.#flight.active,
-      onSyncFailed,
       onUntoldFailure,
     });
   }
@@ -262,9 +260,9 @@ export class Committer {
     this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch and returns when it is committed and when it is durable, apart. */
+  /** Admits a batch and returns when it is committed and when it is durable, apart. Does not throw. */
   submit(batch: WriteBatch, signal?: AbortSignal): Receipt {
-    const committed = this.writeBatch(batch, "os", signal);
+    const committed = (async () => this.writeBatch(batch, "os", signal))();
     const durable = committed.then(() => this.#waits.until(this.#parts.journal.appendedSeq));
     // Who asks for one of the two need not handle the other.
     durable.catch(() => undefined);

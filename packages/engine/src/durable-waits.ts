@@ -24,9 +24,7 @@ export interface DurableParts {
   readonly flushBuffered: () => void;
   /** Nothing is being appended, so that a watermark may be. */
   readonly mayAppend: () => boolean;
-  /** A sync failed; nothing is written any more. */
-  readonly onSyncFailed: () => void;
-  /** As `onSyncFailed`, of a sync that no call waits for; ends writing. */
+  /** A sync failed that no call waits for; ends writing. */
   readonly onUntoldFailure: (error: Error) => void;
 }
 
@@ -110,8 +108,7 @@ export class DurableWaits {
 
   /** Ends writing, and returns what the call that waited is told. */
   #failed(error: unknown): AuraError {
-    const { health, onSyncFailed } = this.#parts;
-    if (health.failure === undefined) onSyncFailed();
+    const { health } = this.#parts;
     health.fail(error as Error);
     health.noteTold();
     return new AuraError(

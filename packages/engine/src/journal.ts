@@ -44,6 +44,8 @@ export interface JournalPlace {
   readonly freeReserve: () => void;
   /** A log is synced in the background when it grew by so many bytes; 0: never. */
   readonly backgroundSyncBytes: number;
+  /** A sync of a log failed, whoever asked for it: the manifest has to say so. */
+  readonly noteSyncFailed: () => void;
   /** A background sync failed: what was acknowledged may not survive a power loss. */
   readonly onSyncFailed: (error: Error) => void;
   /** Work on a log that kept it from being forgotten has ended. */
@@ -103,6 +105,7 @@ export class Journal {
       appendedSeq: () => this.appendedSeq,
       bytesMax: (log: LogFile) => this.#bytesMax(log.kind),
       backgroundBytes: place.backgroundSyncBytes,
+      noteFailed: place.noteSyncFailed,
       onFailed: place.onSyncFailed,
       onIdle: place.onLogIdle,
       giveUp: (log: LogFile) => this.#giveUp(log),
@@ -217,13 +220,15 @@ export class Journal {
     const before = this.appendedSeq;
     this.#voids.push({ first: group.firstSeq, last: group.lastSeq });
     this.appendedSeq = group.lastSeq;
+    let next: LogFile | undefined;
     try {
-      const next = this.#create(log.kind);
+      next = this.#create(log.kind);
       next.writer.syncSync();
       this.#place.fs.syncDirSync(this.#place.directory);
       next.nameDurable = true;
       return known;
     } catch (second) {
+      if (next?.writer.syncFailed) this.syncs.noteFailed(next, second);
       // No edit may say that these numbers were reached: recovery would miss what is not there.
       this.appendedSeq = before;
       this.#voids.pop();
@@ -234,6 +239,7 @@ export class Journal {
         log.writer.cutOffSync();
         return known;
       } catch {
+        if (log.writer.syncFailed) this.syncs.noteFailed(log, cause);
         return new AuraError(
           "AURA_UNKNOWN_OUTCOME",
           `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,

@@ -72,3 +72,32 @@ describe("behind a failed write whose new log cannot be made durable", () => {
     },
   );
 });
+
+test("a sync that fails beside a failed write is known to the next process: it does not trust the page cache", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+  await db.put("a", small);
+  const syncing = db.sync();
+  // Nothing can be written, cut off or synced for a while.
+  const fault = fs.failAt({
+    error: "EIO",
+    sticky: true,
+    at: (kind, path) => path.endsWith(".wal") && kind !== "read",
+  });
+  const unknown = expect.objectContaining({ code: "AURA_UNKNOWN_OUTCOME" });
+  expect(() => db.putSync("b", small)).toThrow(unknown);
+  await expect(bounded("sync", syncing, runtime)).rejects.toEqual(unknown);
+  fault.remove();
+  const image = fs.processKill();
+  const next = await AuraDB.open(directory, faultSettings, { fs: image, runtime: simRuntime(2) });
+  expect(next.getSync("a")?.toString()).toBe(small);
+  // What an open has found is durable.
+  expect(await valuesIn(image.crash({ data: "none", names: "none" }), ["a"])).toEqual([small]);
+  await next.close();
+  await bounded(
+    "close",
+    db.close().catch(() => undefined),
+    runtime,
+  );
+});
