@@ -116,7 +116,7 @@ export class Flusher {
       "flush",
       input,
       (output: FlushOutput) => this.#done(memtable, logs, marks, output),
-      (error) => this.#failed(memtable, error),
+      (error) => this.#failed(memtable, logs, error),
     );
   }
 
@@ -186,13 +186,16 @@ export class Flusher {
     return seals;
   }
 
-  #failed(memtable: MemtableEntry, error: Error): void {
+  #failed(memtable: MemtableEntry, logs: readonly LogFile[], error: Error): void {
     this.#running = false;
     memtable.flushing = false;
     const { health, events, reserve } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
+      // One of them could not be synced, and nobody says which. They are synced in turn: of those behind
+      // it nothing is known either.
+      for (const log of logs) this.#parts.journal.syncs.noteFailed(log, error);
       this.#parts.onSyncFailed(error);
       return;
     }
