@@ -300,6 +300,11 @@ export class Compactor {
     return this.#parts.policy.debtBytes(this.#view());
   }
 
+  /** The policy's estimate of the bytes that wait to go down. */
+  waitingBytes(): number {
+    return this.#parts.policy.waitingBytes(this.#view());
+  }
+
   /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
   #rewrite(): boolean {
     const { locality } = this.#parts;
