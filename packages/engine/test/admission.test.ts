@@ -163,7 +163,7 @@ describe("delayed answers", () => {
     const answers = new DelayedAnswers(runtime.clock, runtime.scheduler, () => true);
     const order: number[] = [];
     for (let i = 0; i < 1000; i++) {
-      void (answers.answer(0.1) ?? Promise.resolve()).then(() => order.push(i));
+      void (answers.answer(0.1, 1000) ?? Promise.resolve()).then(() => order.push(i));
       expect(runtime.scheduler.pending).toBeLessThanOrEqual(1);
     }
     runtime.advance(50);
@@ -176,21 +176,21 @@ describe("delayed answers", () => {
     expect(runtime.scheduler.pending).toBe(0);
   });
 
-  test("are given at once when the reason is gone, and never kept beyond a second", async () => {
+  test("are given at once when the reason is gone, and never kept beyond their limit", async () => {
     const runtime = simRuntime(1);
     let needed = true;
     const answers = new DelayedAnswers(runtime.clock, runtime.scheduler, () => needed);
     let given = 0;
-    for (let i = 0; i < 5; i++) void answers.answer(10_000)!.then(() => given++);
-    runtime.advance(1000);
+    for (let i = 0; i < 5; i++) void answers.answer(10_000, 100)!.then(() => given++);
+    runtime.advance(100);
     await new Promise((resolve) => setImmediate(resolve));
     expect(given).toBe(5);
-    void answers.answer(500)!.then(() => given++);
+    void answers.answer(500, 1000)!.then(() => given++);
     needed = false;
     answers.look();
     await new Promise((resolve) => setImmediate(resolve));
     expect(given).toBe(6);
-    expect(answers.charge(0.5)).toBe(0);
+    expect(answers.charge(0.5, 1000)).toBe(0);
   });
 });
 
