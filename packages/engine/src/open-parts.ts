@@ -354,9 +354,9 @@ function assemble(
     get l0Trigger() {
       return compactor.shape.l0Trigger;
     },
-    baseLevelBytes: settings.compaction.baseLevelSize,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    waitingBytes: () => compactor.waitingBytes(),
     overwriteShare: () => valueGc.overwriteShare,
     fanout: settings.compaction.fanout,
     onMeasured: () => tuneIo(),
