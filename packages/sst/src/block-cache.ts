@@ -28,8 +28,9 @@ export interface CacheSpace {
   readonly counts: CacheCounts;
   /** Never reused; 0 once the space is closed, which no block has. */
   id: number;
-  /** Bytes of this space in slabs. Kept by the cache. */
+  /** Bytes of this space in slabs, and of them those in the small queue. Kept by the cache. */
   cachedBytes: number;
+  smallBytes: number;
   /** Locations of blocks 0 to n - 1, 0 where a block is not in a slab. Kept by the cache. */
   places: Int32Array;
 }
@@ -119,8 +120,9 @@ export class BlockCache {
   readonly #main: number[] = [];
   readonly #locations: LocationTable;
   readonly #ghosts: Int32Array;
-  /** Bytes in slabs of spaces that are closed. */
-  #deadBytes = 0;
+  /** Bytes of spaces that are closed, in slabs of either queue. */
+  #deadSmallBytes = 0;
+  #deadMainBytes = 0;
 
   /** `capacityBytes`: up to 16 GiB; below 128 KiB nothing is cached. */
   constructor(options: { readonly capacityBytes: number }) {
@@ -189,7 +191,7 @@ export class BlockCache {
   openSpace(counts: CacheCounts = { hits: 0, misses: 0 }, blockCount: number = 0): CacheSpace {
     const isMapped = blockCount > 0 && this.#slabsMax > 0;
     const places = isMapped ? new Int32Array(blockCount) : NO_PLACES;
-    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0, places };
+    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0, smallBytes: 0, places };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -203,7 +205,8 @@ export class BlockCache {
     // Its blocks stay where they are until their slabs are emptied, but nobody can ask for them.
     space.id = 0;
     space.places = NO_PLACES;
-    this.#deadBytes += space.cachedBytes;
+    this.#deadSmallBytes += space.smallBytes;
+    this.#deadMainBytes += space.cachedBytes - space.smallBytes;
   }
 
   /** Returns whether the block is here, counts that, and sets `bytes`, `start` and `end` if it is. */
@@ -265,6 +268,29 @@ export class BlockCache {
     return true;
   }
 
+  /**
+   * As `find`, for who asked before and was counted then, and had to wait for the block: counts
+   * nothing.
+   */
+  findLoaded(space: CacheSpace, block: number): boolean {
+    const { counts } = space;
+    const isHere = this.find(space, block);
+    if (isHere) {
+      this.#hits--;
+      counts.hits--;
+    } else {
+      this.#misses--;
+      counts.misses--;
+    }
+    return isHere;
+  }
+
+  /** Counts a block that was wanted and not asked for, since it is being read with its neighbours. */
+  noteMiss(space: CacheSpace): void {
+    this.#misses++;
+    space.counts.misses++;
+  }
+
   /** Returns whether the block is here, without counting it as a use. */
   has(space: CacheSpace, block: number): boolean {
     const hash = hashOf(space.id, block);
@@ -300,14 +326,20 @@ export class BlockCache {
     }
     this.#insertions++;
     this.#put(index, space, block, source, start, length, 0);
+    if (!known) space.smallBytes += bytes;
   }
 
   /**
-   * Keeps a block that `insert` cannot take, so that one later `find` has it. `bytes` passes over
-   * to the cache. A few such blocks, at most 8 MiB or one, are held beside the capacity.
+   * Keeps a block that `insert` cannot take, so that `uses` calls of `find` have it. `bytes` passes
+   * over to the cache. A few such blocks, at most 8 MiB or one, are held beside the capacity.
    */
-  hold(space: CacheSpace, block: number, bytes: Uint8Array): void {
-    if (this.#spaces.has(space.id)) this.#held.add(space.id, block, bytes);
+  hold(space: CacheSpace, block: number, bytes: Uint8Array, uses: number = 1): void {
+    if (this.#spaces.has(space.id)) this.#held.add(space.id, block, bytes, uses);
+  }
+
+  /** Returns whether the block is here; if it is held, keeps it for `uses` more calls of `find`. */
+  keep(space: CacheSpace, block: number, uses: number): boolean {
+    return this.#held.keep(space.id, block, uses) || this.has(space, block);
   }
 
   stats(): BlockCacheStats {
@@ -388,9 +420,11 @@ export class BlockCache {
   #emptyOldest(survival: boolean): void {
     const slabCount = this.#slabs.length - this.#gaps.length;
     const smallMax = Math.max(1, Math.floor(slabCount * SMALL_SHARE));
+    // What is dead goes first, wherever it is.
     const fromSmall =
       this.#main.length === 0 ||
-      (this.#small.length > smallMax && this.#deadBytes < this.#slabBytes);
+      this.#deadSmallBytes >= this.#slabBytes ||
+      (this.#small.length > smallMax && this.#deadMainBytes < this.#slabBytes);
     const index = (fromSmall ? this.#small : this.#main).shift()!;
     const slab = this.#slabs[index]!;
     const survives = survival && this.#reserve !== -1;
@@ -417,10 +451,12 @@ export class BlockCache {
     this.#locations.remove(hash, this.#locationOf(index, at));
     const space = this.#spaces.get(id);
     if (space === undefined) {
-      this.#deadBytes -= bytes;
+      if (fromSmall) this.#deadSmallBytes -= bytes;
+      else this.#deadMainBytes -= bytes;
       return;
     }
     space.cachedBytes -= bytes;
+    if (fromSmall) space.smallBytes -= bytes;
     if (block < space.places.length) space.places[block] = 0;
     if (!survives || uses === 0) {
       this.#evictions++;

@@ -143,6 +143,31 @@ describe("closed spaces", () => {
     expect(held).toBeGreaterThan(150);
   });
 
+  test("do not drive out blocks in use, wherever they lie", () => {
+    const cache = new BlockCache({ capacityBytes: 16 * MIB });
+    const live = cache.openSpace();
+    const touch = (): number => {
+      let hits = 0;
+      for (let block = 0; block < 2500; block++) {
+        if (cache.find(live, block)) hits++;
+        else insert(cache, live, block, 4000);
+      }
+      return hits;
+    };
+    const passing = cache.openSpace();
+    for (let round = 0; round < 30; round++) {
+      touch();
+      for (let i = 0; i < 200; i++) insert(cache, passing, round * 200 + i, 4000);
+    }
+    expect(touch()).toBe(2500);
+    for (let round = 0; round < 20; round++) {
+      const dying = cache.openSpace();
+      for (let block = 0; block < 300; block++) insert(cache, dying, block, 4000);
+      cache.evictTable(dying.id);
+      expect(touch()).toBe(2500);
+    }
+  });
+
   test("take their held blocks with them", () => {
     const cache = new BlockCache({ capacityBytes: 0 });
     const space = cache.openSpace();
@@ -167,6 +192,18 @@ describe("without capacity", () => {
     expect(isRight(cache, space, 1, 100)).toBe(true);
     expect(cache.find(space, 1)).toBe(false);
     expect(cache.stats().usedBytes).toBe(0);
+  });
+
+  test("a held block is found as often as was named", () => {
+    const cache = new BlockCache({ capacityBytes: 0 });
+    const space = cache.openSpace();
+    expect(cache.keep(space, 1, 2)).toBe(false);
+    cache.hold(space, 1, contentOf(space, 1, 100), 2);
+    expect(cache.keep(space, 1, 1)).toBe(true);
+    const found = Array.from({ length: 4 }, () => cache.findLoaded(space, 1));
+    expect(found).toEqual([true, true, true, false]);
+    // What was loaded for a miss is no hit.
+    expect(cache.stats()).toMatchObject({ hits: 0, misses: 0 });
   });
 
   test("held blocks are few, and few bytes", () => {
