@@ -138,6 +138,10 @@ class TreeCheck {
 
   #checkTable(meta: TableMeta): void {
     this.tables++;
+    const bytes = this.#fs.fileBytesSync(filePath(this.#directory, meta.number, "sst"));
+    if (bytes !== meta.bytes) {
+      this.#problems.push(`table ${meta.number}: ${bytes} bytes instead of ${meta.bytes}`);
+    }
     this.#tables.get(meta).verifySync();
     const cursor = this.#cursor([meta]);
     const references = new Map<number, { count: number; bytes: number }>();
