@@ -4,6 +4,7 @@ import { type SimFault, SimFs, simRuntime } from "@aura/base/testing";
 import { ArenaPool } from "@aura/memtable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
+import { noteCounts } from "./support/counts.ts";
 import {
   bounded,
   directory,
@@ -27,8 +28,12 @@ afterAll(() => {
   process.off("unhandledRejection", note);
 });
 
-/** Each kind of failure takes every how manieth operation. AURA_FAULT_STRIDE=1: all of them. */
+/**
+ * Each kind of failure takes every how manieth operation. AURA_FAULT_STRIDE=1: all of them;
+ * AURA_FAULT_STRIDE=10 with AURA_FAULT_OFFSET=0 to 9: all of them in ten runs.
+ */
 const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "7");
+const OFFSET = Number(process.env["AURA_FAULT_OFFSET"] ?? "0");
 
 const OPERATIONS = new Set([
   "write",
@@ -141,7 +146,7 @@ describe.each<[string, Omit<SimFault, "at">]>([
   ["a failed sync that drops the pages", { error: "EIO", sync: "drop" }],
   ["a failed sync that reverts them", { error: "EIO", sync: "revert", reached: "any" }],
 ])("%s", (name, fault) => {
-  const offset = name.length % STRIDE;
+  const offset = (name.length + OFFSET) % STRIDE;
   test("at every operation", { timeout: 600_000 }, async () => {
     const total = await countOperations();
     let fired = 0;
@@ -160,6 +165,7 @@ describe.each<[string, Omit<SimFault, "at">]>([
       failures.slice(0, Number(process.env["FAILURES"] ?? 3)),
       `${failures.length} failed`,
     ).toEqual([]);
+    noteCounts({ faults: fired });
     expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
   });
 });
