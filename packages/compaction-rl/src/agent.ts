@@ -31,7 +31,7 @@ export interface UnitCosts {
   readonly seek?: number;
   /** An entry that a scan hands out. */
   readonly scanEntry?: number;
-  /** A byte of tables that a flush writes. */
+  /** A byte of tables that a flush writes: processor time, as that of merges. */
   readonly flushedByte?: number;
   /** A byte of tables that a merge reads; what it takes to write it again is in it. */
   readonly mergedByte?: number;
@@ -83,6 +83,8 @@ export interface WindowObservation {
   readonly mergedBytesRead: number;
   readonly mergedBytesWritten: number;
   readonly relocatedBytes: number;
+  /** Seconds that flushes and merges waited for the device; in no cost. Left out: not measured. */
+  readonly deviceSeconds?: number;
   /** Seconds that writes were held back by debt, and times that one had to wait for room. */
   readonly delaySeconds: number;
   readonly stalls: number;

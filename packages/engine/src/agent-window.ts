@@ -49,6 +49,7 @@ interface Totals {
   readonly mergedBytesRead: number;
   readonly mergedBytesWritten: number;
   readonly relocatedBytes: number;
+  readonly deviceSeconds: number;
   readonly writes: number;
   readonly writtenBytes: number;
   readonly separatedBytes: number;
@@ -142,6 +143,7 @@ export class WindowMeter {
       mergedBytesRead: since("mergedBytesRead"),
       mergedBytesWritten: since("mergedBytesWritten"),
       relocatedBytes: since("relocatedBytes"),
+      deviceSeconds: since("deviceSeconds"),
       delaySeconds: since("delaySeconds"),
       stalls: since("stalls"),
       debtBytes: debtBytes(),
@@ -181,6 +183,7 @@ export class WindowMeter {
       mergedBytesRead: counts.mergedBytesRead,
       mergedBytesWritten: counts.mergedBytesWritten,
       relocatedBytes: counts.relocatedBytes,
+      deviceSeconds: counts.deviceMs / 1000,
       writes: lastSeq(),
       // What is in memory now, and what was when it was flushed.
       writtenBytes: counts.memtableBytes + memtables.usedBytes,

@@ -6,6 +6,7 @@
  * one in `READ_SAMPLE` look-ups and one in `SCAN_SAMPLE` cursors, and only while `samples` is on.
  */
 import type { Clock } from "@aura/base";
+import type { JobTimes } from "./jobs/busy-time.ts";
 import type { Search } from "./lookup-state.ts";
 import { CostFit } from "./unit-costs.ts";
 import { LEVEL_COUNT_MAX, type TableMeta } from "./version.ts";
@@ -17,12 +18,10 @@ const SCAN_SAMPLE = 8;
 const NEVER = -1;
 
 /** Bytes and time of background work. */
-export interface JobWork {
+export interface JobWork extends JobTimes {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
-  /** Time that its jobs ran, without waiting for a lane or for tokens, ms; 0: not known. */
-  readonly busyMs: number;
 }
 
 /** One sampled scan: how long it was at work, and on what. */
@@ -72,6 +71,8 @@ export class WorkCounts {
   mergedBytesRead = 0;
   mergedBytesWritten = 0;
   relocatedBytes = 0;
+  /** Time that jobs waited for the device, ms. */
+  deviceMs = 0;
   /** By level: bytes that merges read there, and that flushes and merges wrote to it. */
   readonly levelRead: Float64Array = new Float64Array(LEVEL_COUNT_MAX);
   readonly levelWritten: Float64Array = new Float64Array(LEVEL_COUNT_MAX);
@@ -129,6 +130,7 @@ export class WorkCounts {
     this.separatedBytes += valueBytes;
     this.flushedBytes += work.bytesWritten;
     this.levelWritten[0]! += work.bytesWritten;
+    this.deviceMs += work.deviceMs;
     if (work.busyMs > 0 && work.bytesWritten > 0)
       this.flushCosts.add(work.busyMs / 1000, work.bytesWritten);
   }
@@ -142,6 +144,7 @@ export class WorkCounts {
     this.mergedBytesRead += work.bytesRead;
     this.mergedBytesWritten += work.bytesWritten;
     this.relocatedBytes += work.bytesRelocated;
+    this.deviceMs += work.deviceMs;
     // What copies values says little about what merging costs.
     if (work.busyMs > 0 && work.bytesRead > 0 && work.bytesRelocated === 0)
       this.mergeCosts.add(work.busyMs / 1000, work.bytesRead);
