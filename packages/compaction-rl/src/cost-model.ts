@@ -32,6 +32,8 @@ export interface FilterPlan {
   /** Bits per key over all levels; 0: none. */
   readonly bits: number;
   readonly allocation: "monkey" | "uniform";
+  /** Bits that the shape names for levels of the profile, before all that. */
+  readonly levelBits?: readonly (number | undefined)[];
 }
 
 /** What the model is asked about. */
@@ -51,8 +53,9 @@ export interface CostAnswer {
   readonly writes: number;
   readonly merges: number;
   readonly total: number;
-  /** Runs of the whole tree on average, and those that the shape asks for at most. */
+  /** Runs of the whole tree on average, by level from level 0 on, and those the shape asks for at most. */
   readonly runs: number;
+  readonly runsByLevel: readonly number[];
   readonly runsMax: number;
   /** Bytes that merges read for each byte that a flush writes. */
   readonly mergedPerByte: number;
@@ -79,6 +82,7 @@ const KEEPS_UP = 0.6;
 const BEHIND = 0.6;
 const LN2_SQUARED = Math.LN2 ** 2;
 const BITS_MIN = 4;
+const BITS_WEIGHTED_MIN = 1;
 const BITS_MAX = 20;
 /** Halvings of an interval of 300 bits: 0.00002 are left. */
 const MONKEY_STEPS = 24;
@@ -144,7 +148,9 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
     workload.reads * (costs.read + costs.blockRead) +
     workload.scanEntries * costs.scanEntry +
     workload.writes * costs.write +
-    workload.flushedBytes * costs.flushedByte;
+    workload.flushedBytes * costs.flushedByte +
+    workload.valueReads * costs.valueRead +
+    workload.separatedBytes * costs.valueByte;
   const load = wanted / fixed;
   const merges = load < KEEPS_UP ? wanted : fixed * Math.sqrt(load * KEEPS_UP);
   for (let i = 0; i < count; i++) {
@@ -160,9 +166,13 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
   const reads =
     workload.reads * costs.read +
     probes * costs.probe +
-    (hits * shareInTables(profile) + falsePositives) * costs.blockRead;
+    (hits * shareInTables(profile) + falsePositives) * costs.blockRead +
+    workload.valueReads * costs.valueRead;
   const scans = workload.scans * total * costs.seek + workload.scanEntries * costs.scanEntry;
-  const writes = workload.writes * costs.write + workload.flushedBytes * costs.flushedByte;
+  const writes =
+    workload.writes * costs.write +
+    workload.flushedBytes * costs.flushedByte +
+    workload.separatedBytes * costs.valueByte;
   return {
     reads,
     scans,
@@ -170,6 +180,7 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
     merges,
     total: reads + scans + writes + merges,
     runs: total,
+    runsByLevel: runs,
     runsMax,
     mergedPerByte,
     falsePositives: absentFalse,
@@ -221,29 +232,47 @@ export function falsePositiveRates(
   { profile, filters }: CostQuestion,
   runs: readonly number[],
 ): readonly number[] {
-  if (filters.bits === 0) return runs.map(() => 1);
-  if (filters.allocation === "uniform") {
-    return runs.map(() => Math.exp(-filters.bits * LN2_SQUARED));
-  }
+  const { levelBits } = filters;
+  const allocated = allocatedBits(profile, filters, runs);
+  if (allocated === undefined) return runs.map(() => 1);
+  return allocated.map((bits, i) => {
+    const named = i > 0 ? levelBits?.[i - 1] : undefined;
+    return Math.exp(-(named ?? bits) * LN2_SQUARED);
+  });
+}
+
+/** Returns the bits of level 0 and the levels of the profile as the settings give them. */
+function allocatedBits(
+  profile: TreeProfile,
+  filters: FilterPlan,
+  runs: readonly number[],
+): readonly number[] | undefined {
+  if (filters.bits === 0) return undefined;
+  if (filters.allocation === "uniform") return runs.map(() => filters.bits);
   const entries = [Math.max(1, runs[0]!) * profile.flushBytes, ...profile.targets].map((bytes) =>
     Math.max(1, bytes / profile.entryBytes),
   );
-  return monkeyBits(entries, runs, filters.bits).map((bits) => Math.exp(-bits * LN2_SQUARED));
+  return monkeyBits(entries, runs, filters.bits);
 }
 
 /**
  * Returns the filter bits per key of each level that make the sum of false-positive rates over all runs
  * least, for so many bits per key in all (Monkey: a level's rate is in proportion to its keys per run),
- * within the bounds that tables have. 0 for a level without keys.
+ * within the bounds that tables have. 0 for a level without keys. `weights`: how often a run of a level is
+ * asked, relative to others; default: all alike.
  */
 export function monkeyBits(
   entries: readonly number[],
   runs: readonly number[],
   bitsPerKey: number,
+  weights?: readonly number[],
 ): number[] {
-  const least = Math.min(BITS_MIN, bitsPerKey);
+  // Where hardly anybody asks in vain, hardly any bits are needed.
+  const least = Math.min(weights === undefined ? BITS_MIN : BITS_WEIGHTED_MIN, bitsPerKey);
   const most = Math.max(BITS_MAX, bitsPerKey);
-  const logs = entries.map((n, i) => Math.log(n / Math.max(1, runs[i]!)) / LN2_SQUARED);
+  const logs = entries.map((n, i) => {
+    return Math.log(n / Math.max(1, runs[i]!) / (weights?.[i] ?? 1)) / LN2_SQUARED;
+  });
   let keys = 0;
   for (const n of entries) keys += n;
   const bitsOf = (i: number, level: number): number => {

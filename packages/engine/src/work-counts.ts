@@ -13,6 +13,7 @@ import { LEVEL_COUNT_MAX, type TableMeta } from "./version.ts";
 import type { MergedTables } from "./write-debt.ts";
 
 const READ_SAMPLE = 64;
+const VALUE_SAMPLE = 64;
 const SCAN_SAMPLE = 8;
 /** Not sampled, and no call is looked at. */
 const NEVER = -1;
@@ -50,6 +51,7 @@ export class WorkCounts {
   readonly #clock: Clock;
   #untilRead = NEVER;
   #untilScan = NEVER;
+  #untilValue = NEVER;
   /** Calls that read or write; at `lookAt` of them `onLook` is called, once. */
   calls = 0;
   lookAt: number = NEVER;
@@ -63,6 +65,8 @@ export class WorkCounts {
   scans = 0;
   seeks = 0;
   scanEntries = 0;
+  /** Values fetched that are apart from the tree. */
+  valueReads = 0;
   flushes = 0;
   /** Bytes of tables that flushes wrote, of the memtables they wrote, of values beside those. */
   flushedBytes = 0;
@@ -83,6 +87,8 @@ export class WorkCounts {
   /** Seconds of a byte that a flush writes, and of one that a merge reads. */
   readonly flushCosts: CostFit = new CostFit([1e-8]);
   readonly mergeCosts: CostFit = new CostFit([1e-8]);
+  /** Seconds of fetching a value that is apart, on this thread. */
+  readonly valueCosts: CostFit = new CostFit([2e-6]);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -92,6 +98,7 @@ export class WorkCounts {
   set samples(isOn: boolean) {
     this.#untilRead = isOn ? READ_SAMPLE : NEVER;
     this.#untilScan = isOn ? SCAN_SAMPLE : NEVER;
+    this.#untilValue = isOn ? VALUE_SAMPLE : NEVER;
   }
 
   /** Counts a call. */
@@ -109,6 +116,20 @@ export class WorkCounts {
   endRead(startMs: number, { asked, hit }: Search): void {
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
     if (seconds > 0) this.readCosts.add(seconds, 1, asked, hit.searched);
+  }
+
+  /** Counts a value that is fetched; returns when that began if it is sampled, else a negative number. */
+  beginValue(): number {
+    this.valueReads++;
+    if (this.#untilValue <= 0 || --this.#untilValue > 0) return NEVER;
+    this.#untilValue = VALUE_SAMPLE;
+    return this.#clock.monotonicMs();
+  }
+
+  /** Takes in a sampled fetch. */
+  endValue(startMs: number): void {
+    const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
+    if (seconds > 0) this.valueCosts.add(seconds, 1);
   }
 
   /** Counts a cursor that is opened; returns what it is sampled with, if it is. */
