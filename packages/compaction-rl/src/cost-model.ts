@@ -8,14 +8,17 @@
  *   - K = 1: what the level has in its range: size / unit bytes;
  *   - K > 1: what its active run has so far: m arrivals fill one, so (m - 1) / 2, m = target / (K unit);
  *   - K > 1 in the last level: that, and all of the level once for every K - 1 runs.
+ * A level of one run that gets as much at a time as it may hold sends it on at once, and is often empty.
  *
  * Reading. Level 0 has (trigger - 1) / 2 runs on average; a level of K > 1 between none and all of its
- * runs, evenly; an absent key asks all, a found one those above it and half of those around it; blocks
+ * runs, evenly; a last level between two and K while it is filled, and K for a third of the time, while it
+ * is merged range by range; an absent key asks all, a found one those above it and half of those around it; blocks
  * are read for answers and for false positives at the rates that the filters have (Monkey or uniform).
  * A scan is positioned in every run.
  *
- * Coming to rest. A level changes as fast as it is turned over: over the time that the workload lasts, its
- * runs are between those that it has and those that it will have.
+ * Coming to rest. Runs go as fast as their level is turned over; they come as fast as they are filled, the
+ * first one with the first bytes that arrive; and a last level is merged only when all its runs are. Over the time that the workload lasts, a level's runs are between
+ * those that it has and those that it will have.
  *
  * Falling behind. Merges run beside the work; where they take longer than it does, they are fewer and
  * larger than the shape asks for, and level 0 is longer.
@@ -69,8 +72,12 @@ export interface CostAnswer {
 const CHOSEN_OVERLAP = 0.75;
 /** Of what runs of a last level are built of, the part that is left after what merges drop. */
 const DROPPED = 0.75;
+/** Part of the time in which a last level of several runs is merged. */
+const MERGED_SHARE = 0.34;
 /** A change is worth something even where it shows after the workload: there is another after it. */
 const SETTLED_MIN = 0.5;
+/** Merges of a last level that come due after the workload count so much: somebody pays for them. */
+const DUE_MIN = 0.7;
 /** Part of the flushes that are merged all the same where most are moved. */
 const MOVED = 0.3;
 /**
@@ -98,6 +105,8 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
   const { targets, base } = profile;
   const count = targets.length;
   const runs = [0];
+  /** Bytes of one run, by level of the profile. */
+  const runBytes: number[] = [];
   let runsMax = shape.l0Trigger;
   let unit = shape.l0Trigger * profile.flushBytes;
   let isSliced = false;
@@ -113,9 +122,11 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
     const overlap = isSliced ? CHOSEN_OVERLAP : 1;
     if (k === 1) {
       // A level that goes down by tables as large as itself is half full on average.
+      const empty = isLast ? 0 : Math.min(1, unit / (2 * size));
       const held = isLast ? size : size * (1 - Math.min(1, profile.tableBytes[i]! / size) / 2);
       mergedPerByte += 1 + (held / unit) * overlap;
-      runs.push(1);
+      runs.push(1 - empty);
+      runBytes.push(size);
       runsMax += k;
       unit = Math.max(size, unit);
       isSliced = isLast || profile.tableBytes[i]! < size;
@@ -123,9 +134,12 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
       // Runs of 1/k of the level, counted with them, come in front of one of all of it, until there are k.
       const run = Math.ceil((2 * size) / (k + 1) / unit) * unit;
       const filled = run * (k - 1);
-      const built = (run / unit + 1) / 2 + (overlap * (size + filled)) / (filled + unit);
+      const free = Math.max(0, k - Math.max(1, profile.runs[i]!)) * run;
+      const due = dueShare(question.horizonBytes, free);
+      const built = (run / unit + 1) / 2 + (due * overlap * (size + filled)) / (filled + unit);
       mergedPerByte += built * DROPPED;
-      runs.push((1 + k) / 2);
+      runs.push((2 + k) / 2 + (MERGED_SHARE * (k - 2)) / 2);
+      runBytes.push(run);
       runsMax += k;
       bytes += filled / 2;
     } else {
@@ -137,6 +151,7 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
       // It is emptied when it is full.
       const most = Math.max(1, Math.ceil(size / run));
       runs.push(most / 2);
+      runBytes.push(run);
       runsMax += k;
       // Where flushes are moved one by one, the level is full when it has its target, not with all of level 0.
       unit = isMoved ? size : Math.max(size, unit);
@@ -155,9 +170,13 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
   const merges = load < KEEPS_UP ? wanted : fixed * Math.sqrt(load * KEEPS_UP);
   for (let i = 0; i < count; i++) {
     const now = profile.runs[i]!;
-    runs[i + 1] = now + (runs[i + 1]! - now) * settledShare(question.horizonBytes, targets[i]!);
+    const more = runs[i + 1]! - now;
+    const slow = more > 1 ? more - 1 : Math.min(0, more);
+    const bytes = more > 1 ? slow * runBytes[i]! : targets[i]!;
+    const quick = question.horizonBytes > 0 ? more - slow : 0;
+    runs[i + 1] = now + quick + slow * settledShare(question.horizonBytes, bytes);
   }
-  runs[0] = (shape.l0Trigger - 1) / 2 + shape.l0Trigger * BEHIND * load;
+  runs[0] = (shape.l0Trigger - 1) / 2 + shape.l0Trigger * BEHIND * load * Math.min(1, load * 2);
   let total = 0;
   for (const n of runs) total += n;
   const rates = falsePositiveRates(question, runs);
@@ -188,11 +207,18 @@ export function predictedCost(question: CostQuestion, shape: TreeShape): CostAns
   };
 }
 
-/** Returns how much of a change a level of this size has seen on average, after so many bytes. */
-function settledShare(horizonBytes: number, levelBytes: number): number {
+/** Returns how much of a change is there on average over so many bytes, when it takes `bytes` to be there. */
+function settledShare(horizonBytes: number, bytes: number): number {
   if (horizonBytes === 0) return 0;
-  const turnovers = horizonBytes / levelBytes;
+  if (bytes === 0) return 1;
+  const turnovers = horizonBytes / bytes;
   return Math.max(SETTLED_MIN, turnovers <= 1 ? turnovers / 2 : 1 - 1 / (2 * turnovers));
+}
+
+/** Returns how much of what comes due after so many bytes counts over the time that the workload lasts. */
+function dueShare(horizonBytes: number, bytes: number): number {
+  if (horizonBytes === 0) return 1;
+  return Math.max(DUE_MIN, 1 - bytes / horizonBytes);
 }
 
 function shareInTables({ hitShares }: TreeProfile): number {
