@@ -495,7 +495,8 @@ export class Compactor {
     this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     const busyMs = sum((output) => output.busyMs);
-    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
+    const deviceMs = sum((output) => output.deviceMs);
+    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs, deviceMs };
     this.#parts.counts.noteMerge(slices, plan.outputLevel, work);
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);

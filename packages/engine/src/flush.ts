@@ -160,6 +160,7 @@ export class Flusher {
       bytesWritten: output.bytesWritten,
       bytesRelocated: 0,
       busyMs: output.busyMs,
+      deviceMs: output.deviceMs,
     });
     reserve.fill();
     events.announce("flush", {

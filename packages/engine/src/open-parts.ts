@@ -468,6 +468,7 @@ function assemble(
     runtime.scheduler.afterThis(() => committer.drain());
   });
   const geometry = treeGeometry(treeSettings(settings));
+  values.counts = counts;
   const steering: Steering = new Steering({
     ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
     geometry,
@@ -476,6 +477,7 @@ function assemble(
     lastSeq: () => committer.lastSeq,
     admission: () => committer.admission,
     debtBytes: () => debt.stats().debtBytes,
+    valueSizes: separation.sizes,
     baseline: compactor.shape,
     createAgent: (seed) => agentOf(settings, geometry, compactor.shape, seed, world.agent),
     drawSeed: () => settings.seed || runtime.random.uint32(),

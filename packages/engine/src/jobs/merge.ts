@@ -24,7 +24,8 @@ import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
 import type { Rewrite } from "../value-locality.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
-import { BusyTime, meteredFs } from "./metered-fs.ts";
+import { BusyTime, type JobTimes } from "./busy-time.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
@@ -63,7 +64,7 @@ export interface MergeInput {
 }
 
 /** What a merge wrote. */
-export interface MergeOutput {
+export interface MergeOutput extends JobTimes {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
   /** The segments that relocated values went to. */
@@ -73,8 +74,6 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
-  /** Time at work, without waiting for tokens and syncs, ms; 0: not measured. */
-  readonly busyMs: number;
   readonly valuesPacked: PackedValues;
 }
 
@@ -110,7 +109,7 @@ export function* mergeJob(
     }
     const output = merge.finishSync();
     complete = true;
-    return { ...output, busyMs: busy.ms };
+    return { ...output, ...busy.spent };
   } finally {
     // Reached by a failure and by a cancelled job alike.
     if (!complete) merge.discardSync();
@@ -362,7 +361,7 @@ class Merge {
     );
   }
 
-  finishSync(): Omit<MergeOutput, "busyMs"> {
+  finishSync(): Omit<MergeOutput, keyof JobTimes> {
     const { range, slices } = this.#input;
     let entriesExpected = 0;
     let bytesRead = 0;
