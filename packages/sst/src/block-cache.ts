@@ -16,7 +16,7 @@ import { assert } from "@aura/base";
 import { HeldBlocks } from "./held-blocks.ts";
 import { LocationTable } from "./location-table.ts";
 
-/** How often a block was asked for with `find`, and was here or not. */
+/** How often a block was wanted, and was here or not: each look-up counts once, also one that waits. */
 export interface CacheCounts {
   hits: number;
   misses: number;
@@ -120,6 +120,9 @@ export class BlockCache {
   readonly #main: number[] = [];
   readonly #locations: LocationTable;
   readonly #ghosts: Int32Array;
+  /** Of the block that `reserve` made room for: its slab, and whether it left the small queue of late. */
+  #reserved = 0;
+  #isKnown = false;
   /** Bytes of spaces that are closed, in slabs of either queue. */
   #deadSmallBytes = 0;
   #deadMainBytes = 0;
@@ -186,7 +189,7 @@ export class BlockCache {
 
   /**
    * Opens a part of the cache for one table. Close it with `evictTable`. Blocks below `blockCount`
-   * are found without a hash, for 4 bytes each, which are the opener's to count.
+   * are found without a hash, and take no slot of the location table, for 4 bytes each, which are the opener's to count.
    */
   openSpace(counts: CacheCounts = { hits: 0, misses: 0 }, blockCount: number = 0): CacheSpace {
     const isMapped = blockCount > 0 && this.#slabsMax > 0;
@@ -293,6 +296,8 @@ export class BlockCache {
 
   /** Returns whether the block is here, without counting it as a use. */
   has(space: CacheSpace, block: number): boolean {
+    const { places } = space;
+    if (block < places.length) return places[block] !== 0 || this.#held.has(space.id, block);
     const hash = hashOf(space.id, block);
     const { pairs, mask } = this.#locations;
     for (let slot = hash & mask; pairs[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
@@ -310,23 +315,43 @@ export class BlockCache {
 
   /** Copies the block source[start, end) into the cache, unless it is there or does not fit. */
   insert(space: CacheSpace, block: number, source: Uint8Array, start: number, end: number): void {
-    const length = end - start;
-    if (!this.fits(length) || !this.#spaces.has(space.id) || this.has(space, block)) return;
+    if (this.has(space, block) || !this.reserve(space, block, end - start)) return;
+    this.bytes.set(source.subarray(start, end), this.start);
+    this.fill(space, block, end - start);
+  }
+
+  /**
+   * Makes room for a block of up to `length` bytes, which is not here: `bytes` from `start` on, to be
+   * written to at once. `fill` puts it in. Returns false when it does not fit.
+   */
+  reserve(space: CacheSpace, block: number, length: number): boolean {
+    if (!this.fits(length) || !this.#spaces.has(space.id)) return false;
     const hash = hashOf(space.id, block);
-    const ghost = hash & (this.#ghosts.length - 1);
-    const known = this.#ghosts[ghost] === hash;
-    if (known) this.#ghosts[ghost] = 0;
-    const queue = known ? this.#main : this.#small;
-    const bytes = storedBytes(length);
-    while (this.#locations.full) this.#emptyOldest(false);
+    this.#isKnown = this.#ghosts[hash & (this.#ghosts.length - 1)] === hash;
+    const queue = this.#isKnown ? this.#main : this.#small;
+    const isMapped = block < space.places.length;
+    while (!isMapped && this.#locations.full) this.#emptyOldest(false);
     let index = queue.at(-1);
-    if (index === undefined || this.#slabs[index]!.end + bytes > this.#slabBytes) {
+    if (index === undefined || this.#slabs[index]!.end + storedBytes(length) > this.#slabBytes) {
       index = this.#takeSlab();
       queue.push(index);
     }
+    const slab = this.#slabs[index]!;
+    this.#reserved = index;
+    this.bytes = slab.bytes;
+    this.words = slab.words;
+    this.start = slab.end + HEAD_BYTES;
+    this.end = this.start + length;
+    return true;
+  }
+
+  /** Puts in the block that `reserve` made room for, with nothing called in between; not longer than said. */
+  fill(space: CacheSpace, block: number, length: number): void {
+    const hash = hashOf(space.id, block);
+    if (this.#isKnown) this.#ghosts[hash & (this.#ghosts.length - 1)] = 0;
+    else space.smallBytes += storedBytes(length);
     this.#insertions++;
-    this.#put(index, space, block, source, start, length, 0);
-    if (!known) space.smallBytes += bytes;
+    this.#seal(this.#reserved, space, block, length, 0);
   }
 
   /**
@@ -361,18 +386,10 @@ export class BlockCache {
     return words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block;
   }
 
-  #put(
-    index: number,
-    space: CacheSpace,
-    block: number,
-    source: Uint8Array,
-    start: number,
-    length: number,
-    uses: number,
-  ): void {
+  /** Makes a block of what stands behind the end of a slab. */
+  #seal(index: number, space: CacheSpace, block: number, length: number, uses: number): void {
     const slab = this.#slabs[index]!;
     const at = slab.end;
-    slab.bytes.set(source.subarray(start, start + length), at + HEAD_BYTES);
     const word = at >>> 2;
     slab.words[word + HEAD_SPACE] = space.id;
     slab.words[word + HEAD_BLOCK] = block;
@@ -383,7 +400,7 @@ export class BlockCache {
     space.cachedBytes += bytes;
     const location = this.#locationOf(index, at);
     if (block < space.places.length) space.places[block] = location;
-    this.#locations.add(hashOf(space.id, block), location);
+    else this.#locations.add(hashOf(space.id, block), location);
   }
 
   #locationOf(index: number, at: number): number {
@@ -448,8 +465,9 @@ export class BlockCache {
     const uses = slab.words[word + HEAD_USES]!;
     const hash = hashOf(id, block);
     const bytes = storedBytes(length);
-    this.#locations.remove(hash, this.#locationOf(index, at));
     const space = this.#spaces.get(id);
+    const isMapped = space !== undefined && block < space.places.length;
+    if (!isMapped) this.#locations.remove(hash, this.#locationOf(index, at));
     if (space === undefined) {
       if (fromSmall) this.#deadSmallBytes -= bytes;
       else this.#deadMainBytes -= bytes;
@@ -457,7 +475,7 @@ export class BlockCache {
     }
     space.cachedBytes -= bytes;
     if (fromSmall) space.smallBytes -= bytes;
-    if (block < space.places.length) space.places[block] = 0;
+    if (isMapped) space.places[block] = 0;
     if (!survives || uses === 0) {
       this.#evictions++;
       if (fromSmall) this.#ghosts[hash & (this.#ghosts.length - 1)] = hash;
@@ -472,7 +490,9 @@ export class BlockCache {
       this.#main.push(target);
     }
     const start = at + HEAD_BYTES;
-    this.#put(target, space, block, slab.bytes, start, length, fromSmall ? 0 : uses - 1);
+    const { bytes: copy, end } = this.#slabs[target]!;
+    copy.set(slab.bytes.subarray(start, start + length), end + HEAD_BYTES);
+    this.#seal(target, space, block, length, fromSmall ? 0 : uses - 1);
   }
 }
 

@@ -63,6 +63,15 @@ export class BlockStore {
     const { file, cache } = this;
     const offset = file.offsets.at(block);
     const length = file.offsets.at(block + 1) - offset;
+    if (cache.reserve(this.space, block, length)) {
+      // Straight to where it stays, unless it is compressed or damaged: then nobody learns of it.
+      const { bytes, start } = cache;
+      file.readSync(offset, bytes.subarray(start, start + length));
+      file.openBlock(block, bytes, start, start + length, target);
+      if (target.bytes === bytes) cache.fill(this.space, block, target.end - start);
+      else cache.insert(this.space, block, target.bytes, target.start, target.end);
+      return;
+    }
     let bytes: Uint8Array;
     if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
     else {

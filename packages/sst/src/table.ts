@@ -245,7 +245,7 @@ export class Table {
       } else if (mayRead) {
         store.readSync(block, loaded);
         reader.open(loaded.bytes, loaded.start, loaded.end);
-        hit.words = NO_WORDS;
+        hit.words = loaded.bytes === cache.bytes ? cache.words : NO_WORDS;
       } else {
         hit.waiting.note(store.space.id, key, keyStart, keyEnd, seqMax, locator);
         hit.block = block;

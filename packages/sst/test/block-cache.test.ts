@@ -71,6 +71,25 @@ test("nearly all of the capacity holds blocks of the usual length", () => {
   expect(held / capacityBytes).toBeGreaterThan(0.85);
 });
 
+test("blocks of a table that are small fill the capacity as longer ones do", () => {
+  const capacityBytes = 4 * MIB;
+  const cache = new BlockCache({ capacityBytes });
+  const space = cache.openSpace(undefined, 16_000);
+  for (let block = 0; block < 16_000; block++) insert(cache, space, block, 500);
+  let held = 0;
+  for (let block = 0; block < 16_000; block++) {
+    if (!cache.has(space, block)) continue;
+    held += 500;
+    expect(cache.find(space, block)).toBe(true);
+    expect(isRight(cache, space, block, 500)).toBe(true);
+  }
+  expect(held / capacityBytes).toBeGreaterThan(0.85);
+  cache.evictTable(space.id);
+  const other = cache.openSpace();
+  for (let block = 0; block < 2000; block++) insert(cache, other, block, 4000);
+  expect(cache.has(other, 1999)).toBe(true);
+});
+
 test("blocks far smaller than usual still stay within the capacity", () => {
   const cache = new BlockCache({ capacityBytes: 256 * KIB });
   const space = cache.openSpace();

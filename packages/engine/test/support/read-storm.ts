@@ -81,7 +81,7 @@ function drawSettings(random: SeededRandom, cache: SharedCache | undefined): Set
 }
 
 /** One database, its model, and what reads it. */
-export class ReadStorm {
+class ReadStorm {
   readonly trace: string[] = [];
   readonly #random: SeededRandom;
   readonly #runtime: SimRuntime;
