@@ -45,6 +45,8 @@ export interface FlushOutput {
   readonly segmentSeals: SegmentSeal[];
   readonly valuesPacked: PackedValues;
   readonly entriesRead: number;
+  /** Records of values whose entry was dropped: overwritten or deleted in the same memtable. */
+  readonly valueBytesDropped: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
   /** Time at work, without waiting for syncs, ms; 0: not measured. */
@@ -76,6 +78,7 @@ export function* flushJob(
   }
   const mover = new ValueMover(fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
+  let valueBytesDropped = 0;
   let sliceStart = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;
   let previousStart = 0;
@@ -104,8 +107,10 @@ export function* flushJob(
         const moved = keep
           ? mover.shrink(pointer, keyBytes, keyStart, keyEnd, seq, tag)
           : undefined;
-        if (!keep) tally.noteDead(pointer.file, "vlog", bytes);
-        else if (moved === undefined) {
+        if (!keep) {
+          tally.noteDead(pointer.file, "vlog", bytes);
+          valueBytesDropped += bytes;
+        } else if (moved === undefined) {
           output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
           output.noteReference(pointer.file, bytes);
         } else {
@@ -130,6 +135,7 @@ export function* flushJob(
       segmentSeals,
       valuesPacked: mover.packed,
       entriesRead,
+      valueBytesDropped,
       entriesWritten: output.entryCount,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
       busyMs: busy.ms,
