@@ -1,6 +1,7 @@
 /**
  * The inside of a job thread: takes jobs in order and runs each one through, blocked in
- * `Atomics.wait` between them. Its event loop does not turn once it serves.
+ * `Atomics.wait` between them. Once it serves, its event loop turns between the slices of a job that
+ * has begun a sync ahead, and at no other time.
  */
 import { readlinkSync } from "node:fs";
 import { setPriority } from "node:os";
@@ -9,6 +10,7 @@ import { assert } from "./errors.ts";
 import type { JobContext, JobTable, Lane } from "./executor.ts";
 import type { FileSystem } from "./fs.ts";
 import { JobRun } from "./job-run.ts";
+import { hasAhead } from "./node-fs.ts";
 import {
   ControlWord,
   encodeError,
@@ -39,9 +41,9 @@ const MERGE_NICE = 5;
 
 /**
  * Serves jobs until the thread is ended. This is what a worker entry calls, last, when all that
- * the jobs need is loaded: it does not return while the owner lives.
+ * the jobs need is loaded: it does not resolve while the owner lives.
  */
-export function serveJobs(jobs: JobTable, fs: FileSystem): void {
+export async function serveJobs(jobs: JobTable, fs: FileSystem): Promise<void> {
   const start = workerData as ThreadStart | undefined | null;
   assert(start?.auraThread === 1, "serveJobs runs in a worker that threadExecutor started");
   const { port, signal, control, slots, lane } = start;
@@ -61,7 +63,7 @@ export function serveJobs(jobs: JobTable, fs: FileSystem): void {
       const received = receiveMessageOnPort(port);
       if (received === undefined) break;
       const message = received.message as JobMessage;
-      runJob(jobs, fs, slots, message, threadTime, (result) => {
+      await runJob(jobs, fs, slots, message, threadTime, (result) => {
         post(port, { ...result, end: Atomics.add(signal, SignalWord.ended, 1) });
         raise(signal, SignalWord.done);
       });
@@ -75,14 +77,14 @@ function raise(words: Int32Array, word: number): void {
   Atomics.notify(words, word);
 }
 
-function runJob(
+async function runJob(
   jobs: JobTable,
   fs: FileSystem,
   slots: Int32Array,
   message: JobMessage,
   threadTime: JobContext["threadTime"],
   report: (result: Omit<ResultMessage, "end">) => void,
-): void {
+): Promise<void> {
   const { ordinal, name, input } = message;
   const slot = ordinal % SLOTS;
   const { waiting, running, stopping } = SlotState;
@@ -98,9 +100,16 @@ function runJob(
     nowMs,
     ...(threadTime === undefined ? {} : { threadTime }),
   });
-  while (!run.step());
+  while (!run.step()) if (hasAhead()) await turn();
   if (run.error === undefined) report({ ordinal, output: run.output });
   else report({ ordinal, error: encodeError(run.error) });
+}
+
+/** Lets the event loop hear of what has ended. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));

@@ -15,7 +15,8 @@ import { filledRuns, widened } from "./overlap.ts";
 import { areFree, isFree, mergeOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
 import { receiverOf } from "./reception.ts";
-import { deleteShare, isOlder } from "./weight.ts";
+import { runsMax } from "./shape.ts";
+import { deleteShare, deletesOf, entryBytes, isOlder } from "./weight.ts";
 
 /** From this share of deletes on a table goes down by itself. */
 const DELETE_SHARE = 0.75;
@@ -39,6 +40,7 @@ export function chooseByDeletes(plan: Plan): MergeChoice | MoveChoice | undefine
   const { oldestSnapshotSeq = Number.POSITIVE_INFINITY } = plan.view;
   return (
     chooseDown(plan, "deletes", isDense, false) ??
+    chooseDenseZero(plan, isDense) ??
     chooseRewrite(
       plan,
       "deletes",
@@ -76,6 +78,34 @@ function chooseDown(
   if (!withZero) return undefined;
   const oldest = filledRuns(view.levels[0]).at(-1);
   return oldest?.tables.some(isWanted) === true ? chooseLevelZero(plan, reason) : undefined;
+}
+
+/**
+ * Sends level 0 down, below its trigger, when it holds tables full of deletes and these free at least
+ * as much as is rewritten for them: few deletes all over a large tree wait for their turn, and so do
+ * those that would meet nothing, as a further run of a tiered level.
+ */
+function chooseDenseZero(
+  plan: Plan,
+  isDense: (table: TableView) => boolean,
+): MergeChoice | MoveChoice | undefined {
+  const { view, shape, targets } = plan;
+  const zero = filledRuns(view.levels[0]).flatMap((run) => run.tables);
+  if (!zero.some(isDense)) return undefined;
+  const choice = chooseLevelZero(plan, "deletes");
+  if (choice?.kind !== "merge") return runsMax(shape, targets.base) === 1 ? choice : undefined;
+  const named = new Set(choice.inputs.flatMap(({ tables }) => tables));
+  let deletes = 0;
+  let rewritten = 0;
+  for (const { runs } of view.levels) {
+    for (const table of runs.flatMap(({ tables }) => tables)) {
+      if (!named.has(table.number)) continue;
+      if (isDense(table)) deletes += deletesOf(table);
+      else rewritten += table.bytes;
+    }
+  }
+  const isWorth = rewritten > 0 && 2 * entryBytes(view) * deletes >= rewritten;
+  return isWorth ? choice : undefined;
 }
 
 /** Rewrites tables where they are; `atEnd`: only those of the oldest run of the last level. */

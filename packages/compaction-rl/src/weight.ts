@@ -35,7 +35,8 @@ export function deleteShare(table: TableView): number {
   return table.entryCount > 0 ? deletesOf(table) / table.entryCount : 0;
 }
 
-function deletesOf({ deleteCount, rangeDeleteCount = 0 }: TableView): number {
+/** Returns the deletes of a table, range tombstones counted as some. */
+export function deletesOf({ deleteCount, rangeDeleteCount = 0 }: TableView): number {
   return deleteCount + RANGE_DELETES * rangeDeleteCount;
 }
 

@@ -254,6 +254,37 @@ describe("tables full of deletes", () => {
   });
 });
 
+describe("level 0 full of deletes", () => {
+  const policy = flexiblePolicy({ levelCount: 4, dynamicLevelBytes: false });
+  const zero = level(run(table(1, "a", "c", 10, { deletes: 100 })));
+
+  it("goes down when its deletes free as much as is rewritten for them", () => {
+    // An entry has some five to ten bytes here: 100 deletes are worth one table, not twenty.
+    const near = level(run(table(2, "b", "d", 1000)));
+    expect(policy.choose(tree([zero, near]))).toMatchObject({
+      reason: "deletes",
+      inputs: [
+        { level: 0, tables: [1] },
+        { level: 1, tables: [2] },
+      ],
+    });
+    const sparse = level(run(table(1, "a", "c", 10, { deletes: 20 })));
+    expect(policy.choose(tree([sparse, near]))).toEqual({ kind: "idle" });
+    const many = Array.from({ length: 20 }, (_, i) =>
+      table(i + 2, `b${String.fromCharCode(97 + i)}`, `b${String.fromCharCode(97 + i)}z`, 1000),
+    );
+    expect(policy.choose(tree([zero, level(run(...many))]))).toEqual({ kind: "idle" });
+  });
+
+  it("stays where it would meet nothing", () => {
+    const tiered = flexiblePolicy({ levelCount: 4, dynamicLevelBytes: false, mode: "tiered" });
+    expect(tiered.choose(tree([zero]))).toEqual({ kind: "idle" });
+    const away = level(run(table(2, "m", "n", 10)));
+    expect(tiered.choose(tree([zero, away]))).toEqual({ kind: "idle" });
+    expect(policy.choose(tree([zero, away]))).toMatchObject({ kind: "move", toLevel: 1 });
+  });
+});
+
 describe("a tree that somebody waits for", () => {
   const settings = { levelCount: 4, dynamicLevelBytes: false, l0Trigger: 4 };
   const zero = level(run(table(1, "a", "z", 30)));

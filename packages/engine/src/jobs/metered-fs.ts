@@ -190,6 +190,9 @@ class MeteredHandle implements FileHandle {
   sync(): Promise<void> {
     return this.#file.sync();
   }
+  syncAhead(): void {
+    this.#file.syncAhead();
+  }
   truncateSync(bytes: number): void {
     this.#file.truncateSync(bytes);
   }
