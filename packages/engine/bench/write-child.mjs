@@ -56,7 +56,9 @@ const ready = Array.from({ length: 1024 }, (_, i) => {
   return pool.subarray(at, at + valueBytes);
 });
 const valueAt = (i) => ready[i & 1023];
-const keyAt = (i) => fill(makeKey(), i);
+// Keys of a batch: each store has read them when the batch is written.
+const batchLanes = Array.from({ length: batch }, makeKey);
+const keyAt = (i) => fill(batchLanes[i % batch], i);
 
 const openers = {
   aura: async () => {
@@ -64,14 +66,16 @@ const openers = {
     const db = await AuraDB.open(path, {
       memtable: { maxSize: memtableBytes, maxCount: 3 },
       cache: { capacity: cacheBytes },
+      table: { compression: "none" },
       ...task.settings,
     });
+    const group = new WriteBatch();
     const options = sync ? { sync: true } : undefined;
     return {
       put: (key, value) => db.put(key, value, options),
       putSync: (key, value) => db.putSync(key, value, options),
       write: (start, end) => {
-        const group = new WriteBatch();
+        group.clear();
         for (let i = start; i < end; i++) group.put(keyAt(i), valueAt(i));
         return db.write(group, options);
       },

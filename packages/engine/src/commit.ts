@@ -52,8 +52,8 @@ export interface CommitParts extends Pick<AdmissionParts, "mayGrow" | "pace"> {
   readonly separation: Separation;
   readonly bufferedDelayMs: number;
   readonly syncIntervalMs: number;
-  /** Bytes of unflushed separated values from which on the memtable is sealed. */
-  readonly valueBytesMax: () => number;
+  /** Whether the active memtable names so many separated values that it is to be sealed. */
+  readonly mustSeal: () => boolean;
   readonly reserve: Reserve;
   /** A sync failed; nothing is written any more. */
   readonly onSyncFailed: () => void;
@@ -520,9 +520,7 @@ export class Committer {
       health.fail(error);
       throw error;
     }
-    const { valueBytes } = memtables.active;
-    // The bound looks at every segment: it is not asked for after each small put.
-    if (valueBytes === 0 || valueBytes <= this.#parts.valueBytesMax() || !memtables.maySeal) return;
+    if (memtables.active.valueBytes === 0 || !this.#parts.mustSeal() || !memtables.maySeal) return;
     try {
       this.sealMemtable();
     } catch {

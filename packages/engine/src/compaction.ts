@@ -31,6 +31,7 @@ import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover
 import { MergeReasons } from "./merge-reasons.ts";
 import { bytesOf, olderThan, slicesOf, tablesOf, takenByLevel } from "./merge-slices.ts";
 import { cutRanges, type MergeEnd, type MergePlan, MergeTask } from "./merge-task.ts";
+import { isBottomRun, mergedNewKeys } from "./new-keys.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
@@ -449,6 +450,8 @@ export class Compactor {
     const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
     const run = plan.outputRunId ?? tables[0]?.number ?? 0;
+    const inputTables = slices.flatMap((slice) => slice.tables);
+    const isBottom = isBottomRun(before, inputTables, plan.outputLevel, run);
     const sum = (of: (output: MergeOutput) => number): number =>
       outputs.reduce((total, output) => total + of(output), 0);
     for (const slice of slices) this.#parts.counts.onLeaving(slice.level, slice.tables);
@@ -457,7 +460,9 @@ export class Compactor {
         removed: slices.flatMap(({ level, tables }) =>
           tables.map(({ number }) => ({ level, number })),
         ),
-        added: tables.map((table) => ({ level: plan.outputLevel, run, table })),
+        added: mergedNewKeys(inputTables, tables, isBottom).map((table) => {
+          return { level: plan.outputLevel, run, table };
+        }),
         segmentChanges: outputs.flatMap((output) => output.segmentChanges),
         segmentSeals: outputs.flatMap(({ segmentSeals }) => segmentSeals),
       });
@@ -467,7 +472,6 @@ export class Compactor {
       onEnded();
       return;
     }
-    const inputTables = slices.flatMap((slice) => slice.tables);
     valueGc.noteMerged(before, inputTables, tables);
     const bytesRead = slices.reduce((total, slice) => total + bytesOf(slice.tables), 0);
     const bytesWritten = sum((output) => output.bytesWritten);

@@ -151,6 +151,7 @@ function encodeAddition(b: ByteBuffer, addition: TableAddition): void {
     b.varint(reference.bytes);
   }
   b.varint(table.createdMs ?? 0);
+  b.varint(table.newKeyBytes ?? 0);
 }
 
 function decodeAddition(r: ByteReader): TableAddition {
@@ -183,6 +184,7 @@ function decodeAddition(r: ByteReader): TableAddition {
     references.push({ segment: r.varint(), count: r.varint(), bytes: r.varint() });
   }
   const createdMs = r.varint();
+  const newKeyBytes = r.varint();
   const table = {
     number,
     uid,
@@ -200,6 +202,7 @@ function decodeAddition(r: ByteReader): TableAddition {
     filterBits,
     references,
     ...(createdMs === 0 ? {} : { createdMs }),
+    ...(newKeyBytes === 0 ? {} : { newKeyBytes }),
   };
   return { level, run, table };
 }

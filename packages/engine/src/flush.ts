@@ -17,6 +17,8 @@ import { addPacked, NOTHING_PACKED, type PackedValues } from "./jobs/value-mover
 import type { Journal } from "./journal.ts";
 import type { LogFile } from "./log-file.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
+
+import { flushedNewKeys } from "./new-keys.ts";
 import type { OutputPlanner } from "./output-planner.ts";
 import type { OldLog } from "./replay.ts";
 import type { Reserve } from "./reserve.ts";
@@ -131,10 +133,11 @@ export class Flusher {
       log.nameDurable = true;
     });
     const run = output.tables[0]?.number ?? 0;
+    const tables = flushedNewKeys(output.tables, memtable, output.valueBytesDropped);
     try {
       tree.install({
         flushedSeq: memtable.lastSeq,
-        added: output.tables.map((table) => ({ level: 0, run, table })),
+        added: tables.map((table) => ({ level: 0, run, table })),
         segmentChanges: output.segmentChanges,
         segmentSeals: [...this.sealsUpTo(memtable.lastSeq), ...output.segmentSeals],
       });

@@ -133,6 +133,15 @@ export class Group {
     return this.covered.bytes.subarray(OPERATIONS_AT, this.covered.length);
   }
 
+  /**
+   * Adds `count` encoded operations without separated values, which take `memtableBytes` in a memtable.
+   */
+  addEncoded(operations: Uint8Array, count: number, memtableBytes: number): void {
+    this.covered.range(operations, 0, operations.length);
+    this.count += count;
+    this.memtableBytes += memtableBytes;
+  }
+
   delete(key: Uint8Array, start: number, end: number): void {
     encodeDelete(this.covered, key, start, end);
     this.#counted(end - start, 0);

@@ -21,6 +21,8 @@ export class MemtableEntry {
   lastSeq: number;
   /** Bytes of separated values that its pointers name. */
   valueBytes = 0;
+  /** Of them, those of keys that were new (new-keys.ts). */
+  newKeyBytes = 0;
   /** Its range tombstones; undefined for none. */
   ranges: MemtableRanges | undefined;
   /** What they take of the memtable. */
@@ -86,6 +88,8 @@ export class Memtables {
   #sealed: MemtableEntry[] = [];
   /** Bytes of separated values that operations named, over all time. */
   valueBytesAdded = 0;
+  /** Whether a key is surely in no memtable and no table; until it is set, none is. */
+  isNewKey: (bytes: Uint8Array, start: number, end: number) => boolean = () => false;
   /** Most bytes that one group may need: what an empty memtable has room for. */
   readonly groupBytesMax: number;
 
@@ -190,6 +194,7 @@ export class Memtables {
         );
         const valueBytes = recordBytes(keyEnd - keyStart, operations.stored);
         active.valueBytes += valueBytes;
+        if (this.isNewKey(bytes, keyStart, keyEnd)) active.newKeyBytes += valueBytes;
         this.valueBytesAdded += valueBytes;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
       } else {

@@ -24,6 +24,7 @@ import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
 import { Memtables } from "./memtables.ts";
+import { NewKeys } from "./new-keys.ts";
 import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
 import { OutputPlanner } from "./output-planner.ts";
 import { PriorityWrites } from "./priority-writes.ts";
@@ -204,6 +205,9 @@ function assemble(
     cacheBytes: settings.cache.capacity,
     sharedCache: settings.cache.shared,
   });
+  const newKeys = new NewKeys(memtables, versions, tables, identity.hashSeed);
+  newKeys.countRecovered();
+  memtables.isNewKey = (bytes, start, end) => newKeys.has(bytes, start, end);
   const values = new ValueStore({
     fs,
     directory,
@@ -449,7 +453,7 @@ function assemble(
       separation,
       bufferedDelayMs: settings.wal.bufferedDelayMs,
       syncIntervalMs: settings.wal.syncPolicy === "interval" ? settings.wal.syncIntervalMs : 0,
-      valueBytesMax: () => valueGc.unflushedBytesMax,
+      mustSeal: () => valueGc.mustSeal,
       mayGrow: (bytes) => valueGc.mayWrite(bytes, makingRoom),
       pace: valueGc.pace,
       onSyncFailed: () => tree.noteSyncFailed(),

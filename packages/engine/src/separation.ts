@@ -28,6 +28,9 @@ export class Separation {
   readonly sizes: Float64Array = new Float64Array(32);
   /** Bytes of values stored apart, of the batch that `batchMemtableBytes` was asked about last. */
   batchValueBytes = 0;
+  /** Of the same batch: whether all of it stands inline, and what it takes in a memtable. */
+  #batchIsInline = false;
+  #batchBytes = 0;
   #threshold: number;
 
   constructor(limits: SeparationLimits) {
@@ -64,6 +67,7 @@ export class Separation {
     const operations = this.#operations;
     let need = 0;
     this.batchValueBytes = 0;
+    this.#batchIsInline = true;
     operations.reset(bytes, 0, bytes.length, "batch", 0);
     while (operations.next()) {
       const keyLength = operations.keyEnd - operations.keyStart;
@@ -73,7 +77,10 @@ export class Separation {
       }
       const isDelete = operations.tag === Kind.delete;
       const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
-      if (this.#separates(value)) this.batchValueBytes += value;
+      if (this.#separates(value)) {
+        this.batchValueBytes += value;
+        this.#batchIsInline = false;
+      }
       need += entryBytesMax(keyLength, this.#inlineBytes(value));
     }
     const limit = this.#limits.groupBytesMax;
@@ -84,6 +91,7 @@ export class Separation {
         { expected: limit, actual: need },
       );
     }
+    this.#batchBytes = need;
     return need;
   }
 
@@ -99,9 +107,13 @@ export class Separation {
     } else group.put(key, 0, key.length, value);
   }
 
-  /** Adds all operations of a batch; `copy` as in `addOne`. */
+  /** Adds all operations of the batch that `batchMemtableBytes` was asked about; `copy` as in `addOne`. */
   addBatch(group: Group, batch: WriteBatch, copy: boolean): void {
     const bytes = batch.encoded;
+    if (this.#batchIsInline) {
+      group.addEncoded(bytes, batch.length, this.#batchBytes);
+      return;
+    }
     const operations = this.#operations;
     operations.reset(bytes, 0, bytes.length, "batch", 0);
     while (operations.next()) {

@@ -5,7 +5,8 @@
  * disk    files with values, the copies that running merges are about to make, and dropped files
  *         that are not gone yet
  * live    L, the least that a reader of the present may see of them: what the bottom run refers to,
- *         as if every entry above it and in memory stood for one of its values
+ *         as if every entry above it and in memory stood for one of its values, but for what came with a
+ *         key that was new (new-keys.ts)
  * pinned  what only snapshots, cursors and feeds hold: outside of the bound, reported apart
  * limit   bound x L; with tables much larger than the values, or a few segments only, more (`#limit`)
  *
@@ -36,9 +37,11 @@ const MIB = 1024 * 1024;
 /** Least size of a segment, and the least number of segments that the live values fill. */
 const SEGMENT_BYTES_MIN = 8 * MIB;
 const LIVE_SEGMENTS_MIN = 64;
-/** Unflushed values from which on the memtable is sealed: at most this, or this share of L. */
-const UNFLUSHED_BYTES_MAX = 64 * MIB;
-const UNFLUSHED_SHARE_MAX = 0.03;
+/** The memtable is sealed at so many bytes of values: recovery reads what is not flushed. */
+const UNFLUSHED_BYTES_MAX = 512 * MIB;
+/** The same of those that may be garbage: at most this, or this share of L. */
+const HIDDEN_BYTES_MAX = 64 * MIB;
+const HIDDEN_SHARE_MAX = 0.03;
 /** Of a small value log, so many segments may be garbage whatever the bound is. */
 const SPARE_SEGMENTS = 4;
 /** Room that is left for copies when writes begin to wait, in segments. */
@@ -150,9 +153,10 @@ export class ValueGc {
     return this.#segmentBytes;
   }
 
-  /** The memtable is sealed when it names more bytes of values than this. */
-  get unflushedBytesMax(): number {
-    return this.#sealAt;
+  /** Whether the active memtable names so many values that it is to be sealed. */
+  get mustSeal(): boolean {
+    const { valueBytes, newKeyBytes } = this.#parts.memtables.active;
+    return valueBytes - newKeyBytes > this.#sealAt || valueBytes > UNFLUSHED_BYTES_MAX;
   }
 
   /** Looks at the sizes. */
@@ -275,7 +279,8 @@ export class ValueGc {
 
   /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
   get isHiddenInMemory(): boolean {
-    return this.#parts.memtables.active.valueBytes >= this.#segmentBytes / 4;
+    const { valueBytes, newKeyBytes } = this.#parts.memtables.active;
+    return valueBytes - newKeyBytes >= this.#segmentBytes / 4;
   }
 
   /**
@@ -375,7 +380,7 @@ export class ValueGc {
       Math.max(SEGMENT_BYTES_MIN, live / LIVE_SEGMENTS_MIN),
     );
     this.#sealAt = Math.min(
-      Math.max(UNFLUSHED_BYTES_MAX, live * UNFLUSHED_SHARE_MAX),
+      Math.max(HIDDEN_BYTES_MAX, live * HIDDEN_SHARE_MAX),
       Math.max(this.#segmentBytes, this.#hiddenMax() / 2),
     );
   }
@@ -401,7 +406,7 @@ export class ValueGc {
     return this.#arrived > 0 ? Math.max(this.#lastShare, this.#overwrote / this.#arrived) : 0;
   }
 
-  /** L: none of the entries above the bottom run is of a new key. */
+  /** L: of the entries above the bottom run, only those are of new keys that surely are. */
   #least(): number {
     return this.#liveWith(0);
   }
@@ -413,23 +418,30 @@ export class ValueGc {
 
   #liveWith(freshShare: number): number {
     const { current } = this.#parts.versions;
-    const { bottomBytes, aboveBytes, aboveDeletes, bottomEntries, shadowedBytes } =
+    const { bottomBytes, aboveBytes, aboveNewBytes, aboveDeletes, bottomEntries, shadowedBytes } =
       valueSpace(current);
-    const fresh = (aboveBytes + this.#unflushed()) * freshShare;
+    const { valueBytes, newKeyBytes } = this.#unflushed();
+    const known = aboveNewBytes + newKeyBytes;
+    const fresh = known + (aboveBytes + valueBytes - known) * freshShare;
     const deleted = bottomEntries > 0 ? (aboveDeletes * bottomBytes) / bottomEntries : 0;
     return Math.max(0, bottomBytes + fresh - Math.min(deleted, bottomBytes) - shadowedBytes);
   }
 
-  #unflushed(): number {
+  #unflushed(): { valueBytes: number; newKeyBytes: number } {
     const { active, sealed } = this.#parts.memtables;
-    return sealed.reduce((sum, { valueBytes }) => sum + valueBytes, active.valueBytes);
+    let { valueBytes, newKeyBytes } = active;
+    for (const each of sealed) {
+      valueBytes += each.valueBytes;
+      newKeyBytes += each.newKeyBytes;
+    }
+    return { valueBytes, newKeyBytes };
   }
 
   /** Hidden garbage that a merge could make known, about. */
   #hiddenInTables(): number {
-    const { aboveBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
+    const { aboveBytes, aboveNewBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
     const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
-    return aboveBytes + shadowed;
+    return aboveBytes - aboveNewBytes + shadowed;
   }
 
   /**

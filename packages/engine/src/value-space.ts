@@ -17,6 +17,8 @@ export interface ValueSpace {
   /** Records that the bottom run refers to, and those that all other tables refer to. */
   readonly bottomBytes: number;
   readonly aboveBytes: number;
+  /** Of `aboveBytes`, those of keys that were new when they came (new-keys.ts). */
+  readonly aboveNewBytes: number;
   /** Deletes above the bottom run. */
   readonly aboveDeletes: number;
   /** Of the referenced records, about how many bytes only snapshots saw when the table was written. */
@@ -45,7 +47,7 @@ export function bottomRun(version: Version): Run | undefined {
 }
 
 /** Returns the bytes of records that a table refers to. */
-function referencedBytes(table: TableMeta): number {
+export function referencedBytes(table: TableMeta): number {
   return table.references.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
@@ -63,7 +65,13 @@ function collect(version: Version): ValueSpace {
     referenced += liveBytesOf(segment);
   }
   const bottom = bottomRun(version);
-  const sums = { bottomBytes: 0, aboveBytes: 0, aboveDeletes: 0, bottomEntries: 0 };
+  const sums = {
+    bottomBytes: 0,
+    aboveBytes: 0,
+    aboveNewBytes: 0,
+    aboveDeletes: 0,
+    bottomEntries: 0,
+  };
   let shadowedBytes = 0;
   let tableBytes = 0;
   const levelZero = new Set<number>();
@@ -79,6 +87,7 @@ function collect(version: Version): ValueSpace {
           sums.bottomEntries += table.entryCount;
         } else {
           sums.aboveBytes += bytes;
+          sums.aboveNewBytes += Math.min(bytes, table.newKeyBytes ?? 0);
           sums.aboveDeletes += table.deleteCount;
         }
       }

@@ -42,6 +42,8 @@ export interface TableMeta {
   readonly largestSeq: number;
   readonly filterBits: number;
   readonly references: readonly SegmentReference[];
+  /** Of the referenced records, bytes that are known to be of keys that were new (new-keys.ts); undefined: 0. */
+  readonly newKeyBytes?: number;
   /** Wall clock when the table joined the tree, ms; undefined until then. */
   readonly createdMs?: number;
 }

@@ -30,7 +30,7 @@ async function scattered(fs: SimFs, localityBudget: number): Promise<AuraDB> {
     const index = (i * 227) % COUNT;
     db.putSync(keyOf(index), bytesOf(index));
   }
-  await db.flush();
+  await db.compact();
   await db.idle();
   return db;
 }

@@ -46,6 +46,8 @@ export interface FlushOutput extends JobTimes {
   readonly segmentSeals: SegmentSeal[];
   readonly valuesPacked: PackedValues;
   readonly entriesRead: number;
+  /** Records of values whose entry was dropped: overwritten or deleted in the same memtable. */
+  readonly valueBytesDropped: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
 }
@@ -75,6 +77,7 @@ export function* flushJob(
   }
   const mover = new ValueMover(fs, input.output, numbers, () => "vlog");
   let entriesRead = 0;
+  let valueBytesDropped = 0;
   let sliceStart = 0;
   let previousBytes: Uint8Array = cursor.keyBytes;
   let previousStart = 0;
@@ -103,8 +106,10 @@ export function* flushJob(
         const moved = keep
           ? mover.shrink(pointer, keyBytes, keyStart, keyEnd, seq, tag)
           : undefined;
-        if (!keep) tally.noteDead(pointer.file, "vlog", bytes);
-        else if (moved === undefined) {
+        if (!keep) {
+          tally.noteDead(pointer.file, "vlog", bytes);
+          valueBytesDropped += bytes;
+        } else if (moved === undefined) {
           output.add(keyBytes, keyStart, keyEnd, seq, tag, valueBytes, valueStart, valueEnd);
           output.noteReference(pointer.file, bytes);
         } else {
@@ -129,6 +134,7 @@ export function* flushJob(
       segmentSeals,
       valuesPacked: mover.packed,
       entriesRead,
+      valueBytesDropped,
       entriesWritten: output.entryCount,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
       ...busy.spent,
