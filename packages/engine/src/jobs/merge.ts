@@ -143,7 +143,7 @@ class Merge {
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
     this.#fs = fs;
-    this.#memory = new MergeMemory(input.slices.length);
+    this.#memory = new MergeMemory(input.slices);
     this.#numbers = new OutputNumbers(input.output);
     this.#output = new TableOutput(fs, input.output, this.#numbers, this.#memory.output);
     this.#survivors = new Survivors(input.snapshots);
@@ -441,17 +441,23 @@ class MergeMemory {
   readonly unpacked: readonly LentBytes[];
   readonly output: LentBytes;
 
-  constructor(inputCount: number) {
-    const share = Math.floor(WINDOWS_BYTES / inputCount);
-    const windowBytes = Math.min(WINDOW_BYTES_MAX, Math.max(WINDOW_BYTES_MIN, share));
-    const bytes = new Uint8Array(inputCount * (windowBytes + UNPACKED_BYTES) + OUTPUT_BYTES);
+  constructor(slices: readonly (readonly TableMeta[])[]) {
+    const share = Math.floor(WINDOWS_BYTES / slices.length);
+    const windowBytesMax = Math.min(WINDOW_BYTES_MAX, Math.max(WINDOW_BYTES_MIN, share));
+    // Small tables are read at once, and need no more: a window is zeroed before it is used.
+    const windowBytes = slices.map((tables) => {
+      const longest = tables.reduce((most, table) => Math.max(most, table.bytes), 0);
+      return Math.min(windowBytesMax, Math.max(WINDOW_BYTES_MIN, longest));
+    });
+    const windows = windowBytes.reduce((sum, one) => sum + one, 0);
+    const bytes = new Uint8Array(windows + slices.length * UNPACKED_BYTES + OUTPUT_BYTES);
     let end = 0;
     const take = (length: number): LentBytes => {
       end += length;
       return { bytes, start: end - length, end };
     };
-    this.windows = Array.from({ length: inputCount }, () => take(windowBytes));
-    this.unpacked = Array.from({ length: inputCount }, () => take(UNPACKED_BYTES));
+    this.windows = windowBytes.map(take);
+    this.unpacked = slices.map(() => take(UNPACKED_BYTES));
     this.output = take(OUTPUT_BYTES);
   }
 }
