@@ -4,19 +4,23 @@
  * since what happens there is too rare to learn from.
  *
  * State: where the seconds go, how full the level is, what is in force. Action: a place among the values
- * that may be chosen. Reward: minus the seconds of the window, over those that the cost model says for
- * the window with one run per level, so that it means the same in every workload.
+ * that may be chosen. Reward: minus the seconds of a few windows under one setting, over those that the cost
+ * model says for them with one run per level, so that it means the same in every workload. An action that is
+ * tried stays for several windows: before that it shows nothing.
  */
 import type { Random } from "@aura/base";
 import { answerFor, propagatedRuns } from "./closed-form.ts";
 import { LevelLearner, STATE_COUNT } from "./level-learner.ts";
 import type { Situation, Strategy, Wish } from "./strategy.ts";
-import { type Choices, nearestIndex, type TreeSetting } from "./tree-setting.ts";
+import { type Choices, nearestIndex, settingText, type TreeSetting } from "./tree-setting.ts";
 
 /** Learned places: trigger, base level, the level below. */
 const PLACES = 3;
-/** How far an explored action is from what the actor says, at most. */
-const NOISE = 0.7;
+/** How far an explored action is from what the actor says, at most, and for how many windows. */
+const NOISE = 1.5;
+const EXPLORED_WINDOWS = 16;
+/** Windows of one setting that make a transition: merges come in lumps. */
+const STRETCH = 4;
 
 /** Names of exported parameters. */
 export const PLACE_NAMES: readonly string[] = ["trigger", "base", "second"];
@@ -27,8 +31,16 @@ export class ActorCriticStrategy implements Strategy {
   readonly #learners: readonly LevelLearner[];
   readonly #random: Random;
   readonly #rate: number;
-  #lastStates: readonly Float64Array[] | undefined;
   #lastActions: readonly number[] = [];
+  /** Noise of an exploration, and the windows that it goes on. */
+  #noise: readonly number[] = [];
+  #noiseLeft = 0;
+  /** The stretch under way: states before it, its setting, windows, seconds measured and as they would be leveled. */
+  #lastStates: readonly Float64Array[] | undefined;
+  #setting = "";
+  #windows = 0;
+  #measured = 0;
+  #leveled = 0;
 
   constructor(
     random: Random,
@@ -58,14 +70,25 @@ export class ActorCriticStrategy implements Strategy {
   }
 
   get state(): readonly number[] {
-    return [this.#learners[0]!.stored, ...this.#lastActions];
+    const stretch = [this.#windows, this.#measured, this.#noiseLeft];
+    return [this.#learners[0]!.stored, ...this.#lastActions, ...stretch];
   }
 
   learn(situation: Situation): void {
+    if (this.#noiseLeft > 0) this.#noiseLeft--;
+    const name = settingText(situation.setting);
+    const isSame = name === this.#setting && situation.age > 0;
+    this.#setting = name;
+    if (isSame) {
+      this.#windows++;
+      this.#measured += situation.measured.total;
+      this.#leveled += leveledSeconds(situation);
+      if (this.#windows < STRETCH) return;
+    }
     const states = statesOf(situation);
     const last = this.#lastStates;
-    if (last !== undefined && situation.age > 0) {
-      const reward = rewardOf(situation);
+    if (isSame && last !== undefined) {
+      const reward = Math.max(-2, Math.min(2, 1 - this.#measured / this.#leveled));
       const actions = actionsOf(situation.setting, situation.choices);
       for (const [i, learner] of this.#learners.entries()) {
         learner.remember(last[i]!, actions[i]!, reward, states[i]!);
@@ -73,15 +96,23 @@ export class ActorCriticStrategy implements Strategy {
       }
     }
     this.#lastStates = states;
+    this.#windows = 0;
+    this.#measured = 0;
+    this.#leveled = 0;
   }
 
   choose(situation: Situation, random: Random, explorationRate: number): Wish {
     const states = statesOf(situation);
-    const isExploration = situation.mayExplore && random.uint32() / 0x100000000 < explorationRate;
+    const isBegun = situation.mayExplore && random.uint32() / 0x100000000 < explorationRate;
+    if (isBegun && this.#noiseLeft === 0) {
+      // What a window shows of a shape is next to nothing: it stays for some.
+      this.#noiseLeft = EXPLORED_WINDOWS;
+      this.#noise = this.#learners.map(() => NOISE * (random.uint32() / 0x80000000 - 1));
+    }
+    const isExploration = this.#noiseLeft > 0 && situation.mayExplore;
     const actions = this.#learners.map((learner, i) => {
       const action = learner.act(states[i]!);
-      if (!isExploration) return action;
-      return Math.min(1, Math.max(-1, action + NOISE * (random.uint32() / 0x80000000 - 1)));
+      return isExploration ? Math.min(1, Math.max(-1, action + this.#noise[i]!)) : action;
     });
     this.#lastActions = actions;
     const setting = this.#settingOf(situation, actions);
@@ -127,10 +158,9 @@ function actionsOf(setting: TreeSetting, choices: Choices): number[] {
   ];
 }
 
-function rewardOf({ question, setting, measured }: Situation): number {
-  const leveled = { trigger: 4, runs: setting.runs.map(() => 1) };
-  const standard = answerFor(question, leveled).total;
-  return Math.max(-4, Math.min(4, 1 - measured.total / standard));
+/** Returns what the cost model says for one run per level: what a reward is measured by. */
+function leveledSeconds({ question, setting }: Situation): number {
+  return answerFor(question, { trigger: 4, runs: setting.runs.map(() => 1) }).total;
 }
 
 function statesOf(situation: Situation): Float64Array[] {

@@ -91,7 +91,8 @@ const LN2_SQUARED = Math.LN2 ** 2;
 const BITS_MIN = 4;
 const BITS_WEIGHTED_MIN = 1;
 const BITS_MAX = 20;
-/** Halvings of an interval of 300 bits: 0.00002 are left. */
+/** Bits per key that a split may be off by, and the most steps to get there. */
+const MONKEY_ERROR = 1e-6;
 const MONKEY_STEPS = 24;
 
 /** Returns K of level `base + index` of a profile. */
@@ -300,21 +301,33 @@ export function monkeyBits(
     return Math.log(n / Math.max(1, runs[i]!) / (weights?.[i] ?? 1)) / LN2_SQUARED;
   });
   let keys = 0;
-  for (const n of entries) keys += n;
-  const bitsOf = (i: number, level: number): number => {
-    const bits = level - logs[i]!;
-    return bits < least ? least : bits > most ? most : bits;
-  };
+  let level = 0;
+  for (let i = 0; i < entries.length; i++) {
+    keys += entries[i]!;
+    if (entries[i]! > 0) level += entries[i]! * (bitsPerKey + logs[i]!);
+  }
+  // Where no bound is met that is it. Else Newton's steps, kept between what is too little and too much.
+  level /= keys;
   let low = -100;
   let high = 200;
   for (let step = 0; step < MONKEY_STEPS; step++) {
-    const middle = (low + high) / 2;
-    let bits = 0;
+    let over = -keys * bitsPerKey;
+    let slope = 0;
     for (let i = 0; i < entries.length; i++) {
-      if (entries[i]! > 0) bits += entries[i]! * bitsOf(i, middle);
+      const bits = level - logs[i]!;
+      if (bits < least) over += entries[i]! * least;
+      else if (bits > most) over += entries[i]! * most;
+      else if (entries[i]! > 0) {
+        over += entries[i]! * bits;
+        slope += entries[i]!;
+      }
     }
-    if (bits > keys * bitsPerKey) high = middle;
-    else low = middle;
+    if (Math.abs(over) <= keys * MONKEY_ERROR) break;
+    if (over > 0) high = level;
+    else low = level;
+    const next = level - over / slope;
+    level = next > low && next < high ? next : (low + high) / 2;
   }
-  return entries.map((n, i) => (n > 0 ? bitsOf(i, low) : 0));
+  const bitsOf = (i: number): number => Math.min(most, Math.max(least, level - logs[i]!));
+  return entries.map((n, i) => (n > 0 ? bitsOf(i) : 0));
 }

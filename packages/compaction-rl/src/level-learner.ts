@@ -20,12 +20,16 @@ export const ACTOR_PARAMETERS: number = parameterCount(ACTOR);
 export const CRITIC_PARAMETERS: number = parameterCount(CRITIC);
 
 /** Transitions that are remembered, and how many are learned from at a time. */
-const MEMORY = 512;
-const BATCH = 4;
+const MEMORY = 4096;
+const BATCH = 32;
+/** Transitions that are too few to learn from. */
+const KNOWN_MIN = 4;
 /** What a reward one window later is worth. */
 const DISCOUNT = 0.8;
 /** How fast targets follow. */
 const FOLLOW = 0.02;
+/** Of the rate of learning, a step of the critic. */
+const CRITIC_RATE = 0.04;
 /** The actor learns slower than the critic that it follows. */
 const ACTOR_RATE = 0.2;
 /** A transition: state, action, reward, next state. */
@@ -83,13 +87,13 @@ export class LevelLearner {
   /** Learns from a few transitions. */
   learn(random: Random, rate: number): void {
     const known = Math.min(this.#stored, MEMORY);
-    if (known < BATCH) return;
+    if (known < KNOWN_MIN) return;
     for (let i = 0; i < BATCH; i++) {
       const draw = Math.floor((random.uint32() / 0x100000000) * known) * STRIDE;
       this.#learnFrom(draw);
     }
-    this.critic.step(rate / BATCH);
-    this.actor.step((rate * ACTOR_RATE) / BATCH);
+    this.critic.step(rate * CRITIC_RATE);
+    this.actor.step(rate * CRITIC_RATE * ACTOR_RATE);
     this.#criticTarget.follow(this.critic, FOLLOW);
     this.#actorTarget.follow(this.actor, FOLLOW);
   }
@@ -109,7 +113,10 @@ export class LevelLearner {
     gradient.run(this.#with(state, own));
     const byAction = gradient.back([1])[STATE_COUNT]!;
     gradient.gradient.fill(0);
-    this.actor.back([-byAction * (1 - own * own)]);
+    // Towards a bound it goes the slower the nearer that is, and back from it at full speed: the slope of tanh
+    // alone would keep it there (Hausknecht, Stone, ICLR 2016).
+    const room = (byAction > 0 ? 1 - own : 1 + own) / 2;
+    this.actor.back([-byAction * room]);
   }
 
   #with(state: ArrayLike<number>, action: number): Float64Array {

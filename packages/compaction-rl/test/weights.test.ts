@@ -20,8 +20,8 @@ const settings: AgentSettings = {
 test.each(AGENT_ALGORITHMS)("what %s learned goes out and in again, bit for bit", (algorithm) => {
   const agent = createAgent({ ...settings, algorithm });
   const simulator = new Simulator(simulation());
-  for (let i = 0; i < 40; i++) {
-    const mix = i % 20 < 10 ? mixes.writeHeavy : mixes.readHeavy;
+  for (let i = 0; i < 80; i++) {
+    const mix = i % 40 < 20 ? mixes.writeHeavy : mixes.readHeavy;
     const { shape } = agent.decide(simulator.window(mix, 20_000), simulator.policy.shape);
     if (shape !== undefined) simulator.reshape(shape);
   }

@@ -91,20 +91,26 @@ const fixed = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(dig
 
 /** A table per tree and workload: configurations down, medians over seeds and ratios across. */
 export function summarize(results) {
-  const costs = medianCosts(results);
   const lines = [];
-  const units = Object.entries(costs).map(([name, seconds]) => {
-    return name.endsWith("Byte")
-      ? `${name} ${(seconds * 1e9).toFixed(2)} ns`
-      : `${name} ${(seconds * 1e6).toFixed(2)} us`;
-  });
-  lines.push(`unit costs: ${units.join(", ")}`);
+  const costsOf = new Map();
+  for (const tree of new Set(results.map((one) => one.tree))) {
+    const costs = medianCosts(results.filter((one) => one.tree === tree));
+    costsOf.set(tree, costs);
+    const units = Object.entries(costs).map(([name, seconds]) => {
+      return name.endsWith("Byte")
+        ? `${name} ${(seconds * 1e9).toFixed(2)} ns`
+        : `${name} ${(seconds * 1e6).toFixed(2)} us`;
+    });
+    lines.push(`${tree}, unit costs: ${units.join(", ")}`);
+  }
   const groups = new Map();
   for (const result of results) {
     const name = `${result.tree} ${result.workload}`;
     groups.set(name, [...(groups.get(name) ?? []), result]);
   }
-  for (const [name, group] of groups) lines.push(`\n${name}`, ...table(group, costs));
+  for (const [name, group] of groups) {
+    lines.push(`\n${name}`, ...table(group, costsOf.get(group[0].tree)));
+  }
   return lines.join("\n");
 }
 

@@ -4,11 +4,15 @@
  *
  *   node packages/engine/bench/dynamic.bench.mjs [--tree inline|separated] [--workload phases,...]
  *     [--configs 1/4,3/8,adaptive,oracle,rocksdb,db-bench-level,db-bench-universal] [--seeds 1]
- *     [--turnovers 10] [--json FILE] [--page FILE] [--from FILE,...] [--dir DIR]
+ *     [--turnovers 10] [--json FILE] [--page FILE] [--from FILE,...] [--into DIR] [--budget SECONDS] [--dir DIR]
  *
  * A configuration `K/T` has K runs per level and merges level 0 at T of them; `9,1/4` names levels one by
  * one. `oracle` takes for each phase the static configuration of this run (or of `--from`, results of runs
  * before) with the least seconds. Each run has a process of its own.
+ *
+ * With `--into` each run is a file there, and one that is there is not run again: a long list can be taken in
+ * pieces, each of which begins no run after `--budget` seconds, by anybody, in any order but that `oracle` comes
+ * behind the static ones of its seed. The tables are of all that the folder holds; with `--configs ""` nothing is run.
  *
  * Two totals. Wall: the time of all calls, and of draining behind the last. Cost: counts of what was
  * done times what a unit of it takes (medians over all runs), which does not move with the machine:
@@ -16,7 +20,16 @@
  * Wall time that is less than the cost was overlapped by the second thread.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,6 +49,8 @@ const { values: options } = parseArgs({
     json: { type: "string" },
     page: { type: "string" },
     from: { type: "string" },
+    into: { type: "string" },
+    budget: { type: "string", default: "1e9" },
     dir: { type: "string", default: tmpdir() },
   },
 });
@@ -89,10 +104,14 @@ async function runOne(tree, workload, config, seed, oracle) {
 }
 
 /** The best static configuration of each phase, by the cost of one seed. */
-function oracleOf(results, tree, workload) {
-  const costs = medianCosts(results);
+function oracleOf(results, tree, workload, seed) {
+  const costs = medianCosts(results.filter((one) => one.tree === tree));
   const statics = results.filter(
-    (one) => one.tree === tree && one.workload === workload && /\d\/\d/.test(one.config),
+    (one) =>
+      one.tree === tree &&
+      one.workload === workload &&
+      one.seed === seed &&
+      /\d\/\d/.test(one.config),
   );
   const best = {};
   for (const name of statics[0]?.phases.map((phase) => phase.name) ?? []) {
@@ -105,13 +124,29 @@ function oracleOf(results, tree, workload) {
 const results = (options.from?.split(",") ?? []).flatMap((file) => {
   return JSON.parse(readFileSync(file, "utf8")).results;
 });
+const { into } = options;
+if (into !== undefined) {
+  mkdirSync(into, { recursive: true });
+  const files = readdirSync(into).filter((name) => name.endsWith(".json"));
+  for (const name of files.sort()) results.push(JSON.parse(readFileSync(join(into, name), "utf8")));
+}
+const startMs = performance.now();
 for (const workload of options.workload.split(",")) {
   for (const seed of seeds) {
     for (const config of options.configs.split(",").filter((one) => one !== "")) {
-      const oracle = config === "oracle" ? oracleOf(results, options.tree, workload) : undefined;
+      const name = `${options.tree}-${workload}-${turnovers}-${config.replaceAll("/", "_")}-${seed}`;
+      const file = into === undefined ? undefined : join(into, `${name}.json`);
+      if (file !== undefined && existsSync(file)) continue;
+      if (performance.now() - startMs > Number(options.budget) * 1000) continue;
+      const oracle =
+        config === "oracle" ? oracleOf(results, options.tree, workload, seed) : undefined;
       if (oracle !== undefined) console.log(`# oracle: ${JSON.stringify(oracle)}`);
       const result = await runOne(options.tree, workload, config, seed, oracle);
       results.push(result);
+      if (file !== undefined) {
+        writeFileSync(`${file}.new`, JSON.stringify(result));
+        renameSync(`${file}.new`, file);
+      }
       const ms = result.phases.reduce((sum, phase) => sum + phase.ms, result.drainMs);
       const phases = result.phases.map(({ name, ms }) => `${name} ${(ms / 1000).toFixed(2)}`);
       console.log(

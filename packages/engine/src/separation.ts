@@ -77,6 +77,7 @@ export class Separation {
       }
       const isDelete = operations.tag === Kind.delete;
       const value = isDelete ? 0 : operations.valueEnd - operations.valueStart;
+      if (!isDelete) this.#noteSize(value);
       if (this.#separates(value)) {
         this.batchValueBytes += value;
         this.#batchIsInline = false;
@@ -127,7 +128,6 @@ export class Separation {
         continue;
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);
-      this.#noteSize(value.length);
       if (this.#separates(value.length)) {
         group.putSeparated(bytes, keyStart, keyEnd, asStored(value), copy);
       } else group.put(bytes, keyStart, keyEnd, value);

@@ -158,12 +158,15 @@ describe("a window", () => {
     const world = await open(() => watcher(seen), settings);
     const { db, turn } = world;
     const batch = new WriteBatch();
+    const inline = new WriteBatch();
     for (let i = 0; i < 1000; i++) {
       if (i % 4 === 3) batch.put(key(i), Buffer.alloc(2048, i));
-      else db.putSync(key(i), Buffer.alloc([0, 300, 1500][i % 4]!, i));
+      else if (i % 4 === 1) inline.put(key(i), Buffer.alloc(300, i));
+      else db.putSync(key(i), Buffer.alloc(i % 4 === 0 ? 0 : 1500, i));
       if (i % 50 === 0) await turn();
     }
     await db.write(batch);
+    db.writeSync(inline);
     await db.flush();
     for (let i = 0; i < 1000; i++) {
       expect((await db.get(key(i)))?.length).toBe([0, 300, 1500, 2048][i % 4]);
