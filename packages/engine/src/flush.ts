@@ -93,7 +93,7 @@ export class Flusher {
     const memtable = memtables.sealed[0];
     if (memtable === undefined || this.busy || health.closed || health.failure !== undefined)
       return;
-    const { queue, journal, planner, snapshots, events } = this.#parts;
+    const { queue, journal, planner, snapshots, events, tree } = this.#parts;
     const logs = journal.unsyncedValueLogs(memtable.lastSeq);
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
@@ -116,7 +116,10 @@ export class Flusher {
       "flush",
       input,
       (output: FlushOutput) => this.#done(memtable, logs, marks, output),
-      (error) => this.#failed(memtable, logs, error),
+      (error) => {
+        if (hasCode(error, "AURA_WORKER")) tree.removeFiles(planner.pathsOfLost(input.output));
+        this.#failed(memtable, logs, error);
+      },
     );
   }
 
@@ -157,6 +160,7 @@ export class Flusher {
       bytesWritten: output.bytesWritten,
       bytesRelocated: 0,
       busyMs: output.busyMs,
+      deviceMs: output.deviceMs,
     });
     reserve.fill();
     events.announce("flush", {

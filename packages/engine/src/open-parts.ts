@@ -354,9 +354,9 @@ function assemble(
     get l0Trigger() {
       return compactor.shape.l0Trigger;
     },
-    baseLevelBytes: settings.compaction.baseLevelSize,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    waitingBytes: () => compactor.waitingBytes(),
     overwriteShare: () => valueGc.overwriteShare,
     fanout: settings.compaction.fanout,
     onMeasured: () => tuneIo(),
@@ -468,6 +468,7 @@ function assemble(
     runtime.scheduler.afterThis(() => committer.drain());
   });
   const geometry = treeGeometry(treeSettings(settings));
+  values.counts = counts;
   const steering: Steering = new Steering({
     ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
     geometry,
@@ -476,6 +477,7 @@ function assemble(
     lastSeq: () => committer.lastSeq,
     admission: () => committer.admission,
     debtBytes: () => debt.stats().debtBytes,
+    valueSizes: separation.sizes,
     baseline: compactor.shape,
     createAgent: (seed) => agentOf(settings, geometry, compactor.shape, seed, world.agent),
     drawSeed: () => settings.seed || runtime.random.uint32(),
