@@ -343,13 +343,30 @@ function bootId(): string {
   }
 }
 
+function openToRead(path: string): number {
+  if (onWindows) {
+    try {
+      // It syncs nothing through a handle that may not write.
+      return fs.openSync(path, O_RDWR);
+    } catch {
+      // It may only be read, or is not there.
+    }
+  }
+  return fs.openSync(path, O_RDONLY);
+}
+
 /** The platform's file system. */
 export const nodeFileSystem: FileSystem = {
   openSync(path: string, mode: "read" | "create"): FileHandle {
-    const flags = mode === "read" ? O_RDONLY : O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
+    if (mode === "read")
+      return new NodeFile(
+        path,
+        call(path, "open", () => openToRead(path)),
+      );
+    const flags = O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
     return new NodeFile(
       path,
-      call(path, mode === "read" ? "open" : "create", () => fs.openSync(path, flags, FILE_MODE)),
+      call(path, "create", () => fs.openSync(path, flags, FILE_MODE)),
     );
   },
   existsSync(path: string): boolean {
