@@ -3,8 +3,9 @@
  * the file taken while the system is mounted holds just what has reached the disk: neither the
  * page cache nor what the journal has not written.
  */
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { promisify } from "node:util";
 
 const MIB = 1024 * 1024;
 
@@ -20,9 +21,7 @@ export const FILE_SYSTEMS = {
   btrfs: { bytes: 256 * MIB, make: ["mkfs.btrfs", "-q", "-f"], options: "loop" },
 };
 
-function run(program, ...args) {
-  return execFileSync(program, args, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
-}
+const run = (program, ...args) => promisify(execFile)(program, args);
 
 /** A file system in a file. */
 export class DiskImage {
@@ -38,45 +37,45 @@ export class DiskImage {
   }
 
   /** Makes an empty one. */
-  make() {
+  async make() {
     rmSync(this.file, { force: true });
     writeFileSync(this.file, "");
     truncateSync(this.file, this.#kind.bytes);
     const [program, ...args] = this.#kind.make;
-    run(program, ...args, this.file);
+    await run(program, ...args, this.file);
   }
 
-  mount() {
+  async mount() {
     mkdirSync(this.mountPoint, { recursive: true });
-    run("mount", "-o", this.#kind.options, this.file, this.mountPoint);
+    await run("mount", "-o", this.#kind.options, this.file, this.mountPoint);
     this.#isMounted = true;
   }
 
-  unmount() {
+  async unmount() {
     if (!this.#isMounted) return;
-    run("umount", this.mountPoint);
+    await run("umount", this.mountPoint);
     this.#isMounted = false;
   }
 
   /** Copies what is on the disk at this moment. */
-  copyTo(file) {
-    run("cp", "--sparse=always", this.file, file);
+  async copyTo(file) {
+    await run("cp", "--sparse=always", this.file, file);
   }
 }
 
 /** Returns why this machine cannot cut the power of such a disk, or undefined when it can. */
-export function whyNot(kind, folder) {
+export async function whyNot(kind, folder) {
   if (process.platform !== "linux" || process.getuid() !== 0) return "needs root on Linux";
   const image = new DiskImage(`${folder}/probe.img`, `${folder}/probe`, kind);
   try {
-    image.make();
-    image.mount();
-    image.unmount();
+    await image.make();
+    await image.mount();
+    await image.unmount();
     return undefined;
   } catch (error) {
     return String(error.stderr || error.message).trim();
   } finally {
-    image.unmount();
+    await image.unmount();
     rmSync(image.file, { force: true });
   }
 }

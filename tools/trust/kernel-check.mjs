@@ -160,13 +160,13 @@ function excessOf(directory, { names, files }) {
   return undefined;
 }
 
-function checkAll(kind, folder) {
+async function checkAll(kind, folder) {
   const chance = new Chance(seed, 3, kind.length);
   const sum = { kind, sequences: 0, cuts: 0, violations: [] };
   const image = new DiskImage(join(folder, "disk.img"), join(folder, "disk"), kind);
-  image.make();
+  await image.make();
   while (sum.sequences < count && sum.violations.length === 0) {
-    image.mount();
+    await image.mount();
     const width = chance.pick(WIDTHS);
     const checks = [];
     const ends = [];
@@ -195,19 +195,19 @@ function checkAll(kind, folder) {
       ends.push(real.close);
     }
     const cut = new DiskImage(join(folder, "cut.img"), join(folder, "cut"), kind);
-    image.copyTo(cut.file);
+    await image.copyTo(cut.file);
     sum.cuts++;
     for (const end of ends) end();
-    image.unmount();
-    cut.mount();
+    await image.unmount();
+    await cut.mount();
     for (const { name, calls, sim } of checks) {
       const excess = excessOf(join(cut.mountPoint, name), allowedBy(sim, `/disk/${name}`));
       if (excess === undefined) continue;
       const shown = calls.map(({ bytes, ...call }) => ({ ...call, bytes: bytes?.length }));
       sum.violations.push({ name, excess, calls: shown });
     }
-    cut.unmount();
-    if (sum.cuts % 20 === 0) image.make();
+    await cut.unmount();
+    if (sum.cuts % 20 === 0) await image.make();
   }
   return sum;
 }
@@ -216,18 +216,19 @@ const folder = mkdtempSync(join(tmpdir(), "aura-kernel-"));
 let failed = false;
 for (const kind of values["file-systems"].split(",")) {
   if (!Object.hasOwn(FILE_SYSTEMS, kind)) throw new Error(`unknown file system ${kind}`);
-  const reason = whyNot(kind, folder);
+  const reason = await whyNot(kind, folder);
   if (reason !== undefined) {
     console.log(`SKIPPED ${kind}: ${reason}`);
     continue;
   }
   const startedMs = performance.now();
-  const { sequences, cuts, violations } = checkAll(kind, folder);
+  const { sequences, cuts, violations } = await checkAll(kind, folder);
   const seconds = Math.round((performance.now() - startedMs) / 1000);
   for (const violation of violations) console.log(JSON.stringify(violation));
   console.log(
     `${kind}: ${sequences} sequences, ${cuts} cuts, ${seconds} s, ${violations.length} not allowed`,
   );
+  console.log(`COUNTS ${JSON.stringify({ sequences, kernelCuts: cuts })}`);
   failed ||= violations.length > 0;
   if (values.results !== undefined) {
     addSlice(values.results, {

@@ -1,30 +1,40 @@
 /**
- * Power cuts on real file systems: `node tools/trust/power-cuts.mjs --count 60 --file-systems ext4`.
+ * Power cuts on real file systems: `node tools/trust/power-cuts.mjs --count 60 --file-systems ext4`
+ * cuts each of them so often; `--jobs` of them go side by side.
  *
  * The database lives on a disk image. While a process writes, the image's file is copied: the copy is
- * the disk after a power cut at that moment. The next process opens the copy, has to find what was
- * acknowledged at level `sync` before the copy began, and goes on there. Needs root, the programs
- * that make file systems, and the built packages (`npm run build`).
+ * the disk after a power cut at that moment. Several copies are taken of one life of a process, each is
+ * mounted, opened, and has to hold what was acknowledged at level `sync` before the copy began; the
+ * history goes on in the last one. Needs root, the programs that make file systems, and the built
+ * packages (`npm run build`).
  */
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { DiskImage, FILE_SYSTEMS, whyNot } from "./disk-image.mjs";
 import { Chance } from "./history.mjs";
+import { inLanes } from "./lanes.mjs";
 import { addSlice } from "./results.mjs";
-import { Knowledge, runRound } from "./round.mjs";
+import { Checker, Knowledge, runRound } from "./round.mjs";
 
-const CUTS_PER_DATABASE = 25;
+const CUTS_PER_LIFE = 5;
+const LIVES_PER_DISK = 5;
 const OPERATIONS = 100_000;
+/** One life in so many is first cut while its process starts and recovers. */
 const EARLY_SHARE = 0.3;
 const EARLY_MS_MAX = 400;
-const LIFE_MS_MAX = 1000;
+/** Operations between two cuts; and how long they are waited for. */
+const OPERATIONS_BETWEEN_MAX = 250;
+const BETWEEN_MS_MAX = 3000;
+const LATE_MS_MAX = 20;
 
 const { values } = parseArgs({
   options: {
     count: { type: "string", default: "60" },
     seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: "2" },
     "file-systems": { type: "string", default: "ext4" },
     results: { type: "string" },
     /** Negative control: demands what level `os` does not promise, and has to fail. */
@@ -32,6 +42,7 @@ const { values } = parseArgs({
   },
 });
 const [count, seed] = [Number(values.count), Number(values.seed)];
+const survives = values.overclaim ? "os" : "sync";
 
 /**
  * A power cut ends a boot; this one does not. What tells one boot from the next is therefore covered,
@@ -45,85 +56,151 @@ function inBoot(folder, number) {
   return ["unshare", "--mount", "sh", "-c", cover, file];
 }
 
-/** Cuts the power of one file system `count` times; returns what happened. */
-async function cutAll(kind, folder) {
-  const chance = new Chance(seed, 2, kind.length);
-  const sum = { kind, cuts: 0, operations: 0, violations: [] };
-  for (let database = 0; sum.cuts < count && sum.violations.length === 0; database++) {
-    let image = new DiskImage(join(folder, "disk.img"), join(folder, "disk"), kind);
-    image.make();
-    image.mount();
-    const knowledge = new Knowledge();
-    const directory = join(image.mountPoint, "db");
-    const survives = values.overclaim ? "os" : "sync";
-    const one = { directory, seed: seed * 1000 + database, survives };
-    for (let i = 0; i < CUTS_PER_DATABASE && sum.cuts < count; i++) {
-      const isEarly = chance.unit() < EARLY_SHARE;
-      const lifeMs = chance.unit() * (isEarly ? EARLY_MS_MAX : LIFE_MS_MAX);
-      const cut = join(folder, "cut.img");
-      const order = knowledge.order({ ...one, operations: OPERATIONS, verify: false });
-      let known;
-      const cutLater = (child) => {
-        setTimeout(() => {
-          // Known before the copy begins: what is acknowledged while it goes on may be in or not.
-          known = structuredClone({ ...knowledge });
-          child.kill("SIGSTOP");
-          image.copyTo(cut);
-          known.intent = knowledge.intent;
-          child.kill("SIGKILL");
-        }, lifeMs);
-      };
-      const when = isEarly ? { started: cutLater } : { opened: cutLater };
-      const command = inBoot(folder, sum.cuts);
-      const result = await runRound(order, knowledge, { ...when, command });
-      if (result.failure !== undefined) {
-        sum.violations.push({ kind, database, round: i, order, failure: result.failure });
-        break;
-      }
-      // Handed over, but not heard of before the copy: may be on the disk all the same.
-      const { intent } = knowledge;
-      Object.assign(knowledge, known, { intent });
-      sum.cuts++;
-      image.unmount();
-      renameSync(cut, image.file);
-      image = new DiskImage(image.file, image.mountPoint, kind);
-      image.mount();
-    }
-    if (sum.violations.length === 0) {
-      const order = knowledge.order({ ...one, operations: 0, verify: true });
-      const command = inBoot(folder, sum.cuts);
-      const { failure } = await runRound(order, knowledge, { command });
-      if (failure !== undefined) sum.violations.push({ kind, database, order, failure });
-    }
-    sum.operations += knowledge.intent;
-    image.unmount();
+/** One disk after the other of one kind. */
+class CutDisk {
+  sum;
+  #folder;
+  #kind;
+  #image;
+  #knowledge;
+  #one;
+  #chance;
+  #checker = new Checker();
+  #boot = 1;
+
+  constructor(folder, kind) {
+    this.#folder = folder;
+    this.#kind = kind;
+    this.#chance = new Chance(seed, 2, kind.length);
+    this.sum = { kind, cuts: 0, operations: 0, violations: [] };
   }
-  return sum;
+
+  get #isRight() {
+    return this.sum.violations.length === 0;
+  }
+
+  async cutAll() {
+    for (let disk = 0; this.sum.cuts < count && this.#isRight; disk++) {
+      this.#image = new DiskImage(
+        join(this.#folder, "disk.img"),
+        join(this.#folder, "disk"),
+        this.#kind,
+      );
+      await this.#image.make();
+      await this.#image.mount();
+      this.#knowledge = new Knowledge();
+      const directory = join(this.#image.mountPoint, "db");
+      this.#one = { directory, seed: seed * 1000 + disk, survives };
+      for (let life = 0; life < LIVES_PER_DISK && this.sum.cuts < count && this.#isRight; life++) {
+        await this.#live(Math.min(CUTS_PER_LIFE, count - this.sum.cuts));
+      }
+      this.sum.operations += this.#knowledge.intent;
+      await this.#image.unmount();
+    }
+    this.#checker.close();
+    return this.sum;
+  }
+
+  #wrong(order, failure) {
+    this.sum.violations.push({ kind: this.#kind, cut: this.sum.cuts, order, failure });
+  }
+
+  /** A process and the cuts of its life; then each cut disk is checked. */
+  async #live(wanted) {
+    const knowledge = this.#knowledge;
+    const order = knowledge.order({ ...this.#one, operations: OPERATIONS, verify: false });
+    const isEarly = this.#chance.unit() < EARLY_SHARE;
+    let cuts;
+    const begin = (child) => {
+      cuts ??= this.#takeCuts(child, wanted, isEarly);
+    };
+    const when = isEarly ? { started: begin } : { opened: begin };
+    const command = inBoot(this.#folder, this.#boot++);
+    const { failure } = await runRound(order, knowledge, { ...when, command });
+    const taken = (await cuts) ?? [];
+    if (failure !== undefined) {
+      this.#wrong(order, failure);
+      return;
+    }
+    await this.#image.unmount();
+    for (const [at, cut] of taken.entries()) {
+      renameSync(cut.file, this.#image.file);
+      this.#image = new DiskImage(this.#image.file, this.#image.mountPoint, this.#kind);
+      await this.#image.mount();
+      // Handed over, but not heard of before the copy: may be on the disk all the same.
+      Object.assign(cut.known, { epochs: knowledge.epochs, nextEpoch: knowledge.nextEpoch });
+      cut.known.intent = knowledge.intent;
+      const check = cut.known.order({ ...this.#one, boot: this.#boot });
+      const { length, failure: found } = await this.#checker.ask(check);
+      this.sum.cuts++;
+      if (found !== undefined) {
+        this.#wrong(check, found);
+        return;
+      }
+      if (at < taken.length - 1) await this.#image.unmount();
+      else {
+        cut.known.hear(`prefix ${length}`);
+        this.#knowledge = cut.known;
+      }
+    }
+    this.#boot++;
+  }
+
+  /** Copies the disk again and again while the process goes on; then ends it. */
+  async #takeCuts(child, wanted, isEarly) {
+    const cuts = [];
+    let end = this.#knowledge.intent;
+    if (isEarly) await sleep(this.#chance.unit() * EARLY_MS_MAX);
+    while (cuts.length < wanted && child.exitCode === null) {
+      if (cuts.length > 0 || !isEarly) {
+        end += this.#chance.below(OPERATIONS_BETWEEN_MAX);
+        const untilMs = performance.now() + BETWEEN_MS_MAX;
+        while (this.#knowledge.intent < end && performance.now() < untilMs) await sleep(2);
+        await sleep(this.#chance.unit() * LATE_MS_MAX);
+      }
+      // Known before the copy begins: what is acknowledged while it goes on may be in or not.
+      const known = this.#knowledge.copy();
+      child.kill("SIGSTOP");
+      const file = join(this.#folder, `cut-${cuts.length}.img`);
+      await this.#image.copyTo(file);
+      cuts.push({ known, file });
+      child.kill("SIGCONT");
+    }
+    child.kill("SIGKILL");
+    return cuts;
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), "aura-cuts-"));
-let failed = false;
-for (const kind of values["file-systems"].split(",")) {
+async function cutKind(kind) {
   if (!Object.hasOwn(FILE_SYSTEMS, kind)) throw new Error(`unknown file system ${kind}`);
-  const reason = whyNot(kind, folder);
+  const own = mkdtempSync(join(folder, `${kind}-`));
+  const reason = await whyNot(kind, own);
   if (reason !== undefined) {
     console.log(`SKIPPED ${kind}: ${reason}`);
-    continue;
+    return true;
   }
   const startedMs = performance.now();
-  const { cuts, operations, violations } = await cutAll(kind, folder);
+  const { cuts, operations, violations } = await new CutDisk(own, kind).cutAll();
   const seconds = Math.round((performance.now() - startedMs) / 1000);
-  for (const { failure, ...where } of violations)
+  for (const { failure, ...where } of violations) {
     console.log(JSON.stringify(where), "\n ", failure);
+  }
   console.log(
     `${kind}: ${cuts} cuts, ${operations} operations, ${seconds} s, ${violations.length} violations`,
   );
-  failed ||= violations.length > 0;
+  console.log(
+    `COUNTS ${JSON.stringify({ cuts, [`cuts ${kind}`]: cuts, violations: violations.length })}`,
+  );
   if (values.results !== undefined) {
     const slice = { kind, seed, cuts, operations, seconds, violations: violations.length };
     addSlice(values.results, slice);
   }
+  return violations.length === 0;
 }
-if (failed) console.log(`kept: ${folder}`);
-else rmSync(folder, { recursive: true, force: true });
-process.exitCode = failed ? 1 : 0;
+
+const kinds = values["file-systems"].split(",");
+const isRight = (await inLanes(kinds, Number(values.jobs), cutKind)).every((right) => right);
+if (isRight) rmSync(folder, { recursive: true, force: true });
+else console.log(`kept: ${folder}`);
+process.exitCode = isRight ? 0 : 1;

@@ -2,7 +2,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
-/** Adds a slice to the file, and prints the sum of its slices with this version of the engine. */
+/** Adds up counts by name. */
+export function addCounts(all) {
+  const sum = {};
+  for (const one of all) {
+    for (const [name, count] of Object.entries(one)) sum[name] = (sum[name] ?? 0) + count;
+  }
+  return sum;
+}
+
+/** Adds a slice to the file. */
 export function addSlice(file, slice) {
   const all = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();

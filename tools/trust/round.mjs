@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const WRITER = fileURLToPath(new URL("writer.mjs", import.meta.url));
+const CHECKER = fileURLToPath(new URL("checker.mjs", import.meta.url));
 /** A process that says nothing for so long hangs. */
 const SILENCE_MS = 120_000;
 
@@ -23,6 +24,11 @@ export class Knowledge {
     const least = survives === "sync" ? this.sync : Math.max(this.os, this.sync);
     const { epochs, intent: most, nextEpoch: epoch } = this;
     return { directory, seed, epochs, least, most, epoch, operations, ...rest };
+  }
+
+  /** What is known at this moment, for a copy of the disk. */
+  copy() {
+    return Object.assign(new Knowledge(), structuredClone({ ...this }));
   }
 
   /** Takes in what a process said. */
@@ -43,9 +49,13 @@ export class Knowledge {
 
 /**
  * Runs the writer. `started` is called with the process once it runs, `opened` when it has checked
- * what it found; either may end it. Resolves to `{ failure, done, prefix, lines }`.
+ * what it found, `heard` behind every other line that it said; each may end it. Resolves to `{ failure, done, prefix, lines }`.
  */
-export function runRound(order, knowledge, { started, opened, command = [], env = {} } = {}) {
+export function runRound(
+  order,
+  knowledge,
+  { started, opened, heard: told, command = [], env = {} } = {},
+) {
   const [program, ...args] = [...command, process.execPath, WRITER, JSON.stringify(order)];
   const child = spawn(program, args, {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
@@ -74,6 +84,7 @@ export function runRound(order, knowledge, { started, opened, command = [], env 
         result.prefix = Number(line.slice(7));
         opened?.(child);
       }
+      told?.(child);
     }
   });
   started?.(child);
@@ -87,4 +98,38 @@ export function runRound(order, knowledge, { started, opened, command = [], env 
       resolve(result);
     });
   });
+}
+
+/** A process that checks one database after the other, as long as there are orders. */
+export class Checker {
+  #child;
+  #lines;
+
+  /** Resolves to `{ length }` or `{ failure }`. One order at a time. */
+  async ask(order) {
+    this.#child ??= this.#start();
+    this.#child.stdin.write(`${JSON.stringify(order)}\n`);
+    let watch;
+    const silence = new Promise((resolve) => {
+      watch = setTimeout(() => resolve({ done: true }), SILENCE_MS);
+    });
+    const { value, done } = await Promise.race([this.#lines.next(), silence]);
+    clearTimeout(watch);
+    if (!done) return JSON.parse(value);
+    this.close();
+    return { failure: "the check ended, or hangs" };
+  }
+
+  #start() {
+    const child = spawn(process.execPath, [CHECKER], {
+      stdio: ["pipe", "ignore", "inherit", "pipe"],
+    });
+    this.#lines = createInterface({ input: child.stdio[3] })[Symbol.asyncIterator]();
+    return child;
+  }
+
+  close() {
+    this.#child?.kill("SIGKILL");
+    this.#child = undefined;
+  }
 }

@@ -1,113 +1,77 @@
 /**
- * The reliability programme by tiers: `npm run trust -- ci`, or `npm run trust -- release --slice 7
- * [--parts kills,model] [--results docs/reliability/release.json]`.
+ * The reliability programme by tiers: `npm run trust -- ci`, or `npm run trust -- release
+ * [--slice 1-10] [--parts kills,model] [--jobs 2] [--minutes 60] [--results FILE]`.
  *
- * A slice is a few minutes of each part with the slice's number as its seed, so that hours of it can be
- * spread over days and machines; `--slice 1-20` goes through several, and passes over what the file of
- * results has of this commit already. What a machine cannot do is said and counted as skipped.
+ * A slice has its number as seed, so that hours of it can be spread over days and machines; what the
+ * file of results has of this commit already is passed over, and `--minutes` begins no further part
+ * behind them. `npm run trust -- sum --results FILE` adds up the release slices of each commit beside
+ * what a release has to come to. What a machine cannot do is said and counted as skipped.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { addSlice } from "./results.mjs";
+import { inLanes } from "./lanes.mjs";
+import { addCounts, addSlice } from "./results.mjs";
+import { BAR, RELEASE_SLICES, TIERS } from "./tiers.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const engine = (name) => `packages/engine/test/${name}.test.ts`;
-
-/** A part: a script, or tests with an environment. `n` is the number of the slice. */
-const script = (name, ...args) => ({ args: [`tools/trust/${name}.mjs`, ...args] });
-const tests = (file, env = {}) => ({ tests: file, env });
-
-const DISKS = "ext4,ext4-writeback,xfs,btrfs";
-
-const TIERS = {
-  fast: () => ({
-    metamorphic: tests(engine("metamorphic")),
-    corruption: tests(engine("corruption")),
-    repair: tests(engine("repair")),
-    simulation: tests(engine("simulation")),
-    sweep: tests(engine("crash-sweep")),
-    faults: tests(engine("faults")),
-    model: tests(engine("model.property")),
-    fuzz: tests("tools/fuzz/fuzz.test.ts"),
-    zoo: tests("tools/zoo/zoo.test.ts"),
-  }),
-  ci: (n) => ({
-    metamorphic: tests(engine("metamorphic"), { AURA_META_SEED: n, AURA_META_STEPS: 300 }),
-    simulation: tests(engine("simulation"), { AURA_DEPTH_IMAGES: 600, AURA_DEPTH_SEED: n }),
-    model: tests(engine("model.property"), { AURA_MODEL_FROM: n * 1000, AURA_MODEL_RUNS: 100 }),
-    fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 3000, AURA_FUZZ_SEED: n }),
-    kills: script("kills", "--count", 60, "--seed", n),
-    cuts: script("power-cuts", "--count", 20, "--seed", n),
-    kernel: script("kernel-check", "--count", 60, "--seed", n),
-  }),
-  release: (n) => ({
-    metamorphic: tests(engine("metamorphic"), { AURA_META_SEED: n, AURA_META_STEPS: 1000 }),
-    corruption: tests(engine("corruption"), {
-      AURA_CORRUPTION: "every-bit",
-      AURA_CORRUPTION_PART: `${((n - 1) % 100) + 1}/100`,
-    }),
-    repair: tests(engine("repair"), { AURA_REPAIR_STRIDE: 41 + n }),
-    simulation: tests(engine("simulation"), {
-      AURA_SIM_SEEDS: 20,
-      AURA_DEPTH_IMAGES: 6000,
-      AURA_DEPTH_SEED: n,
-    }),
-    faults: tests(engine("faults"), { AURA_FAULT_STRIDE: 1 + (n % 7) }),
-    model: tests(engine("model.property"), { AURA_MODEL_FROM: n * 1000, AURA_MODEL_RUNS: 900 }),
-    fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 30_000, AURA_FUZZ_SEED: n }),
-    kills: script("kills", "--count", 400, "--seed", n),
-    calls: script("syscall-kills", "--step", 25, "--from", ((n - 1) % 25) + 1, "--seed", n),
-    cuts: script("power-cuts", "--count", 12, "--seed", n, "--file-systems", DISKS),
-    kernel: script("kernel-check", "--count", 100, "--seed", n, "--file-systems", DISKS),
-    soak: script("soak", "--minutes", 3, "--seed", n),
-  }),
-};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    slice: { type: "string", default: "1" },
+    slice: { type: "string" },
     parts: { type: "string" },
+    jobs: { type: "string", default: "1" },
+    minutes: { type: "string", default: "Infinity" },
     results: { type: "string" },
   },
 });
 const [tier = "ci"] = positionals;
-if (!Object.hasOwn(TIERS, tier)) {
-  console.error(`unknown tier ${tier}; one of: ${Object.keys(TIERS).join(", ")}`);
+if (tier !== "sum" && !Object.hasOwn(TIERS, tier)) {
+  console.error(`unknown tier ${tier}; one of: ${Object.keys(TIERS).join(", ")}, sum`);
   process.exit(2);
 }
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
-const [from, to = from] = values.slice.split("-").map(Number);
 const folder = mkdtempSync(join(tmpdir(), "aura-trust-"));
 
-function isDone(slice, part) {
-  if (values.results === undefined || !existsSync(values.results)) return false;
-  return JSON.parse(readFileSync(values.results, "utf8")).some(
-    (one) => one.commit === commit && one.tier === tier && one.slice === slice && one.part === part,
-  );
+function results() {
+  if (values.results === undefined || !existsSync(values.results)) return [];
+  return JSON.parse(readFileSync(values.results, "utf8"));
 }
 
-/** Runs tests; returns how many passed, failed and were skipped, and what they printed of counts. */
-function runTests({ tests: file, env }) {
-  const report = join(folder, "report.json");
-  rmSync(report, { force: true });
+const isOf = (one, slice, part) =>
+  one.commit === commit && one.tier === tier && one.slice === slice && one.part === part;
+
+/** Runs a program; resolves to its end and what it said. */
+function run(args, env = {}) {
+  const child = spawn(process.execPath, args.map(String), {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) {
+    child[name].on("data", (bytes) => {
+      said[name] = `${said[name]}${bytes}`.slice(-200_000);
+    });
+  }
+  return new Promise((resolve) => child.on("close", (status) => resolve({ status, ...said })));
+}
+
+/** Runs tests; resolves to how many passed, failed and were skipped, and what they counted. */
+async function runTests({ tests: file, env }) {
+  const own = mkdtempSync(join(folder, "tests-"));
+  const report = join(own, "report.json");
+  const counts = join(own, "counts");
   const output = ["--reporter=json", `--outputFile=${report}`];
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    ["node_modules/vitest/vitest.mjs", "run", ...output, file],
-    {
-      cwd: root,
-      encoding: "utf8",
-      env: {
-        ...process.env,
-        ...Object.fromEntries(Object.entries(env).map(([k, v]) => [k, `${v}`])),
-      },
-    },
-  );
+  const given = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, `${value}`]));
+  const { status, stderr } = await run(["node_modules/vitest/vitest.mjs", "run", ...output, file], {
+    ...given,
+    AURA_COUNTS: counts,
+  });
   if (!existsSync(report)) return { isRight: false, why: stderr.slice(-1500) };
   const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
     readFileSync(report, "utf8"),
@@ -117,43 +81,93 @@ function runTests({ tests: file, env }) {
       .filter((one) => one.status === "failed")
       .map((one) => `${one.fullName}: ${one.failureMessages.join(" ").slice(0, 600)}`),
   );
-  const counts = { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
-  return { isRight: status === 0, ...counts, env, ...(failures.length > 0 && { failures }) };
+  const lines = existsSync(counts) ? readFileSync(counts, "utf8").trim().split("\n") : [];
+  return {
+    isRight: status === 0,
+    passed: numPassedTests,
+    failed: numFailedTests,
+    skipped: numPendingTests,
+    counts: addCounts(lines.map((line) => JSON.parse(line))),
+    env,
+    ...(failures.length > 0 && { failures }),
+  };
 }
 
-function runScript({ args }) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args.map(String), {
-    cwd: root,
-    encoding: "utf8",
-  });
+const COUNTS = "COUNTS ";
+
+async function runScript({ args }) {
+  const { status, stdout, stderr } = await run(args);
   const lines = stdout.trim().split("\n");
-  const skipped = lines.filter((line) => line.startsWith("SKIPPED")).length;
-  const why = status === 0 ? {} : { why: `${stdout}${stderr}`.slice(-1500) };
-  return { isRight: status === 0, skipped, said: lines.slice(-5), ...why };
+  const counted = lines.filter((line) => line.startsWith(COUNTS));
+  const said = lines.filter((line) => !line.startsWith(COUNTS));
+  return {
+    isRight: status === 0,
+    skipped: said.filter((line) => line.startsWith("SKIPPED")).length,
+    counts: addCounts(counted.map((line) => JSON.parse(line.slice(COUNTS.length)))),
+    said: said.slice(-6),
+    ...(status !== 0 && { why: `${stdout}${stderr}`.slice(-4000) }),
+  };
 }
 
-let failed = 0;
-let skipped = 0;
-for (let slice = from; slice <= to; slice++) {
-  const parts = TIERS[tier](slice);
-  const wanted = values.parts?.split(",") ?? Object.keys(parts);
-  for (const part of wanted) {
-    if (isDone(slice, part)) continue;
+/** Prints the sums of each commit's release slices; returns whether the last one reached the bar. */
+function printSums() {
+  const release = results().filter((one) => one.tier === "release");
+  let isReached = false;
+  for (const of of new Set(release.map((one) => one.commit))) {
+    const slices = release.filter((one) => one.commit === of);
+    const counts = addCounts(slices.map((one) => one.counts ?? {}));
+    const wrong = slices.filter((one) => !one.isRight);
+    const hours = slices.reduce((sum, one) => sum + one.seconds, 0) / 3600;
+    console.log(`commit ${of}: ${slices.length} parts, ${hours.toFixed(1)} hours of one lane`);
+    for (const [name, count] of Object.entries(counts)) {
+      const least = BAR[name];
+      const mark = least === undefined ? "" : count >= least ? `, of ${least}` : `, BELOW ${least}`;
+      console.log(`  ${name}: ${count}${mark}`);
+    }
+    for (const one of wrong) console.log(`  FAILED: slice ${one.slice}, ${one.part}`);
+    isReached =
+      wrong.length === 0 && Object.entries(BAR).every(([name, least]) => counts[name] >= least);
+    console.log(isReached ? "  the bar is reached" : "  the bar is not reached");
+  }
+  return isReached;
+}
+
+async function runTier() {
+  const whole = tier === "release" ? `1-${RELEASE_SLICES}` : "1";
+  const [from, to = from] = (values.slice ?? whole).split("-").map(Number);
+  const known = results();
+  const untilMs = performance.now() + Number(values.minutes) * 60_000;
+  const tasks = [];
+  for (let slice = from; slice <= to; slice++) {
+    const parts = TIERS[tier](slice);
+    for (const part of values.parts?.split(",") ?? Object.keys(parts)) {
+      if (known.some((one) => isOf(one, slice, part) && one.isRight)) continue;
+      tasks.push({ slice, part, work: parts[part] });
+    }
+  }
+  const sums = { failed: 0, skipped: 0, left: 0 };
+  await inLanes(tasks, Number(values.jobs), async ({ slice, part, work }) => {
+    if (performance.now() > untilMs) {
+      sums.left++;
+      return;
+    }
     const startedMs = performance.now();
-    const one = parts[part];
-    const result = one.args === undefined ? runTests(one) : runScript(one);
+    const result = await (work.args === undefined ? runTests(work) : runScript(work));
     const seconds = Math.round((performance.now() - startedMs) / 1000);
-    if (!result.isRight) failed++;
-    skipped += result.skipped ?? 0;
+    if (!result.isRight) sums.failed++;
+    sums.skipped += result.skipped ?? 0;
     console.log(`${tier} ${slice} ${part}: ${result.isRight ? "ok" : "FAILED"}, ${seconds} s`);
-    for (const line of result.said ?? []) console.log(`  ${line}`);
-    for (const line of result.failures ?? []) console.log(`  ${line}`);
+    console.log(`  ${JSON.stringify(result.counts ?? {})}`);
+    for (const line of [...(result.said ?? []), ...(result.failures ?? [])])
+      console.log(`  ${line}`);
     if (result.why !== undefined) console.log(result.why);
     if (values.results !== undefined) {
       addSlice(values.results, { tier, slice, part, seconds, ...result });
     }
-  }
+  });
+  console.log(`${sums.failed} failed, ${sums.skipped} skipped, ${sums.left} left for later`);
+  return sums.failed === 0;
 }
+
+process.exitCode = (tier === "sum" ? printSums() : await runTier()) ? 0 : 1;
 rmSync(folder, { recursive: true, force: true });
-console.log(`${failed} failed, ${skipped} skipped`);
-process.exitCode = failed === 0 ? 0 : 1;

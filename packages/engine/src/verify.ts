@@ -138,19 +138,26 @@ class TreeCheck {
 
   #checkTable(meta: TableMeta): void {
     this.tables++;
+    const bytes = this.#fs.fileBytesSync(filePath(this.#directory, meta.number, "sst"));
+    if (bytes !== meta.bytes) {
+      this.#problems.push(`table ${meta.number}: ${bytes} bytes instead of ${meta.bytes}`);
+    }
     this.#tables.get(meta).verifySync();
     const cursor = this.#cursor([meta]);
     const references = new Map<number, { count: number; bytes: number }>();
     let entries = 0;
-    for (cursor.first(); cursor.valid; cursor.next()) {
-      entries++;
-      if (cursor.seq < meta.smallestSeq || cursor.seq > meta.largestSeq) {
-        throw new AuraError("AURA_CORRUPTION", `table ${meta.number}: sequence out of its range`);
+    try {
+      for (cursor.first(); cursor.valid; cursor.next()) {
+        entries++;
+        if (cursor.seq < meta.smallestSeq || cursor.seq > meta.largestSeq) {
+          throw new AuraError("AURA_CORRUPTION", `table ${meta.number}: sequence out of its range`);
+        }
+        if (cursor.tag === Kind.pointer) this.#follow(cursor, references);
       }
-      if (cursor.tag === Kind.pointer) this.#follow(cursor, references);
+      assert(!cursor.failed && !cursor.pending, "the table was read to its end");
+    } finally {
+      cursor.close();
     }
-    assert(!cursor.failed && !cursor.pending, "the table was read to its end");
-    cursor.close();
     this.entries += entries;
     if (entries !== meta.entryCount) {
       this.#problems.push(`table ${meta.number}: ${entries} entries instead of ${meta.entryCount}`);
@@ -197,13 +204,20 @@ class TreeCheck {
   #checkReadOrder(): void {
     const cursors: RunCursor[] = [];
     const ranges: RangeFragments[][] = [];
-    for (const level of this.#version.levels) {
-      for (const run of level.runs) {
-        cursors.push(this.#cursor(run.tables));
-        ranges.push(run.tables.flatMap((table) => this.#tables.readRanges(table) ?? []));
+    try {
+      for (const level of this.#version.levels) {
+        for (const run of level.runs) {
+          cursors.push(this.#cursor(run.tables));
+          ranges.push(run.tables.flatMap((table) => this.#tables.readRanges(table) ?? []));
+        }
       }
+      this.#checkMerged(cursors, new RangeOrder(ranges));
+    } finally {
+      for (const cursor of cursors) cursor.close();
     }
-    const order = new RangeOrder(ranges);
+  }
+
+  #checkMerged(cursors: readonly RunCursor[], order: RangeOrder): void {
     order.check();
     for (const cursor of cursors) cursor.first();
     const key = new Uint8Array(65536);
@@ -229,7 +243,6 @@ class TreeCheck {
     }
     for (const cursor of cursors) {
       assert(!cursor.failed && !cursor.pending, "every run was read to its end");
-      cursor.close();
     }
   }
 

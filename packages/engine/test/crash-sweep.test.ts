@@ -3,11 +3,13 @@ import { SimFs, simRuntime } from "@aura/base/testing";
 import { expect, test } from "vitest";
 import { AuraDB, type Components } from "../src/index.ts";
 import { randomAgent, worstAgent } from "./support/agents.ts";
+import { noteCounts } from "./support/counts.ts";
 import { checkPrefix, directory, makeSteps, type Promised, runNames } from "./support/names-run.ts";
 import { WatchedFs } from "./support/watched-fs.ts";
 
-/** AURA_CRASH_POINTS per level; the full programme takes 2,000. */
+/** AURA_CRASH_POINTS per level; AURA_CRASH_SEED takes another history. */
 const POINTS = Number(process.env["AURA_CRASH_POINTS"] ?? "120");
+const SEED = Number(process.env["AURA_CRASH_SEED"] ?? "11");
 const STEPS = Number(process.env["AURA_CRASH_STEPS"] ?? "5000");
 
 interface Image {
@@ -26,7 +28,7 @@ async function takeImages(
   images: Image[];
   steps: ReturnType<typeof makeSteps>;
 }> {
-  const steps = makeSteps(STEPS, 11);
+  const steps = makeSteps(STEPS, SEED);
   expect(steps.filter(({ end }) => end !== undefined).length).toBeGreaterThan(STEPS / 250);
   let operations = 0;
   const none = { issued: 0, acked: 0, durable: 0 };
@@ -41,7 +43,7 @@ async function takeImages(
     while (images.length < (at * points) / operations) {
       const kill = images.length % 4 === 3;
       images.push({
-        fs: kill ? sim.processKill() : sim.crash({ seed: images.length }),
+        fs: kill ? sim.processKill() : sim.crash({ seed: (SEED - 11) * 100_003 + images.length }),
         point: at,
         kind: kill ? "kill" : "power",
         promised: { ...promised },
@@ -83,5 +85,6 @@ test.each([
         });
       }
     }
+    noteCounts({ images: images.length });
   },
 );

@@ -7,6 +7,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { afterAll, describe, expect, test } from "vitest";
+import { noteCounts } from "./support/counts.ts";
 import { HistoryDraw, modelTranscript } from "./support/metamorphic-history.ts";
 import { MetamorphicRun } from "./support/metamorphic-run.ts";
 import { VARIANTS } from "./support/metamorphic-variants.ts";
@@ -40,6 +41,7 @@ describe.each(seeds)("history %i", (seed) => {
       const at = lines.findIndex((line, i) => line !== wanted[i]);
       expect(run.tally.flushes).toBeGreaterThan(0);
       merges += run.tally.merges;
+      noteCounts({ metamorphicSteps: steps.length });
       if (at < 0) return;
       const { kind, ...rest } = steps[at]!;
       const found = differenceOf(lines[at]!, wanted[at]!);

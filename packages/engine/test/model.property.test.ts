@@ -6,6 +6,7 @@
  * model.slow.test.ts goes on until 2 million operations are done.
  */
 import { expect, test } from "vitest";
+import { noteCounts } from "./support/counts.ts";
 import { runWorld } from "./support/model-run.ts";
 import { newTally } from "./support/model-state.ts";
 
@@ -21,6 +22,7 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   for (let seed = first; seed <= last; seed++) {
     await runWorld(seed, STEPS, tally);
   }
+  noteCounts({ modelOperations: tally.operations, modelCrashes: tally.kills + tally.powerLosses });
   if (SEED !== undefined) return;
   // The run means nothing unless it went through all of it.
   expect(tally.flushes).toBeGreaterThan(RUNS);

@@ -5,6 +5,7 @@
  * a run prints its seeds and what it went through.
  */
 import { expect, test } from "vitest";
+import { noteCounts } from "./support/counts.ts";
 import { runWorld } from "./support/model-run.ts";
 import { newTally } from "./support/model-state.ts";
 
@@ -16,6 +17,7 @@ test("the engine does what a map does, for long", { timeout: 14_400_000 }, async
   const tally = newTally();
   let seed = FIRST_SEED;
   for (; tally.operations < OPERATIONS; seed++) await runWorld(seed, STEPS, tally);
+  noteCounts({ modelOperations: tally.operations, modelCrashes: tally.kills + tally.powerLosses });
   process.stdout.write(`seeds ${FIRST_SEED} to ${seed - 1}: ${JSON.stringify(tally)}\n`);
   expect(tally.operations).toBeGreaterThanOrEqual(OPERATIONS);
   for (const [what, count] of Object.entries(tally)) expect(count, what).toBeGreaterThan(0);

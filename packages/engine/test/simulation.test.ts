@@ -9,6 +9,7 @@
 import { SeededRandom } from "@aura/base";
 import { SimCrash, SimFs } from "@aura/base/testing";
 import { expect, test } from "vitest";
+import { noteCounts } from "./support/counts.ts";
 import { HistoryDraw, modelTranscript } from "./support/metamorphic-history.ts";
 import { MetamorphicRun } from "./support/metamorphic-run.ts";
 import { VARIANTS } from "./support/metamorphic-variants.ts";
@@ -44,6 +45,7 @@ test("a seed replays bit for bit", { timeout: 3_600_000 }, async () => {
     expect(second.lines).toEqual(first.lines);
     expect(second.files === first.files, `seed ${seed}: files differ`).toBe(true);
   }
+  noteCounts({ seedsReplayed: SEEDS });
 });
 
 /** Opens with the machine going off at a point. Returns the image, and whether it was met. */
@@ -111,7 +113,6 @@ test("a crash, and crashes in the next two recoveries, lose nothing that was pro
       depthTwo++;
     }
   }
-  if (IMAGES > 1000)
-    process.stderr.write(`${JSON.stringify({ seed: DEPTH_SEED, images, depthTwo })}\n`);
+  noteCounts({ images, imagesInRecovery: 2 * depthTwo });
   expect(images).toBeGreaterThanOrEqual(IMAGES * 0.9);
 });

@@ -252,8 +252,9 @@ export async function judge(subject: Subject, image: SimFs, least: number): Prom
 async function verifyProblems(image: SimFs): Promise<number | string> {
   try {
     const { problems } = await AuraDB.verify(directory, { fs: image, runtime: simRuntime(9) });
-    return problems.length;
+    return image.openHandles > 0 ? "verify left files open" : problems.length;
   } catch (error) {
+    if (image.openHandles > 0) return "verify left files open";
     return isTyped(error) ? 1 : `verify: ${String(error)}`;
   }
 }
