@@ -6,7 +6,7 @@
 import { expect, test } from "vitest";
 import { runStorm } from "./support/read-storm.ts";
 
-const RUNS = Number(process.env["AURA_STORM_RUNS"] ?? "12");
+const RUNS = Number(process.env["AURA_STORM_RUNS"] ?? "8");
 const FROM = Number(process.env["AURA_STORM_FROM"] ?? "1");
 const STEPS = Number(process.env["AURA_STORM_STEPS"] ?? "150");
 
