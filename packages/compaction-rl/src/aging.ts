@@ -15,7 +15,6 @@ import { filledRuns, widened } from "./overlap.ts";
 import { areFree, isFree, mergeOf, type Plan } from "./planning.ts";
 import type { MergeChoice, MergeReason, MoveChoice, RunView, TableView } from "./policy.ts";
 import { receiverOf } from "./reception.ts";
-import { runsMax } from "./shape.ts";
 import { deleteShare, deletesOf, entryBytes, isOlder } from "./weight.ts";
 
 /** From this share of deletes on a table goes down by itself. */
@@ -83,17 +82,17 @@ function chooseDown(
 /**
  * Sends level 0 down, below its trigger, when it holds tables full of deletes and these free at least
  * as much as is rewritten for them: few deletes all over a large tree wait for their turn, and so do
- * those that would meet nothing, as a further run of a tiered level.
+ * those that would meet nothing: a table that is only moved, a further run of a tiered level.
  */
 function chooseDenseZero(
   plan: Plan,
   isDense: (table: TableView) => boolean,
-): MergeChoice | MoveChoice | undefined {
-  const { view, shape, targets } = plan;
+): MergeChoice | undefined {
+  const { view } = plan;
   const zero = filledRuns(view.levels[0]).flatMap((run) => run.tables);
   if (!zero.some(isDense)) return undefined;
   const choice = chooseLevelZero(plan, "deletes");
-  if (choice?.kind !== "merge") return runsMax(shape, targets.base) === 1 ? choice : undefined;
+  if (choice?.kind !== "merge") return undefined;
   const named = new Set(choice.inputs.flatMap(({ tables }) => tables));
   let deletes = 0;
   let rewritten = 0;
