@@ -24,11 +24,6 @@ export interface FileHandle {
   /** Makes content and size durable (fdatasync). Not the name: see `syncDir`. */
   syncSync(): void;
   sync(): Promise<void>;
-  /**
-   * A hint: begins to bring to the disk what was written so far, beside this thread. Says nothing and
-   * promises nothing. A later `syncSync` of this handle has less to wait for, and tells of all errors.
-   */
-  syncAhead(): void;
   truncateSync(bytes: number): void;
   sizeSync(): number;
   /** Idempotent. A failed close throws. */

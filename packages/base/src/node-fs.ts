@@ -77,14 +77,6 @@ function totalBytes(parts: readonly Uint8Array[]): number {
   return total;
 }
 
-/** Syncs ahead that this thread has begun, and has not heard of again. */
-let aheads = 0;
-
-/** Whether this thread waits for its event loop to hear of a sync ahead. */
-export function hasAhead(): boolean {
-  return aheads > 0;
-}
-
 type Moved = (error: NodeJS.ErrnoException | null, bytes: number) => void;
 
 class NodeFile implements FileHandle {
@@ -187,26 +179,6 @@ class NodeFile implements FileHandle {
         else if (closing !== undefined) reject(closing);
         else resolve();
       });
-    });
-  }
-
-  /**
-   * On Linux only, and one at a time for each thread: it takes a thread of Node's pool. Through a
-   * descriptor of its own, since the kernel tells each open file of a failed write-back once: the
-   * handle's own sync hears of it all the same.
-   */
-  syncAhead(): void {
-    if (process.platform !== "linux" || aheads > 0 || this.#closed) return;
-    let fd: number;
-    try {
-      fd = fs.openSync(this.path, O_RDONLY);
-    } catch {
-      return;
-    }
-    aheads++;
-    fs.fdatasync(fd, () => {
-      aheads--;
-      fs.close(fd, () => undefined);
     });
   }
 

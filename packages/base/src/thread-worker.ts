@@ -1,7 +1,6 @@
 /**
  * The inside of a job thread: takes jobs in order and runs each one through, blocked in
- * `Atomics.wait` between them. Once it serves, its event loop turns between the slices of a job that
- * has begun a sync ahead, and at no other time.
+ * `Atomics.wait` between them. Its event loop does not turn once it serves.
  */
 import { readlinkSync } from "node:fs";
 import { setPriority } from "node:os";
@@ -10,7 +9,6 @@ import { assert } from "./errors.ts";
 import type { JobContext, JobTable, Lane } from "./executor.ts";
 import type { FileSystem } from "./fs.ts";
 import { JobRun } from "./job-run.ts";
-import { hasAhead } from "./node-fs.ts";
 import {
   ControlWord,
   encodeError,
@@ -41,9 +39,9 @@ const MERGE_NICE = 5;
 
 /**
  * Serves jobs until the thread is ended. This is what a worker entry calls, last, when all that
- * the jobs need is loaded: it does not resolve while the owner lives.
+ * the jobs need is loaded: it does not return while the owner lives.
  */
-export async function serveJobs(jobs: JobTable, fs: FileSystem): Promise<void> {
+export function serveJobs(jobs: JobTable, fs: FileSystem): void {
   const start = workerData as ThreadStart | undefined | null;
   assert(start?.auraThread === 1, "serveJobs runs in a worker that threadExecutor started");
   const { port, signal, control, slots, lane } = start;
@@ -63,7 +61,7 @@ export async function serveJobs(jobs: JobTable, fs: FileSystem): Promise<void> {
       const received = receiveMessageOnPort(port);
       if (received === undefined) break;
       const message = received.message as JobMessage;
-      await runJob(jobs, fs, slots, message, threadTime, (result) => {
+      runJob(jobs, fs, slots, message, threadTime, (result) => {
         post(port, { ...result, end: Atomics.add(signal, SignalWord.ended, 1) });
         raise(signal, SignalWord.done);
       });
@@ -77,14 +75,14 @@ function raise(words: Int32Array, word: number): void {
   Atomics.notify(words, word);
 }
 
-async function runJob(
+function runJob(
   jobs: JobTable,
   fs: FileSystem,
   slots: Int32Array,
   message: JobMessage,
   threadTime: JobContext["threadTime"],
   report: (result: Omit<ResultMessage, "end">) => void,
-): Promise<void> {
+): void {
   const { ordinal, name, input } = message;
   const slot = ordinal % SLOTS;
   const { waiting, running, stopping } = SlotState;
@@ -100,16 +98,9 @@ async function runJob(
     nowMs,
     ...(threadTime === undefined ? {} : { threadTime }),
   });
-  while (!run.step()) if (hasAhead()) await turn();
+  while (!run.step());
   if (run.error === undefined) report({ ordinal, output: run.output });
   else report({ ordinal, error: encodeError(run.error) });
-}
-
-/** Lets the event loop hear of what has ended. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));

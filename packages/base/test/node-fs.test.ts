@@ -2,7 +2,7 @@ import fs from "node:fs";
 import os from "node:os";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FileHandle } from "../src/fs.ts";
-import { hasAhead, nodeFileSystem } from "../src/node-fs.ts";
+import { nodeFileSystem } from "../src/node-fs.ts";
 import { codeOf, codeOfAsync } from "./file-system.contract.ts";
 
 const root = fs.mkdtempSync(`${os.tmpdir()}/aura-node-fs-`);
@@ -313,38 +313,6 @@ describe("closing", () => {
       close.mockRestore();
       fs.closeSync(file.token);
     }
-  });
-});
-
-describe.skipIf(process.platform !== "linux")("a sync ahead", () => {
-  it("is one at a time, through a descriptor of its own, and its failure is not told", async () => {
-    const asked: number[] = [];
-    const ends: ((error: Error | null) => void)[] = [];
-    vi.spyOn(fs, "fdatasync").mockImplementation(((fd: number, end: () => void) => {
-      asked.push(fd);
-      ends.push(end);
-    }) as never);
-    const sync = vi.spyOn(fs, "fdatasyncSync");
-    const file = create();
-    file.writeSync(pattern, 0);
-    file.syncAhead();
-    file.syncAhead();
-    create("b").syncAhead();
-    expect(asked).toHaveLength(1);
-    expect(asked[0]).not.toBe(file.token);
-    expect(hasAhead()).toBe(true);
-    ends[0]!(systemError("EIO"));
-    expect(hasAhead()).toBe(false);
-    while (isOpen(asked[0]!)) await new Promise((resolve) => setImmediate(resolve));
-    file.syncAhead();
-    expect(asked).toHaveLength(2);
-    ends[1]!(null);
-    // The handle's own sync is made all the same, and of the descriptor that was written to.
-    file.syncSync();
-    expect(sync.mock.calls).toEqual([[file.token]]);
-    file.closeSync();
-    file.syncAhead();
-    expect(asked).toHaveLength(2);
   });
 });
 

@@ -5,9 +5,7 @@
  * CPU time of the process. Scenarios take turns, so that a busy machine disturbs all alike.
  *
  *   node packages/engine/bench/merge.bench.mjs [--rounds 5] [--only NAME] [--scale 1] [--dir DIR]
- *     [--table 64]        MiB at which output tables are cut
  *     [--without-model]   merges without a model beside those with one, in turns
- *     [--without-ahead]   the same: merges whose tables are synced in the end only
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,9 +19,7 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     scale: { type: "string", default: "1" },
     dir: { type: "string", default: tmpdir() },
-    table: { type: "string", default: "64" },
     "without-model": { type: "boolean", default: false },
-    "without-ahead": { type: "boolean", default: false },
   },
 });
 const ROUNDS = Number(options.rounds);
@@ -38,13 +34,11 @@ const { load } = await bundle("merge", {
   jobs: "engine/src/jobs/job-table.ts",
   output: "engine/src/jobs/table-output.ts",
   base: "base/src/index.ts",
-  files: "base/src/node-fs.ts",
   memtable: "memtable/src/index.ts",
 });
 const { engineJobs } = await load("jobs");
 const { OutputNumbers, TableOutput } = await load("output");
 const { contentHash, hashReady, nodeFileSystem } = await load("base");
-const { hasAhead } = await load("files");
 const { ArenaPool, createMemtable } = await load("memtable");
 await hashReady();
 
@@ -63,7 +57,7 @@ function outputSettings(folder, learnedIndex = true) {
     valueCodec: 0,
     bloomBitsPerKey: 10,
     learnedIndex,
-    tableBytesMax: Number(options.table) * (1 << 20),
+    tableBytesMax: 64 << 20,
     firstNumber,
     numberCount: 1000,
     uidSeed: firstNumber,
@@ -188,25 +182,16 @@ function prepare(name) {
   return { folder, slices: slices.reverse() };
 }
 
-/** As a worker does it: the event loop turns while a sync ahead is under way. */
-async function finish(generator) {
+function finish(generator) {
   for (;;) {
     const step = generator.next();
     if (step.done) return step.value;
-    if (hasAhead()) await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
 const context = { fs: nodeFileSystem, isCancelled: () => false };
-const withoutAhead = {
-  ...context,
-  fs: {
-    ...nodeFileSystem,
-    openSync: (...place) => Object.assign(nodeFileSystem.openSync(...place), { syncAhead() {} }),
-  },
-};
 
-function merge({ folder, slices }, learnedIndex = true, hasAhead = true) {
+function merge({ folder, slices }, learnedIndex = true) {
   const input = {
     slices,
     older: [],
@@ -215,7 +200,7 @@ function merge({ folder, slices }, learnedIndex = true, hasAhead = true) {
     drain: [],
     segmentKinds: [[5, "vlog"]],
   };
-  return finish(engineJobs.merge(input, hasAhead ? context : withoutAhead));
+  return finish(engineJobs.merge(input, context));
 }
 
 function pathOf(folder, number) {
@@ -247,10 +232,10 @@ function control({ folder, slices }) {
   return sum;
 }
 
-async function timed(work) {
+function timed(work) {
   const cpu = process.cpuUsage();
   const start = process.hrtime.bigint();
-  const result = await work();
+  const result = work();
   const wallMs = Number(process.hrtime.bigint() - start) / 1e6;
   const used = process.cpuUsage(cpu);
   return { result, wallMs, cpuMs: (used.user + used.system) / 1000 };
@@ -275,32 +260,25 @@ function fillMemtable(count) {
 
 const wanted = Object.keys(scenarios).filter((name) => (options.only ?? name) === name);
 const prepared = new Map(wanted.map((name) => [name, prepare(name)]));
-const times = new Map(
-  wanted.map((name) => [name, { merge: [], plain: [], late: [], control: [] }]),
-);
+const times = new Map(wanted.map((name) => [name, { merge: [], plain: [], control: [] }]));
 for (let round = 0; round < ROUNDS; round++) {
   for (const name of wanted) {
     const work = prepared.get(name);
-    const merged = await timed(() => merge(work));
+    const merged = timed(() => merge(work));
     for (const { number } of merged.result.tables) rmSync(pathOf(work.folder, number));
     times.get(name).merge.push(merged);
-    if (options["without-ahead"]) {
-      const late = await timed(() => merge(work, true, false));
-      for (const { number } of late.result.tables) rmSync(pathOf(work.folder, number));
-      times.get(name).late.push(late);
-    }
     if (options["without-model"]) {
-      const plain = await timed(() => merge(work, false));
+      const plain = timed(() => merge(work, false));
       for (const { number } of plain.result.tables) rmSync(pathOf(work.folder, number));
       times.get(name).plain.push(plain);
     }
-    times.get(name).control.push(await timed(() => control(work)));
+    times.get(name).control.push(timed(() => control(work)));
   }
 }
 console.log(
   `${"merge".padEnd(28)} entries/s   ns/entry (CPU)   MiB/s in   control MiB/s   of control`,
 );
-for (const [name, { merge: merges, plain, late, control: controls }] of times) {
+for (const [name, { merge: merges, plain, control: controls }] of times) {
   const { entriesRead, bytesRead } = merges[0].result;
   const wallMs = median(merges.map((m) => m.wallMs));
   const cpuMs = median(merges.map((m) => m.cpuMs));
@@ -316,13 +294,6 @@ for (const [name, { merge: merges, plain, late, control: controls }] of times) {
     (mib / (controlMs / 1000)).toFixed(0).padStart(14),
     `${((controlMs / wallMs) * 100).toFixed(0)} %`.padStart(12),
   );
-  if (late.length > 0) {
-    const pairs = merges.map((m, i) => m.wallMs / late[i].wallMs);
-    const lateMs = median(late.map((m) => m.wallMs));
-    console.log(
-      `  time with a sync ahead / without: ${(wallMs / lateMs).toFixed(3)} (median of pairs ${median(pairs).toFixed(3)})`,
-    );
-  }
   if (plain.length > 0) {
     const plainMs = median(plain.map((m) => m.cpuMs));
     const pairs = merges.map((m, i) => m.cpuMs / plain[i].cpuMs);
@@ -346,7 +317,7 @@ if (options.only === undefined || options.only === "flush") {
       snapshots: [],
       syncTokens: [],
     };
-    const flushed = await timed(() => finish(engineJobs.flush(input, context)));
+    const flushed = timed(() => finish(engineJobs.flush(input, context)));
     for (const { number } of flushed.result.tables) rmSync(pathOf(folder, number));
     flushes.push(flushed);
   }

@@ -108,9 +108,6 @@ export class SimHandle implements FileHandle {
     return this.#host.later(() => this.syncSync());
   }
 
-  /** Does nothing: when pages reach the disk without a sync is decided at a crash. */
-  syncAhead(): void {}
-
   truncateSync(bytes: number): void {
     this.#host.change("truncate", () => {
       this.#refuse(!this.#open || !this.#writable, "truncate");

@@ -190,9 +190,6 @@ class MeteredHandle implements FileHandle {
   sync(): Promise<void> {
     return this.#file.sync();
   }
-  syncAhead(): void {
-    this.#file.syncAhead();
-  }
   truncateSync(bytes: number): void {
     this.#file.truncateSync(bytes);
   }

@@ -2,9 +2,6 @@
  * The tables that a job writes: splits them at their target size, never inside one user key, and
  * describes them. Every file is complete and durable, its name too, when `finishSync` returns; after
  * `discardSync` none is left.
- *
- * A table goes to the disk while the next one is built (`syncAhead`), and is synced in the end: short
- * syncs of many small files in a row share what the file system does for each.
  */
 import type { Codec, FileHandle, FileSystem, Uid } from "@aura/base";
 import { AuraError, assert, compareBytes, compareKeys, Kind, SeededRandom } from "@aura/base";
@@ -25,10 +22,6 @@ import type { RangePieces } from "./range-drop.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_RANGES = new RangeFragments();
-/** Of a long table so many bytes go to the disk before its end. */
-const AHEAD_BYTES = 8 << 20;
-/** Tables that are complete and not synced yet, at most. */
-const UNSYNCED_MAX = 8;
 
 /** How a job writes tables. Structured-cloneable. */
 export interface TableOutputSettings {
@@ -98,10 +91,6 @@ export class TableOutput {
   ranges: RangePieces | undefined;
   #writer: TableWriter | undefined;
   #file: FileHandle | undefined;
-  /** Files of complete tables that are not synced yet, in order. */
-  #unsynced: FileHandle[] = [];
-  /** Bytes of the table at which a sync ahead begins. */
-  #aheadAt = AHEAD_BYTES;
   #identity: { number: number; uid: Uid } | undefined;
   readonly #lastKey = new Uint8Array(65536);
   #lastKeyBytes = -1;
@@ -165,10 +154,6 @@ export class TableOutput {
     writer.addPlan(plan, bytesMax);
     this.entryCount += writer.entryCount - before;
     if (this.#isFull(writer)) this.#lastKeyBytes = writer.copyLastKey(this.#lastKey);
-    if (writer.estimatedBytes >= this.#aheadAt) {
-      this.#aheadAt = writer.estimatedBytes + AHEAD_BYTES;
-      this.#file!.syncAhead();
-    }
   }
 
   /** Notes that the entry added last is seen by snapshots only. */
@@ -189,22 +174,13 @@ export class TableOutput {
       this.#begin().add(next.start, 0, next.start.length, next.seq, Kind.delete, NO_BYTES, 0, 0);
     }
     if (this.#writer !== undefined) this.#finishTable(this.ranges?.take(undefined));
-    while (this.#unsynced.length > 0) this.#syncOldest();
     if (this.#tables.length > 0) this.#fs.syncDirSync(this.#settings.directory);
     return this.#tables;
-  }
-
-  #syncOldest(): void {
-    const file = this.#unsynced[0]!;
-    file.syncSync();
-    this.#unsynced.shift();
-    file.closeSync();
   }
 
   /** Removes what was written; a file that cannot be removed now is an orphan for the next open. */
   discardSync(): void {
     this.#file?.closeSync();
-    for (const file of this.#unsynced) file.closeSync();
     for (const path of this.#paths) {
       try {
         this.#fs.unlinkSync(path);
@@ -281,12 +257,10 @@ export class TableOutput {
     const { number, uid } = this.#identity!;
     writer.setRanges(ranges);
     const summary = writer.finishSync();
-    file.syncAhead();
-    this.#unsynced.push(file);
+    file.syncSync();
+    file.closeSync();
     this.#writer = undefined;
     this.#file = undefined;
-    this.#aheadAt = AHEAD_BYTES;
-    if (this.#unsynced.length > UNSYNCED_MAX) this.#syncOldest();
     assert(summary.entryCount > 0, "a table is never empty");
     if (this.#settings.isParanoid === true) this.#verify(this.#paths.at(-1)!, number, uid);
     this.#tables.push({

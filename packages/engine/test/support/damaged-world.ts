@@ -176,7 +176,6 @@ class ReadBounds implements FileSystem {
       writev: (parts, position) => inner.writev(parts, position),
       syncSync: () => inner.syncSync(),
       sync: () => inner.sync(),
-      syncAhead: () => inner.syncAhead(),
       truncateSync: (bytes) => inner.truncateSync(bytes),
       sizeSync: () => inner.sizeSync(),
       closeSync: () => inner.closeSync(),

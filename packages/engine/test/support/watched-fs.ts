@@ -98,7 +98,6 @@ function watchHandle(inner: FileHandle, before: () => void): FileHandle {
       before();
       return inner.sync();
     },
-    syncAhead: () => inner.syncAhead(),
     truncateSync: (bytes) => {
       before();
       inner.truncateSync(bytes);
