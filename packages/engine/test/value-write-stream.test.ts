@@ -6,6 +6,7 @@ import { SimFs, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
 import { bounded } from "./support/fault-run.ts";
+import { leaveOpen } from "./support/leaks.ts";
 import { directory } from "./support/names-run.ts";
 import { openReal, withDirectory } from "./support/open-real.ts";
 import { WatchedFs } from "./support/watched-fs.ts";
@@ -183,6 +184,7 @@ describe("what is given up", () => {
   });
 
   test("by the close of the database or a kill is gone, at once or at the next open", async () => {
+    leaveOpen();
     const fs = new SimFs();
     const db = await open(fs);
     const stream = db.createWriteStream("k");
