@@ -33,14 +33,14 @@ const BUSY_COSTS = {
 };
 
 /** Unit costs of a quiet machine, seconds, for entries of this size. */
-function unitCosts(entryBytes, valueSeconds = 0) {
+function unitCosts(entryBytes) {
   return {
-    read: 0.8e-6 + valueSeconds,
-    write: 1.5e-6 + 2 * valueSeconds,
+    read: 0.8e-6,
+    write: 1.5e-6,
     probe: 0.2e-6,
     blockRead: 0.7e-6,
     seek: 1.5e-6,
-    scanEntry: 0.2e-6 + valueSeconds,
+    scanEntry: 0.2e-6,
     flushedByte: 450e-9 / entryBytes,
     mergedByte: 450e-9 / entryBytes,
   };
@@ -88,8 +88,10 @@ export function numbersFrom(seed) {
 export function simulationOf(agent, tree, seed, change = {}) {
   const next = numbersFrom(seed * 7919 + 13);
   const vary = (value) => value * (0.8 + 0.4 * next());
-  const costs = { ...(tree.costs ?? unitCosts(tree.entryBytes, tree.value)) };
+  const costs = { ...(tree.costs ?? unitCosts(tree.entryBytes)) };
   for (const name of Object.keys(costs)) costs[name] = vary(costs[name]);
+  costs.valueRead = tree.value || 2e-6;
+  costs.valueByte = tree.separatedBytes > 0 ? (2 * tree.value) / tree.separatedBytes : 0.5e-9;
   const geometry = agent.treeGeometry({ baseLevelBytes: BASE_BYTES });
   return {
     geometry,

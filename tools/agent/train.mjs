@@ -4,13 +4,13 @@
  *
  *   node tools/agent/train.mjs [--windows 24000] [--seed 1000] [--algorithms bandit] [--dry]
  *
- * Workloads are drawn by chance: mixes, lengths of phases, sizes of entries and trees, unit costs. None of
+ * Workloads are drawn by chance: shapes for the bandit, mixes, lengths of phases, sizes of entries and trees, unit costs. None of
  * the evaluation's mixes, orders or trees is among them.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { run } from "./runs.mjs";
+import { hullOf, run } from "./runs.mjs";
 import { numbersFrom, simulationOf, training } from "./scenarios.mjs";
 import { importAgent } from "./sources.mjs";
 
@@ -25,6 +25,8 @@ const { values: options } = parseArgs({
 const agent = await importAgent();
 /** Digits that are kept of a weight: more say nothing, and every one is shipped. */
 const DIGITS = 4;
+/** Windows that a shape is shown for, at least. */
+const SHOWN_MIN = 40;
 const LEARNING_RATE = { bandit: 0.02, "actor-critic": 0.1 };
 
 function train(algorithm) {
@@ -47,8 +49,16 @@ function train(algorithm) {
       explorationRate: 0.2,
       ...(weights === undefined ? {} : { weights }),
     });
+    // What only sees what it thinks best learns nothing of the rest: a bandit is shown shapes by chance.
+    const isShown = algorithm === "bandit";
+    const shapes = Object.values(hullOf(agent, settings.geometry));
+    let until = 0;
     const { total } = run(agent, settings, list, (observation, shape) => {
-      return one.decide(observation, shape).shape;
+      const decided = one.decide(observation, shape).shape;
+      if (!isShown) return decided;
+      if (observation.window < until) return undefined;
+      until = observation.window + SHOWN_MIN + Math.floor(next() * SHOWN_MIN);
+      return shapes[Math.floor(next() * shapes.length)];
     });
     weights = one.exportWeights();
     windows += list.length;

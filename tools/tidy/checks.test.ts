@@ -67,6 +67,14 @@ describe("checkImports", () => {
     expect(checkImports(planted, "@aura/base", graph, [])).toHaveLength(1);
   });
 
+  test("lets benchmarks, and nothing else, import the bundler of the repository", () => {
+    const text = 'import { bundle } from "../../../scripts/bundle.mjs";';
+    expect(imports(text, "packages/wal/bench/log.bench.mjs")).toEqual([]);
+    expect(imports(text, "packages/wal/src/inner/log.ts")).toHaveLength(1);
+    const other = 'import { run } from "../../../scripts/setup.mjs";';
+    expect(imports(other, "packages/wal/bench/log.bench.mjs")).toHaveLength(1);
+  });
+
   test("passes base, own files, node and, in tests, the test tools", () => {
     const text =
       'import { join } from "node:path"; import { a } from "@aura/base"; import "./b.ts";';

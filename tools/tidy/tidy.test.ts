@@ -66,6 +66,7 @@ const worldDoors: Readonly<Record<string, string>> = {
   "packages/base/src/lock-claims.ts": "the LOCK file",
   "packages/base/src/runtime.ts": "clock, timers and random seed",
   "packages/base/src/thread-executor.ts": "worker threads",
+  "packages/base/src/thread-time.ts": "processor time of a thread",
   "packages/base/src/thread-worker.ts": "the worker side of the threads",
 };
 

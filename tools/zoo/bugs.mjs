@@ -56,7 +56,7 @@ export const BUGS = [
     edits: [
       {
         file: "packages/engine/src/jobs/flush.ts",
-        find: "for (const token of input.syncTokens) busy.without(() => syncLog(context, token));",
+        find: "for (const token of input.syncTokens) busy.syncedIn(() => syncLog(context, token));",
         replace: "if (input.syncTokens.length < 0) syncLog(context, 0);",
       },
     ],

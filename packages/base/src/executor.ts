@@ -8,6 +8,7 @@
  * loop if neither was called. They run in the order in which jobs ended.
  */
 import type { FileSystem } from "./fs.ts";
+import type { ThreadTime } from "./thread-time.ts";
 
 /**
  * A lane is served by one worker, in order. A lane's worker starts at its first job. That of `merge`
@@ -24,6 +25,8 @@ export interface JobContext {
   readonly pause?: (ms: number) => void;
   /** The monotonic clock that all threads of the process share, ms; beside `pause`. */
   readonly nowMs?: () => number;
+  /** What the thread has spent so far; undefined where it is the owner's, or is not told. */
+  readonly threadTime?: () => ThreadTime | undefined;
 }
 
 /** A job body. Input and output are structured-cloneable; SharedArrayBuffers pass by reference. */

@@ -88,5 +88,6 @@ export {
 } from "./runtime.ts";
 export { type ThreadExecutorOptions, threadExecutor } from "./thread-executor.ts";
 export { isUnstarted, WorkerLostError } from "./thread-protocol.ts";
+export type { ThreadTime } from "./thread-time.ts";
 export { serveJobs } from "./thread-worker.ts";
 export { xxh32 } from "./xxh32.ts";

@@ -6,7 +6,7 @@ import { readlinkSync } from "node:fs";
 import { setPriority } from "node:os";
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { assert } from "./errors.ts";
-import type { JobTable, Lane } from "./executor.ts";
+import type { JobContext, JobTable, Lane } from "./executor.ts";
 import type { FileSystem } from "./fs.ts";
 import { JobRun } from "./job-run.ts";
 import {
@@ -19,6 +19,7 @@ import {
   SlotState,
   ThreadState,
 } from "./thread-protocol.ts";
+import { threadTimes } from "./thread-time.ts";
 
 /** What a worker is given when it starts, in its `workerData`. */
 export interface ThreadStart {
@@ -53,12 +54,14 @@ export function serveJobs(jobs: JobTable, fs: FileSystem): void {
   const { starting, serving } = ThreadState;
   const state = Atomics.compareExchange(control, ControlWord.state, starting, serving);
   if (state !== starting) return; // The owner gave up waiting for this thread.
+  const threadTime = threadTimes();
   for (;;) {
     const seen = Atomics.load(control, ControlWord.wake);
     for (;;) {
       const received = receiveMessageOnPort(port);
       if (received === undefined) break;
-      runJob(jobs, fs, slots, received.message as JobMessage, (result) => {
+      const message = received.message as JobMessage;
+      runJob(jobs, fs, slots, message, threadTime, (result) => {
         post(port, { ...result, end: Atomics.add(signal, SignalWord.ended, 1) });
         raise(signal, SignalWord.done);
       });
@@ -77,6 +80,7 @@ function runJob(
   fs: FileSystem,
   slots: Int32Array,
   message: JobMessage,
+  threadTime: JobContext["threadTime"],
   report: (result: Omit<ResultMessage, "end">) => void,
 ): void {
   const { ordinal, name, input } = message;
@@ -92,6 +96,7 @@ function runJob(
     isCancelled: () => Atomics.load(slots, slot) === stopping,
     pause,
     nowMs,
+    ...(threadTime === undefined ? {} : { threadTime }),
   });
   while (!run.step());
   if (run.error === undefined) report({ ordinal, output: run.output });

@@ -31,10 +31,13 @@ export interface UnitCosts {
   readonly seek?: number;
   /** An entry that a scan hands out. */
   readonly scanEntry?: number;
-  /** A byte of tables that a flush writes. */
+  /** A byte of tables that a flush writes: processor time, as that of merges. */
   readonly flushedByte?: number;
   /** A byte of tables that a merge reads; what it takes to write it again is in it. */
   readonly mergedByte?: number;
+  /** A value that a look-up or a scan fetches from the value log, and a byte that is written there. */
+  readonly valueRead?: number;
+  readonly valueByte?: number;
 }
 
 /** One level in one window of work. Sizes are at its end, counts are of the window alone. */
@@ -75,6 +78,10 @@ export interface WindowObservation {
   readonly writtenBytes: number;
   /** Bytes that went to the value log beside them. */
   readonly separatedBytes: number;
+  /** Values fetched from there. Left out: not counted, or in other costs. */
+  readonly valueReads?: number;
+  /** Values written, by size: place i holds those of 2^i bytes to 2^(i + 1). Left out: not counted. */
+  readonly valueSizes?: readonly number[];
   /** From level 0 on. Levels beyond the end are empty. */
   readonly levels: readonly LevelObservation[];
   readonly flushes: number;
@@ -83,6 +90,8 @@ export interface WindowObservation {
   readonly mergedBytesRead: number;
   readonly mergedBytesWritten: number;
   readonly relocatedBytes: number;
+  /** Seconds that flushes and merges waited for the device; in no cost. Left out: not measured. */
+  readonly deviceSeconds?: number;
   /** Seconds that writes were held back by debt, and times that one had to wait for room. */
   readonly delaySeconds: number;
   readonly stalls: number;
@@ -120,6 +129,8 @@ export type DecisionReason =
   | "better"
   /** Tried to learn something. */
   | "explore"
+  /** Two settings take turns until a trial is sure which is better: begun, going on, or ended. */
+  | "trial"
   /** The last change made things worse: back to what was before. */
   | "revert"
   /** A bound on space, debt or runs forbids the shape in force. */
@@ -185,6 +196,8 @@ export interface AgentSettings {
   readonly filterBits: number;
   /** Whether levels get bits by Monkey or all the same. */
   readonly filterAllocation: "monkey" | "uniform";
+  /** Bytes from which on values are separated where the shape does not say; left out: leave it alone. */
+  readonly separationThreshold?: number;
   readonly seed: number;
   /** Step size of what learns, 0 to 1. Default 0.05. */
   readonly learningRate?: number;

@@ -19,7 +19,7 @@ export const AGENT_ALGORITHMS: readonly AgentAlgorithm[] = [
 ];
 
 /** What is taken when none is named: the winner of the table in docs/rfcs/0014-agent.md. */
-const DEFAULT_ALGORITHM: AgentAlgorithm = "bandit";
+const DEFAULT_ALGORITHM: AgentAlgorithm = "closed-form";
 
 const LEARNING_RATE = 0.05;
 

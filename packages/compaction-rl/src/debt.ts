@@ -4,7 +4,8 @@
  * wave on its way down is counted at every level it will overflow. A level of several runs goes down
  * whole; a level that begins a new run rewrites nothing of its own.
  */
-import { filledRuns } from "./overlap.ts";
+import { hasDamage } from "./obstacles.ts";
+import { bytesOf, filledRuns } from "./overlap.ts";
 import type { TreeView } from "./policy.ts";
 import type { TreeGeometry } from "./settings.ts";
 import { receptionOf, type TreeShape } from "./shape.ts";
@@ -46,4 +47,20 @@ export function compactionDebt(
     incoming = leaving;
   }
   return Math.ceil(debt);
+}
+
+/**
+ * Returns the bytes of runs of level 0 beyond its trigger and of levels beyond their targets: what
+ * merges would take down by themselves. Damaged tables may keep it where it is: then none counts.
+ */
+export function waitingBytes(view: TreeView, shape: TreeShape, targets: LevelTargets): number {
+  if (hasDamage(view)) return 0;
+  let bytes = 0;
+  for (const { tables } of filledRuns(view.levels[0]).slice(0, -shape.l0Trigger)) {
+    bytes += bytesOf(tables);
+  }
+  for (let level = targets.base; level < targets.last; level++) {
+    bytes += Math.max(0, levelBytes(view.levels[level]) - targets.bytes[level]!);
+  }
+  return bytes;
 }

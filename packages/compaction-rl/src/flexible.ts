@@ -15,7 +15,7 @@
  */
 import { chooseByAge, chooseByDeletes } from "./aging.ts";
 import { claimOf } from "./claim.ts";
-import { compactionDebt } from "./debt.ts";
+import { compactionDebt, waitingBytes } from "./debt.ts";
 import { chooseForSpace, GarbageShare } from "./freeing.ts";
 import { chooseLevelDrain } from "./level-drain.ts";
 import { chooseExcess } from "./level-excess.ts";
@@ -60,6 +60,7 @@ export function flexiblePolicy(settings: TreeSettings = {}): CompactionPolicy {
     },
     choose: (view) => choose(view, geometry, shape, garbage.share),
     debtBytes: (view) => compactionDebt(view, geometry, shape, levelTargets(view, geometry)),
+    waitingBytes: (view) => waitingBytes(view, shape, levelTargets(view, geometry)),
     observe: (outcome) => garbage.observe(outcome),
   };
 }

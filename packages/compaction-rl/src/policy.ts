@@ -168,6 +168,8 @@ export interface CompactionPolicy {
   choose(view: TreeView): CompactionChoice;
   /** Estimated bytes to read and write until no level is over its target. */
   debtBytes(view: TreeView): number;
+  /** Bytes that wait to go down: beyond the trigger of level 0 and beyond targets of levels. */
+  waitingBytes(view: TreeView): number;
   /** Tells what became of a choice. A policy that does not learn ignores it. */
   observe(outcome: CompactionOutcome): void;
 }

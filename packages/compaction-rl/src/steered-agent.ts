@@ -7,6 +7,8 @@
  *   safety    the setting in force may not stay: back towards the static shape;
  *   revert    since the last change windows take longer, with confidence: back, and not again while
  *             this workload lasts;
+ *   trial     two settings that the model cannot tell apart take turns (experiment.ts); nothing else changes
+ *             meanwhile;
  *   explore   what the strategy tries, if the tree is settled and owes little;
  *   better    what it thinks best, if the gain over the expected rest of this workload is more than
  *             the switch costs, and more than noise;
@@ -25,6 +27,7 @@ import type {
 import { ChangeDetector } from "./change-point.ts";
 import { answerFor } from "./closed-form.ts";
 import type { CostAnswer, CostQuestion } from "./cost-model.ts";
+import { Experiment } from "./experiment.ts";
 import {
   type KnownLimits,
   knownLimits,
@@ -33,7 +36,6 @@ import {
   safetyState,
 } from "./safety.ts";
 import type { TreeShape } from "./shape.ts";
-import { runsMax } from "./shape.ts";
 import type { Situation, Strategy, Wish } from "./strategy.ts";
 import { eagerSeconds, PhaseLengths, switchingSeconds } from "./switching.ts";
 import {
@@ -45,6 +47,7 @@ import {
   shapedAs,
   type TreeSetting,
 } from "./tree-setting.ts";
+import { isSameShape } from "./tuning.ts";
 import { WEIGHTS_VERSION } from "./weights.ts";
 import { confidenceLess, Sample } from "./welch.ts";
 import { type KnownCosts, knownCosts, nonsenseIn, windowSeconds } from "./window-seconds.ts";
@@ -133,6 +136,7 @@ export class SteeredAgent implements CompactionAgent {
   readonly #random: SeededRandom;
   readonly #phases = new PhaseLengths();
   readonly #detector = new ChangeDetector();
+  readonly #experiment = new Experiment();
   #isFrozen: boolean;
   #window = -1;
   #phase = 0;
@@ -204,8 +208,15 @@ export class SteeredAgent implements CompactionAgent {
     }
     if (!isNext && this.#workload !== undefined) this.#forget();
     this.#noteWork(observation);
-    const verdict = this.#judge(observation, shape, measured, costs);
-    return this.#decision(observation.window, verdict, measured);
+    // A trial that the workload, or whoever set another shape, has ended leaves what was there before it.
+    const settled = this.#age === 0 ? this.#experiment.abandoned(shape) : shape;
+    const verdict = this.#judge(observation, settled, measured, costs);
+    if (settled === shape || verdict.shape !== undefined) {
+      return this.#decision(observation.window, verdict, measured);
+    }
+    const detail = `trial ended, the workload changed; ${verdict.detail}`;
+    const restored: Verdict = { ...verdict, reason: "trial", detail, shape: settled };
+    return this.#decision(observation.window, restored, measured);
   }
 
   #judge(
@@ -230,7 +241,11 @@ export class SteeredAgent implements CompactionAgent {
     this.#stretch.seconds.note(measured.total);
     this.#stretch.flushedBytes += observation.flushedBytes;
     this.#sinceChange++;
-    if (situation.allowed(setting) === undefined) return this.#saferThan(situation, shape);
+    if (situation.allowed(setting) === undefined) {
+      return this.#saferThan(situation, this.#experiment.abandoned(shape));
+    }
+    const trial = this.#tried(situation, shape);
+    if (trial !== undefined) return trial;
     const reverted = this.#reverted(situation, shape);
     if (reverted !== undefined) return reverted;
     if (this.#sinceChange < DWELL && this.#age > 0) {
@@ -242,6 +257,19 @@ export class SteeredAgent implements CompactionAgent {
     const rate = this.#isFrozen ? 0 : (this.#settings.explorationRate ?? 0.02);
     const wish = this.#strategy.choose(situation, this.#random, rate);
     return this.#weighed(situation, shape, wish);
+  }
+
+  /** Begins or goes on with a trial. */
+  #tried(situation: Situation, shape: TreeShape): Verdict | undefined {
+    const mayBegin = !this.#isFrozen && this.#settings.explorationRate !== 0;
+    if (!mayBegin && !this.#experiment.isRunning) return undefined;
+    const threshold = shape.separationThreshold ?? this.#settings.separationThreshold;
+    const isSized = (situation.observation.valueSizes ?? []).some((count) => count > 0);
+    const calm = Math.min(this.#age, this.#sinceChange);
+    const step = this.#experiment.step(situation, shape, calm, isSized ? threshold : undefined);
+    if (step === undefined) return undefined;
+    const reason = step.isKept ? "better" : "trial";
+    return { reason, detail: step.detail, shape: step.shape, wish: keptAs(situation) };
   }
 
   /** Lets a wish through if it is allowed and pays. */
@@ -374,12 +402,9 @@ export class SteeredAgent implements CompactionAgent {
   }
 
   #fallback(shape: TreeShape, detail: string): Verdict {
-    const { baseline, geometry } = this.#settings;
-    const isThere =
-      shape.l0Trigger === baseline.l0Trigger &&
-      Array.from({ length: geometry.levelCount - 1 }, (_, i) => i + 1).every(
-        (level) => runsMax(shape, level) === runsMax(baseline, level),
-      );
+    const { baseline } = this.#settings;
+    this.#experiment.abandoned(shape);
+    const isThere = isSameShape(shape, baseline);
     return { reason: "fallback", detail, shape: isThere ? undefined : baseline };
   }
 
@@ -392,7 +417,10 @@ export class SteeredAgent implements CompactionAgent {
   ): Situation {
     const { filterBits, filterAllocation } = this.#settings;
     const workload = (this.#phases.isRestless ? this.#habit : this.#workload)!;
-    const filters = { bits: filterBits, allocation: filterAllocation };
+    const levelBits = profile.targets.map((_, i) => {
+      return shape.levels[Math.min(profile.base + i, shape.levels.length) - 1]!.filterBits;
+    });
+    const filters = { bits: filterBits, allocation: filterAllocation, levelBits };
     const horizon = this.#phases.rest(this.#age);
     const horizonBytes = horizon * workload.flushedBytes;
     const question: CostQuestion = { profile, workload, costs, filters, horizonBytes };
@@ -452,6 +480,7 @@ export class SteeredAgent implements CompactionAgent {
       this.#phase++;
       this.#age = 0;
       this.#workload = latest;
+      this.#experiment.forget();
       this.#stretch = newStretch();
       this.#change = undefined;
       this.#avoided = [];
@@ -524,8 +553,9 @@ export class SteeredAgent implements CompactionAgent {
       this.#predictedMean,
       this.#regret,
       this.#crowding,
-      ...Object.values(this.#workload ?? {}),
+      ...Object.values(this.#workload ?? {}).flat(),
       ...this.#detector.state,
+      ...this.#experiment.state,
       ...this.#strategy.state,
     ];
     for (const values of Object.values(this.#strategy.parameters)) {

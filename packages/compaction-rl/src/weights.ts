@@ -6,13 +6,13 @@ import { FEATURES } from "./bandit-strategy.ts";
 import { ACTOR_PARAMETERS, CRITIC_PARAMETERS } from "./level-learner.ts";
 
 /** Version of what agents export. Whatever changes the meaning of a number raises it. */
-export const WEIGHTS_VERSION = 1;
+export const WEIGHTS_VERSION = 2;
 
 /** Parameters of each algorithm, by name: how many numbers. */
 const SIZES: Readonly<Record<AgentAlgorithm, Readonly<Record<string, number>>>> = {
   "closed-form": {},
   search: {},
-  bandit: { inverse: FEATURES * FEATURES, vector: FEATURES },
+  bandit: { precision: FEATURES * FEATURES, vector: FEATURES },
   "actor-critic": Object.fromEntries(
     PLACE_NAMES.flatMap((name) => [
       [`${name}Actor`, ACTOR_PARAMETERS],

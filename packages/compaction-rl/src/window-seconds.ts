@@ -20,6 +20,8 @@ export const TYPICAL_COSTS: KnownCosts = {
   scanEntry: 0.15e-6,
   flushedByte: 4e-9,
   mergedByte: 4e-9,
+  valueRead: 2e-6,
+  valueByte: 0.5e-9,
 };
 
 /** A measurement further off than so many times is taken for a slip of the clock. */
@@ -49,9 +51,16 @@ export function windowSeconds(
   const o = observation;
   let probes = 0;
   for (const level of o.levels) probes += level.probes;
-  const reads = o.reads * costs.read + probes * costs.probe + o.blockReads * costs.blockRead;
+  const reads =
+    o.reads * costs.read +
+    probes * costs.probe +
+    o.blockReads * costs.blockRead +
+    (o.valueReads ?? 0) * costs.valueRead;
   const scans = o.seeks * costs.seek + o.scanEntries * costs.scanEntry;
-  const writes = o.writes * costs.write + o.flushedBytes * costs.flushedByte;
+  const writes =
+    o.writes * costs.write +
+    o.flushedBytes * costs.flushedByte +
+    (o.separatedBytes + o.relocatedBytes) * costs.valueByte;
   const merges = o.mergedBytesRead * costs.mergedByte;
   const stalls = o.delaySeconds;
   const debt = (o.debtBytes - debtBefore) * costs.mergedByte;
@@ -119,6 +128,11 @@ export function nonsenseIn(observation: WindowObservation): string | undefined {
     for (const name of LEVEL_COUNTS) {
       if (!isCount((level as LevelObservation)[name])) return `levels[${i}].${name}`;
     }
+  }
+  const { valueReads, valueSizes } = observation;
+  if (valueReads !== undefined && !isCount(valueReads)) return "valueReads";
+  if (valueSizes !== undefined && !(Array.isArray(valueSizes) && valueSizes.every(isCount))) {
+    return "valueSizes";
   }
   if (observation.absentReads > observation.reads) return "absentReads";
   return undefined;

@@ -16,6 +16,11 @@ export interface Workload {
   readonly writes: number;
   /** Bytes that flushes write for it. */
   readonly flushedBytes: number;
+  /** Bytes that go to the value log, and values fetched from there. */
+  readonly separatedBytes: number;
+  readonly valueReads: number;
+  /** Values written, by powers of two of their size; empty: not known. */
+  readonly sizes: readonly number[];
 }
 
 /** The levels below level 0 that hold data or will, from the base level to the last one. */
@@ -49,6 +54,9 @@ export function workloadOf(o: WindowObservation): Workload {
     writes: o.writes,
     // Flushes come in steps: what was written says more about a window than what was flushed.
     flushedBytes: o.writtenBytes,
+    separatedBytes: o.separatedBytes,
+    valueReads: o.valueReads ?? 0,
+    sizes: o.valueSizes ?? [],
   };
 }
 
@@ -62,6 +70,9 @@ export function smoothed(old: Workload, latest: Workload, share: number): Worklo
     scanEntries: mix(old.scanEntries, latest.scanEntries),
     writes: mix(old.writes, latest.writes),
     flushedBytes: mix(old.flushedBytes, latest.flushedBytes),
+    separatedBytes: mix(old.separatedBytes, latest.separatedBytes),
+    valueReads: mix(old.valueReads, latest.valueReads),
+    sizes: latest.sizes.map((count, i) => mix(old.sizes[i] ?? 0, count)),
   };
 }
 

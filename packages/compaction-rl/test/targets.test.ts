@@ -78,6 +78,25 @@ describe("debt", () => {
   });
 });
 
+describe("what waits", () => {
+  it("is what level 0 has beyond its trigger and levels beyond their targets", () => {
+    const policy = flexiblePolicy({ dynamicLevelBytes: false, levelCount: 4 });
+    const runs = [1, 2, 3, 4, 5, 6].map((n) => run(table(n, "a", "z", 10 * MIB)));
+    expect(policy.waitingBytes(tree([sized(500), sized(64), sized(640), sized(9999)]))).toBe(0);
+    expect(policy.waitingBytes(tree([level(...runs.slice(2)), sized(64)]))).toBe(0);
+    expect(policy.waitingBytes(tree([level(...runs), sized(84)])) / MIB).toBe(40);
+    // A last level is never too large, whatever stands above it.
+    expect(policy.waitingBytes(tree([none, sized(64), sized(640), sized(1000)]))).toBe(0);
+  });
+
+  it("is nothing while damage may keep it where it is", () => {
+    const policy = flexiblePolicy({ dynamicLevelBytes: false, levelCount: 4 });
+    const view = tree([none, sized(84), none, sized(9999)]);
+    expect(policy.waitingBytes(view)).toBeGreaterThan(0);
+    expect(policy.waitingBytes({ ...view, damaged: new Set([1]) })).toBe(0);
+  });
+});
+
 describe("settings", () => {
   it("are refused by name when out of range", () => {
     const wrong = [

@@ -54,13 +54,13 @@ test("weights of another version, algorithm or size are refused, and named", () 
   const algorithm = "bandit";
   const weights = createAgent({ ...settings, algorithm }).exportWeights();
   const { parameters } = weights;
-  const inverse = parameters["inverse"]!;
+  const precision = parameters["precision"]!;
   const broken: [unknown, string][] = [
-    [{ ...weights, version: 2 }, "weights.version"],
+    [{ ...weights, version: 1 }, "weights.version"],
     [{ ...weights, format: "else" }, "weights.format"],
     [{ ...weights, algorithm: "actor-critic" }, "weights.algorithm"],
     [{ ...weights, parameters: undefined }, "weights.parameters"],
-    [{ ...weights, parameters: { ...parameters, inverse: inverse.slice(1) } }, "inverse"],
+    [{ ...weights, parameters: { ...parameters, precision: precision.slice(1) } }, "precision"],
     [
       { ...weights, parameters: { ...parameters, vector: [...parameters["vector"]!, 0] } },
       "vector",

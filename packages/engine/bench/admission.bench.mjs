@@ -12,9 +12,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -35,29 +35,8 @@ const VALUE_BYTES = 100;
 const MIB = 1048576;
 const SAMPLE_MS = 250;
 
-const engine = join(options.root, "packages/engine");
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const here = fileURLToPath(new URL("../../base/node_modules/.cache/aura", import.meta.url));
-const bundle = join(here, `admission-bench-${process.pid}`);
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: join(options.root, "tsconfig.base.json"),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB, WriteBatch } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const bundled = await bundleEngine("admission", {}, options.root);
+const { AuraDB, WriteBatch } = await bundled.load("index");
 
 let state = 1;
 function random() {
@@ -145,28 +124,24 @@ function thinned(values, count) {
   return values.filter((_, i) => i % step === 0).join(" ");
 }
 
-try {
-  for (let round = 0; round < Number(options.rounds); round++) {
-    for (const mode of options.modes.split(",")) {
-      const directory = mkdtempSync(join(options.dir, "aura-admission-"));
-      try {
-        const { writtenMs, drainedMs, cpuMs, latencies, runs, stats } = await load(directory, mode);
-        const us = (share) => `${(latencies.at(share) * 1000).toFixed(1)} us`;
-        console.log(
-          `${mode}: written ${writtenMs.toFixed(0)} ms, drained ${drainedMs.toFixed(0)} ms, CPU ${cpuMs.toFixed(0)} ms;`,
-          `put p50 ${us(0.5)}, p99 ${us(0.99)}, p99.9 ${us(0.999)}, p99.99 ${us(0.9999)},`,
-          `longest ${latencies.maxMs.toFixed(1)} ms; level 0 at most ${Math.max(...runs)} runs`,
-        );
-        console.log(`  level 0 runs over time: ${thinned(runs, 40)}`);
-        console.log(
-          `  merged ${(stats.compactions.bytesWritten / MIB).toFixed(0)} MiB in ${stats.compactions.merges} merges; stalls ${stats.stalls}`,
-        );
-        if (stats.admission !== undefined) console.log(`  ${JSON.stringify(stats.admission)}`);
-      } finally {
-        rmSync(directory, { recursive: true, force: true });
-      }
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const mode of options.modes.split(",")) {
+    const directory = mkdtempSync(join(options.dir, "aura-admission-"));
+    try {
+      const { writtenMs, drainedMs, cpuMs, latencies, runs, stats } = await load(directory, mode);
+      const us = (share) => `${(latencies.at(share) * 1000).toFixed(1)} us`;
+      console.log(
+        `${mode}: written ${writtenMs.toFixed(0)} ms, drained ${drainedMs.toFixed(0)} ms, CPU ${cpuMs.toFixed(0)} ms;`,
+        `put p50 ${us(0.5)}, p99 ${us(0.99)}, p99.9 ${us(0.999)}, p99.99 ${us(0.9999)},`,
+        `longest ${latencies.maxMs.toFixed(1)} ms; level 0 at most ${Math.max(...runs)} runs`,
+      );
+      console.log(`  level 0 runs over time: ${thinned(runs, 40)}`);
+      console.log(
+        `  merged ${(stats.compactions.bytesWritten / MIB).toFixed(0)} MiB in ${stats.compactions.merges} merges; stalls ${stats.stalls}`,
+      );
+      if (stats.admission !== undefined) console.log(`  ${JSON.stringify(stats.admission)}`);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
     }
   }
-} finally {
-  rmSync(bundle, { recursive: true, force: true });
 }

@@ -10,7 +10,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundledEngine, quantile } from "./bundle.mjs";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
+import { quantile } from "./quantile.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -23,7 +24,8 @@ const { values: options } = parseArgs({
 const COUNT = Number(options.count);
 const READS = 20_000;
 const MIB = 1048576;
-const { AuraDB, WriteBatch } = await bundledEngine("delete-range");
+const { load } = await bundleEngine("delete-range");
+const { AuraDB, WriteBatch } = await load("index");
 
 const key = Buffer.alloc(16, "0");
 function keyOf(n) {

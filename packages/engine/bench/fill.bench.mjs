@@ -4,9 +4,11 @@
  * tells time, CPU time, write amplification and space. `--rocksdb` runs db_bench of the same shape after
  * it. `--overwrites 3` writes every key once and then that many times as much again, and tells the
  * largest space of all files over the live bytes at any moment, and after `idle()`.
+ * `--undelayed` runs each round without the delay of writes by debt, too.
  *
  *   node packages/engine/bench/fill.bench.mjs [--count 20000000] [--value 100] [--mode leveled]
- *     [--memtable 64] [--base 256] [--overwrites 0] [--rounds 1] [--rocksdb] [--dir DIR]
+ *     [--memtable 64] [--base 256] [--overwrites 0] [--rounds 1] [--rocksdb]
+ *     [--undelayed] [--dir DIR]
  *
  * Keys are drawn as fillrandom of db_bench draws them: from as many as there are puts, so that about
  * 37 % of the puts overwrite. Smaller counts want smaller memtables and bases, or the tree has no levels: for a tenth of the
@@ -16,9 +18,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     overwrites: { type: "string", default: "0" },
     rounds: { type: "string", default: "1" },
     rocksdb: { type: "boolean", default: false },
+    undelayed: { type: "boolean", default: false },
     dir: { type: "string", default: tmpdir() },
   },
 });
@@ -43,31 +45,16 @@ const BATCH = 1000;
 const MIB = 1048576;
 const MEMTABLE_BYTES = Number(options.memtable) * MIB;
 const BASE_BYTES = Number(options.base) * MIB;
+const STORES = [
+  "aura",
+  ...(options.undelayed ? ["aura, undelayed,"] : []),
+  ...(options.rocksdb ? ["rocksdb"] : []),
+];
 /** How often the space of all files is looked at, in batches. */
 const SPACE_EVERY = 20;
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, "../base/node_modules/.cache/aura/fill-bench");
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB, WriteBatch } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const { load } = await bundleEngine("fill");
+const { AuraDB, WriteBatch } = await load("index");
 
 let state = 1;
 function random() {
@@ -100,13 +87,14 @@ function scattered(n) {
   return x;
 }
 
-async function fill(directory) {
+async function fill(directory, delay) {
   const db = await AuraDB.open(directory, {
     table: { compression: "none", maxSize: Math.min(64 * MIB, BASE_BYTES / 16) },
     memtable: { maxSize: MEMTABLE_BYTES, maxCount: 3 },
     // As long as the memtable: a log that is longer counts against the space of a small database.
     wal: { maxFileSize: MEMTABLE_BYTES },
     compaction: { mode: options.mode, baseLevelSize: BASE_BYTES },
+    admission: { delay },
   });
   const reasons = new Map();
   db.events.on("compaction", ({ reason, fromLevel, toLevel, bytesWritten }) => {
@@ -121,6 +109,13 @@ async function fill(directory) {
   const liveBytes = COUNT * (KEY_BYTES + VALUE_BYTES);
   let mostSpace = 0;
   let mostRuns = 0;
+  const delayed = new Map();
+  db.events.on("stall", ({ kind, cause, startMs, endMs }) => {
+    if (endMs === undefined) return;
+    const name = `${kind} for ${cause}`;
+    delayed.set(name, (delayed.get(name) ?? 0) + endMs - startMs);
+  });
+  const latencies = new Float64Array(Math.ceil(total / BATCH));
   state = 1;
   const cpu = process.cpuUsage();
   const start = performance.now();
@@ -133,7 +128,9 @@ async function fill(directory) {
       value.writeUInt32LE(random(), 0);
       batch.put(key, value);
     }
+    const begun = performance.now();
     await db.write(batch);
+    latencies[i / BATCH] = performance.now() - begun;
     if ((i / BATCH) % SPACE_EVERY > 0) continue;
     mostRuns = Math.max(mostRuns, db.stats().levels[0].runs);
     if (OVERWRITES > 0 && i >= COUNT) {
@@ -156,17 +153,28 @@ async function fill(directory) {
   const stats = db.stats();
   await db.close();
   const cpuMs = (used.user + used.system) / 1000;
-  return { loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total };
+  latencies.sort();
+  return {
+    ...{ loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total },
+    ...{ latencies, delayed },
+  };
 }
 
-function tell({ loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total }) {
+function tell(store, run) {
+  const { loadedMs, drainedMs, cpuMs, stats, space, mostSpace, mostRuns, reasons, total } = run;
   const { flushes, compactions, levels, stalls } = stats;
+  const latency = (share) => run.latencies[Math.floor(share * (run.latencies.length - 1))];
   const raw = total * (KEY_BYTES + VALUE_BYTES);
   const mib = (bytes) => `${(bytes / MIB).toFixed(0)} MiB`;
   console.log(
-    `aura ${options.mode}: loaded ${loadedMs.toFixed(0)} ms, drained ${drainedMs.toFixed(0)} ms`,
+    `${store} ${options.mode}: loaded ${loadedMs.toFixed(0)} ms, drained ${drainedMs.toFixed(0)} ms`,
     `(${(total / drainedMs).toFixed(0)}k/s), CPU ${cpuMs.toFixed(0)} ms, stalls ${stalls},`,
     `at most ${mostRuns} runs in level 0`,
+  );
+  const waits = [...run.delayed].map(([name, ms]) => `${name} ${ms.toFixed(0)} ms`);
+  console.log(
+    `  a batch: p50 ${latency(0.5).toFixed(1)}, p99 ${latency(0.99).toFixed(1)}, p99.9`,
+    `${latency(0.999).toFixed(1)}, longest ${latency(1).toFixed(1)} ms; ${waits.join(", ")}`,
   );
   console.log(
     `  written: flush ${mib(flushes.bytesWritten)}, merge ${mib(compactions.bytesWritten)}`,
@@ -227,11 +235,11 @@ function rocksdb(directory) {
 }
 
 for (let round = 0; round < Number(options.rounds); round++) {
-  for (const store of options.rocksdb ? ["aura", "rocksdb"] : ["aura"]) {
+  for (const store of STORES) {
     const directory = mkdtempSync(join(options.dir, "aura-fill-"));
     try {
-      if (store === "aura") tell(await fill(directory));
-      else rocksdb(directory);
+      if (store === "rocksdb") rocksdb(directory);
+      else tell(store, await fill(directory, store === "aura"));
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

@@ -7,9 +7,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -25,28 +24,8 @@ const KEY_BYTES = 16;
 const VALUE_BYTES = Number(options.value);
 const MIB = 1048576;
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, "../base/node_modules/.cache/aura/load-bench");
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB, WriteBatch } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const bundled = await bundleEngine("load");
+const { AuraDB, WriteBatch } = await bundled.load("index");
 
 let state = 1;
 function random() {

@@ -10,9 +10,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -30,28 +29,8 @@ const KEY_BYTES = 16;
 const VALUE_BYTES = Number(options.value);
 const COUNT = Math.floor((Number(options.mib) * MIB) / (KEY_BYTES + VALUE_BYTES));
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, `../base/node_modules/.cache/aura/locality-bench-${process.pid}`);
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const { load } = await bundleEngine("locality");
+const { AuraDB } = await load("index");
 
 let state = 1;
 function random() {
@@ -103,10 +82,6 @@ async function run(budget) {
   }
 }
 
-try {
-  for (let round = 0; round < Number(options.rounds); round++) {
-    for (const budget of options.budgets.split(",")) await run(Number(budget));
-  }
-} finally {
-  rmSync(bundle, { recursive: true, force: true });
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const budget of options.budgets.split(",")) await run(Number(budget));
 }

@@ -10,9 +10,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundle } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -31,33 +30,12 @@ const CONTROL_PIECE = 4096;
 const CONTROL_READ = 1 << 20;
 const MEMTABLE_BYTES = 128 << 20;
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, "../base/node_modules/.cache/aura/merge-bench");
-await build({
-  entry: {
-    jobs: `${engine}/src/jobs/job-table.ts`,
-    output: `${engine}/src/jobs/table-output.ts`,
-    base: fileURLToPath(new URL("../../base/src/index.ts", import.meta.url)),
-    memtable: fileURLToPath(new URL("../../memtable/src/index.ts", import.meta.url)),
-  },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
+const { load } = await bundle("merge", {
+  jobs: "engine/src/jobs/job-table.ts",
+  output: "engine/src/jobs/table-output.ts",
+  base: "base/src/index.ts",
+  memtable: "memtable/src/index.ts",
 });
-const load = (name) => import(pathToFileURL(join(bundle, `${name}.js`)).href);
 const { engineJobs } = await load("jobs");
 const { OutputNumbers, TableOutput } = await load("output");
 const { contentHash, hashReady, nodeFileSystem } = await load("base");

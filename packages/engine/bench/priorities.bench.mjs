@@ -9,9 +9,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -28,27 +27,8 @@ const ROUND_MS = 2;
 const GETS = 10;
 const PUTS = 5;
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, `../base/node_modules/.cache/aura/priorities-bench-${process.pid}`);
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB, WriteBatch } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const { load } = await bundleEngine("priorities");
+const { AuraDB, WriteBatch } = await load("index");
 
 let state = 1;
 function random() {
@@ -137,10 +117,6 @@ async function phase(priority) {
   }
 }
 
-try {
-  for (let round = 0; round < Number(options.rounds); round++) {
-    for (const priority of [undefined, "normal", "low"]) await phase(priority);
-  }
-} finally {
-  rmSync(bundle, { recursive: true, force: true });
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const priority of [undefined, "normal", "low"]) await phase(priority);
 }

@@ -28,9 +28,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -47,33 +46,9 @@ const MIB = 1048576;
 const ROUNDS = Number(options.rounds);
 const COUNT = Number(options.count);
 const BYTES = Number(options.mib) * MIB;
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, "../base/node_modules/.cache/aura/puts-bench");
-await build({
-  entry: {
-    index: `${engine}/src/index.ts`,
-    worker: `${engine}/src/worker.ts`,
-    memtable: join(engine, "../memtable/src/index.ts"),
-  },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB } = await import(pathToFileURL(join(bundle, "index.js")).href);
-const { createMemtable } = await import(pathToFileURL(join(bundle, "memtable.js")).href);
+const { load } = await bundleEngine("puts", { memtable: "memtable/src/index.ts" });
+const { AuraDB } = await load("index");
+const { createMemtable } = await load("memtable");
 
 /** Runs `work` in a fresh directory; returns wall and processor microseconds. */
 async function measured(prepare, work) {
@@ -338,4 +313,3 @@ async function stream() {
 
 const parts = { small, values: largeValues, replay, stream };
 for (const part of options.part.split(",")) await parts[part]();
-rmSync(bundle, { recursive: true, force: true });

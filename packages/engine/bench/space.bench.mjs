@@ -13,9 +13,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -42,28 +41,8 @@ const OVERWRITES = Math.floor(COUNT * Number(options.overwrites));
 const SAMPLE = Math.max(16, Math.floor(COUNT / 1000));
 const RATE = Number(options.rate) * MIB;
 
-const engine = fileURLToPath(new URL("..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(engine, `../base/node_modules/.cache/aura/space-bench-${process.pid}`);
-await build({
-  entry: { index: `${engine}/src/index.ts`, worker: `${engine}/src/worker.ts` },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  sourcemap: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { AuraDB } = await import(pathToFileURL(join(bundle, "index.js")).href);
+const { load } = await bundleEngine("space");
+const { AuraDB } = await load("index");
 
 let state = 1;
 function random() {
@@ -258,8 +237,4 @@ function line(stats, { values, tables, files }, live) {
   );
 }
 
-try {
-  for (const pattern of options.pattern.split(",")) await run(pattern);
-} finally {
-  rmSync(bundle, { recursive: true, force: true });
-}
+for (const pattern of options.pattern.split(",")) await run(pattern);

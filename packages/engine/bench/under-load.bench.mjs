@@ -14,7 +14,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundledEngine, quantile } from "./bundle.mjs";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
+import { quantile } from "./quantile.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -30,7 +31,8 @@ const ROUNDS = Number(options.rounds);
 /** Puts a second in part `switch`. */
 const PACE = Number(options.pace);
 const MIB = 1048576;
-const { AuraDB, WriteBatch } = await bundledEngine("under-load");
+const bundled = await bundleEngine("under-load");
+const { AuraDB, WriteBatch } = await bundled.load("index");
 
 const settings = {
   table: { compression: "none", maxSize: 4 * MIB },

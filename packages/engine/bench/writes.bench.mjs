@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundleEngine } from "../../../scripts/bundle.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -38,30 +38,10 @@ const COUNT = Number(flags.count);
 const GIB = 2 ** 30;
 const peers = new Set(flags.peers.split(","));
 const here = fileURLToPath(new URL(".", import.meta.url));
-const source = join(here, "..");
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle =
-  flags.engine || join(source, `../base/node_modules/.cache/aura/writes-${process.pid}`);
-if (!flags.engine) {
-  await build({
-    entry: { index: `${source}/src/index.ts`, worker: `${source}/src/worker.ts` },
-    config: false,
-    outDir: bundle,
-    format: "esm",
-    target: "node20",
-    platform: "node",
-    splitting: true,
-    silent: true,
-    clean: true,
-    tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-    noExternal: [/^@aura\//],
-    external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-    esbuildOptions: (settings) => {
-      settings.conditions = ["@aura/source"];
-    },
-  });
-}
-const engine = pathToFileURL(join(bundle, "index.js")).href;
+const engine =
+  flags.engine === ""
+    ? (await bundleEngine("writes")).urlOf("index")
+    : pathToFileURL(join(flags.engine, "index.js")).href;
 
 function run(task) {
   const path = mkdtempSync(join(flags.dir, "aura-writes-"));
@@ -185,8 +165,4 @@ const rows = {
       { count: 16384, valueBytes: 65536, sync: true, store: "raw", mode: "async", batch: 64 },
     ]),
 };
-try {
-  for (const row of flags.rows.split(",")) rows[row]();
-} finally {
-  if (!flags.engine) rmSync(bundle, { recursive: true, force: true });
-}
+for (const row of flags.rows.split(",")) rows[row]();

@@ -29,6 +29,12 @@ import type { WriteDebt } from "./write-debt.ts";
 const STALL_MS_MAX = 60_000;
 /** How long it waits for a completion before it looks again, ms. */
 const STALL_SLICE_MS = 100;
+/**
+ * A write is delayed by so much at most, ms, and for each MiB that it brings: what no limit of memory
+ * or space stops is not held for long.
+ */
+const DELAY_MS_MAX = 100;
+const MIB = 1048576;
 /** A delayed synchronous write looks at the debt after so many ms. */
 const DELAY_SLICE_MS = 10;
 
@@ -119,10 +125,7 @@ export class Admission {
       if (!memtables.maySeal) return false;
       seal();
     }
-    if (this.#stop !== undefined) {
-      this.#announce("stop", this.#stop, true);
-      this.#stop = undefined;
-    }
+    if (this.#stop !== undefined) this.#endStop();
     return true;
   }
 
@@ -170,7 +173,8 @@ export class Admission {
       return undefined;
     }
     const { debt, pace } = this.#parts;
-    const answer = this.#answers.answer(bytes * debt.msPerByte + valueBytes * pace.msPerByte);
+    const cost = bytes * debt.msPerByte + valueBytes * pace.msPerByte;
+    const answer = this.#answers.answer(cost, limitMs(bytes + valueBytes));
     if (answer !== undefined) this.#beginDelay();
     return answer;
   }
@@ -191,8 +195,11 @@ export class Admission {
         ? bytes * debt.lowMsPerByte + valueBytes * pace.lowMsPerByte
         : bytes * debt.msPerByte + valueBytes * pace.msPerByte;
     const cost = costOf();
-    if (cost > 0) this.#sleepSync(this.#answers.charge(cost), costOf);
-    else if (this.#delay !== undefined && !this.delays) this.#endDelay();
+    if (cost > 0) {
+      const delayMs = this.#answers.charge(cost, limitMs(bytes + valueBytes));
+      this.#sleepSync(delayMs, costOf);
+    }
+    if (cost === 0 && this.#delay !== undefined && !this.delays) this.#endDelay();
   }
 
   /** Background work made progress: answers whose debt is gone are given. */
@@ -206,6 +213,7 @@ export class Admission {
     this.#closed = true;
     this.#answers.release();
     if (this.#delay !== undefined) this.#endDelay();
+    if (this.#stop !== undefined) this.#endStop();
   }
 
   stats(): DelayStats {
@@ -248,9 +256,18 @@ export class Admission {
     this.#delay = undefined;
   }
 
+  #endStop(): void {
+    this.#announce("stop", this.#stop!, true);
+    this.#stop = undefined;
+  }
+
   #announce(kind: StallEvent["kind"], { cause, startMs }: Period, ended: boolean): void {
     const { clock, onStall } = this.#parts;
     const endMs = ended ? clock.monotonicMs() : undefined;
     onStall({ reason: cause, cause, kind, phase: ended ? "end" : "start", startMs, endMs });
   }
+}
+
+function limitMs(bytes: number): number {
+  return DELAY_MS_MAX * Math.max(1, bytes / MIB);
 }

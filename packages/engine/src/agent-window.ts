@@ -35,6 +35,8 @@ export interface WindowSources {
   readonly lastSeq: () => number;
   readonly admission: () => Pick<Admission, "stats" | "stallCount">;
   readonly debtBytes: () => number;
+  /** Values written, by powers of two of their size, since open. */
+  readonly valueSizes: Float64Array;
 }
 
 /** Counters as they were at one moment. */
@@ -44,11 +46,13 @@ interface Totals {
   readonly scans: number;
   readonly seeks: number;
   readonly scanEntries: number;
+  readonly valueReads: number;
   readonly flushes: number;
   readonly flushedBytes: number;
   readonly mergedBytesRead: number;
   readonly mergedBytesWritten: number;
   readonly relocatedBytes: number;
+  readonly deviceSeconds: number;
   readonly writes: number;
   readonly writtenBytes: number;
   readonly separatedBytes: number;
@@ -81,6 +85,7 @@ export class WindowMeter {
   readonly #probes = new Float64Array(LEVEL_COUNT_MAX);
   readonly #vain = new Float64Array(LEVEL_COUNT_MAX);
   readonly #found = new Float64Array(LEVEL_COUNT_MAX);
+  #sizes: Float64Array;
   #levelRead = new Float64Array(LEVEL_COUNT_MAX);
   #levelWritten = new Float64Array(LEVEL_COUNT_MAX);
   #start: Totals;
@@ -88,6 +93,7 @@ export class WindowMeter {
   constructor(sources: WindowSources) {
     this.#sources = sources;
     this.#start = this.#totals();
+    this.#sizes = sources.valueSizes.slice();
   }
 
   /** Begins a window here; what came before is left out. */
@@ -136,12 +142,15 @@ export class WindowMeter {
       writes: since("writes"),
       writtenBytes: since("writtenBytes"),
       separatedBytes: since("separatedBytes"),
+      valueReads: since("valueReads"),
+      valueSizes: Array.from(this.#sources.valueSizes, (count, i) => count - this.#sizes[i]!),
       levels,
       flushes: since("flushes"),
       flushedBytes: since("flushedBytes"),
       mergedBytesRead: since("mergedBytesRead"),
       mergedBytesWritten: since("mergedBytesWritten"),
       relocatedBytes: since("relocatedBytes"),
+      deviceSeconds: since("deviceSeconds"),
       delaySeconds: since("delaySeconds"),
       stalls: since("stalls"),
       debtBytes: debtBytes(),
@@ -160,6 +169,7 @@ export class WindowMeter {
     this.#probes.fill(0);
     this.#vain.fill(0);
     this.#found.fill(0);
+    this.#sizes = this.#sources.valueSizes.slice();
     this.#levelRead = counts.levelRead.slice();
     this.#levelWritten = counts.levelWritten.slice();
   }
@@ -176,11 +186,13 @@ export class WindowMeter {
       scans: counts.scans,
       seeks: counts.seeks,
       scanEntries: counts.scanEntries,
+      valueReads: counts.valueReads,
       flushes: counts.flushes,
       flushedBytes: counts.flushedBytes,
       mergedBytesRead: counts.mergedBytesRead,
       mergedBytesWritten: counts.mergedBytesWritten,
       relocatedBytes: counts.relocatedBytes,
+      deviceSeconds: counts.deviceMs / 1000,
       writes: lastSeq(),
       // What is in memory now, and what was when it was flushed.
       writtenBytes: counts.memtableBytes + memtables.usedBytes,
@@ -250,7 +262,9 @@ export class WindowMeter {
     const [, seek, scanEntry] = counts.scanCosts.weights ?? [];
     const [flushedByte] = counts.flushCosts.weights ?? [];
     const [mergedByte] = counts.mergeCosts.weights ?? [];
-    const costs = { read, probe, blockRead, seek, scanEntry, flushedByte, mergedByte };
+    const [valueRead] = counts.valueCosts.weights ?? [];
+    const tables = { read, probe, blockRead, seek, scanEntry, flushedByte, mergedByte };
+    const costs = { ...tables, valueRead };
     const known = Object.entries(costs).filter(([, seconds]) => seconds !== undefined);
     return Object.fromEntries(known) as UnitCosts;
   }

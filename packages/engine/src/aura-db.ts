@@ -426,7 +426,8 @@ export class AuraDB {
     await this.flush();
     compactor.hold();
     try {
-      await this.#until(() => !compactor.busy);
+      // What an aborted one would wait for may take its time.
+      await this.#until(() => !compactor.busy || options.signal?.aborted === true);
       await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options));
     } finally {
       compactor.release();

@@ -168,6 +168,11 @@ export class ChangeFeed implements AsyncIterableIterator<ChangeGroup, undefined>
   }
 
   /** @internal */
+  noteLost(seq: number): void {
+    this.#end(historyGone("writes that a failure took from the logs", seq + 1, this.#seq));
+  }
+
+  /** @internal */
   noteLogLeft(): void {
     if (!this.#reading) this.#history.closePassed();
   }

@@ -20,7 +20,7 @@ import { Admission, type AdmissionParts, type BackgroundWork } from "./admission
 import type { WriteBatch } from "./batch.ts";
 import { BufferedWrites } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
-import { DurableWaits } from "./durable-waits.ts";
+import { type DurableParts, DurableWaits } from "./durable-waits.ts";
 import type { StallEvent } from "./events.ts";
 import { type FarValue, Group, OPERATIONS_AT } from "./group.ts";
 import { GroupQueue, OPEN_GROUP_BYTES_MAX } from "./group-queue.ts";
@@ -41,7 +41,9 @@ import type { WriteDebt } from "./write-debt.ts";
 const POOL_GROUP_BYTES_MIN: number = 1024 * 1024;
 
 /** What commit works with. */
-export interface CommitParts extends Pick<AdmissionParts, "mayGrow" | "pace"> {
+export interface CommitParts
+  extends Pick<AdmissionParts, "mayGrow" | "pace">,
+    Pick<DurableParts, "onUntoldFailure"> {
   readonly journal: Journal;
   readonly memtables: Memtables;
   readonly health: Health;
@@ -55,8 +57,6 @@ export interface CommitParts extends Pick<AdmissionParts, "mayGrow" | "pace"> {
   /** Whether the active memtable names so many separated values that it is to be sealed. */
   readonly mustSeal: () => boolean;
   readonly reserve: Reserve;
-  /** A sync failed; nothing is written any more. */
-  readonly onSyncFailed: () => void;
   readonly debt: WriteDebt;
   /** Writes begin or cease to wait. */
   readonly onStall: (event: StallEvent) => void;
@@ -107,7 +107,7 @@ export class Committer {
   constructor(parts: CommitParts, lastSeq: number) {
     this.#parts = parts;
     this.#nextSeq = lastSeq + 1;
-    const { memtables, health, journal, scheduler, clock, onSyncFailed } = parts;
+    const { memtables, health, journal, scheduler, clock, onUntoldFailure } = parts;
     const { groupBytesMax } = memtables;
     this.#queue = new GroupQueue({ newGroup: () => newGroup(this.#slabs), groupBytesMax });
     this.#room = new Admission({ ...parts, seal: () => this.sealMemtable() });
@@ -120,7 +120,7 @@ export class Committer {
       intervalMs: parts.syncIntervalMs,
       flushBuffered: () => this.#buffered.flushSync(),
       mayAppend: () => !this.#flight.active,
-      onSyncFailed,
+      onUntoldFailure,
     });
   }
 
@@ -260,9 +260,9 @@ export class Committer {
     this.#commitSync(group, level, priority);
   }
 
-  /** Admits a batch and returns when it is committed and when it is durable, apart. */
+  /** Admits a batch and returns when it is committed and when it is durable, apart. Does not throw. */
   submit(batch: WriteBatch, signal?: AbortSignal): Receipt {
-    const committed = this.writeBatch(batch, "os", signal);
+    const committed = (async () => this.writeBatch(batch, "os", signal))();
     const durable = committed.then(() => this.#waits.until(this.#parts.journal.appendedSeq));
     // Who asks for one of the two need not handle the other.
     durable.catch(() => undefined);

@@ -21,6 +21,7 @@ import type {
   TreeShape,
   TreeView,
 } from "@aura/compaction-rl";
+import { CompactionRetry } from "./compaction-retry.ts";
 import type { CoveredTables } from "./covered-tables.ts";
 import { Damage } from "./damage.ts";
 import type { DatabaseEmitter } from "./events.ts";
@@ -41,9 +42,6 @@ import type { ValueLocality } from "./value-locality.ts";
 import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
-
-/** Pause before a failed compaction is tried again, ms. */
-const COMPACTION_RETRY_MS = 1000;
 
 /** What compaction works with. */
 export interface CompactionParts {
@@ -83,7 +81,7 @@ export class Compactor {
   /** Bytes of values that a merge moves, as far as is known when it begins. */
   readonly #copyBytes = new WeakMap<MergeTask, number>();
   readonly #damage = new Damage();
-  #waiting = false;
+  readonly #retry: CompactionRetry;
   #held = 0;
   #awaited = 0;
   #ageTimer: Timer | undefined;
@@ -101,6 +99,10 @@ export class Compactor {
 
   constructor(parts: CompactionParts) {
     this.#parts = parts;
+    this.#retry = new CompactionRetry(parts, () => {
+      this.start();
+      parts.onEnded();
+    });
     if (parts.ageCheckMs > 0 && parts.automatic) this.#checkAgeLater();
   }
 
@@ -119,7 +121,7 @@ export class Compactor {
 
   /** True while a compaction runs or is to be tried again. */
   get busy(): boolean {
-    return this.#tasks.length > 0 || this.#waiting;
+    return this.#tasks.length > 0 || this.#retry.isWaiting;
   }
 
   /** Merges that run now. */
@@ -158,7 +160,7 @@ export class Compactor {
     const { automatic } = this.#parts;
     for (;;) {
       this.#dispatch();
-      if (!automatic || this.#held > 0 || this.#waiting) return;
+      if (!automatic || this.#held > 0 || this.#retry.isWaiting) return;
       if (!this.#isOpen() || this.#freeLane() === undefined) return;
       const choice = this.#choose();
       if (choice.kind === "idle") {
@@ -291,14 +293,22 @@ export class Compactor {
     }
     const { tree, planner, debt } = this.#parts;
     debt.noteMergeEnded();
-    tree.removeFiles(task.outputs.flatMap((output) => planner.pathsOf(output)));
-    this.#failed(error, task.end.onFailed);
+    tree.removeFiles([
+      ...task.outputs.flatMap((output) => planner.pathsOf(output)),
+      ...task.lost.flatMap((output) => planner.pathsOfLost(output)),
+    ]);
+    this.#failed(error, task.end.onFailed, task);
     this.#dispatch();
   }
 
   /** The policy's estimate of the bytes that merges have to read and write. */
   debtBytes(): number {
     return this.#parts.policy.debtBytes(this.#view());
+  }
+
+  /** The policy's estimate of the bytes that wait to go down. */
+  waitingBytes(): number {
+    return this.#parts.policy.waitingBytes(this.#view());
   }
 
   /** Begins to write scattered values again in the order of their keys, if nothing else is to be done. */
@@ -477,6 +487,7 @@ export class Compactor {
     const bytesWritten = sum((output) => output.bytesWritten);
     const bytesRelocated = sum((output) => output.bytesRelocated);
     this.merges++;
+    this.#retry.noteEnded();
     this.bytesRead += bytesRead;
     this.bytesWritten += bytesWritten + bytesRelocated;
     if (plan.rewrite === undefined) this.bytesRelocated += bytesRelocated;
@@ -484,7 +495,8 @@ export class Compactor {
     this.reasons.note(plan.reason, bytesRead, bytesWritten);
     this.#parts.debt.noteMergeEnded(slices, bytesRead + bytesWritten);
     const busyMs = sum((output) => output.busyMs);
-    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs };
+    const deviceMs = sum((output) => output.deviceMs);
+    const work = { bytesRead, bytesWritten, bytesRelocated, busyMs, deviceMs };
     this.#parts.counts.noteMerge(slices, plan.outputLevel, work);
     if (end.choice !== undefined) {
       const above = slices.filter(({ level }) => level < plan.outputLevel);
@@ -512,7 +524,11 @@ export class Compactor {
     onEnded();
   }
 
-  #failed(error: Error, onFailed: ((error: Error) => void) | undefined): void {
+  #failed(
+    error: Error,
+    onFailed: ((error: Error) => void) | undefined,
+    { slices }: MergeTask,
+  ): void {
     const { health, events, reserve, onEnded } = this.#parts;
     const isFull = hasCode(error, "AURA_OUT_OF_SPACE");
     if (isFull) reserve.free();
@@ -530,23 +546,8 @@ export class Compactor {
     if (!isDamage) {
       events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
     }
-    this.#retryLater(isFull);
-  }
-
-  /** Goes on after a pause; on a full volume, once there is room. */
-  #retryLater(isFull: boolean): void {
-    const { events, reserve, scheduler, onEnded } = this.#parts;
-    this.#waiting = true;
-    scheduler.after(COMPACTION_RETRY_MS, () => {
-      if (isFull && !reserve.hasRoom()) {
-        this.#retryLater(true);
-        return;
-      }
-      this.#waiting = false;
-      if (isFull) events.announce("backgroundResumed", { activity: "compaction" });
-      this.start();
-      onEnded();
-    });
+    const bytes = slices.reduce((sum, { tables }) => sum + bytesOf(tables), 0);
+    this.#retry.later(isFull ? bytes : undefined);
   }
 }
 

@@ -13,7 +13,6 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
-import type { TableCursorOptions } from "@aura/sst";
 import { SLOW_CURSOR_READ_MS } from "./adaptive-reads.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
@@ -58,6 +57,10 @@ export class DbCursor {
   /** Runs and memtables that it merges. */
   readonly #runs: number;
   readonly #sample: ScanSample | undefined;
+  /** Those whose values batches hand out as views of the block under the cursor. */
+  readonly #lenders: RunCursor[] = [];
+  /** A batch has been handed out since the cursor was placed: its bytes are the caller's to change. */
+  #hasLent = false;
   #side: number = Side.before;
   #failure: unknown;
 
@@ -88,7 +91,8 @@ export class DbCursor {
     }
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
-    if (!range.empty) addRuns(children, sources, parts, version, range, seq, { lendsValues });
+    const lenders = this.#lenders;
+    if (!range.empty) addRuns(lenders, children, sources, parts, version, range, seq, lendsValues);
     this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
@@ -309,6 +313,14 @@ export class DbCursor {
   #go(move: number, key?: Uint8Array): void {
     const visible = this.#visible;
     const reverse = this.#reverse;
+    if (this.#hasLent && move !== Move.next) {
+      this.#hasLent = false;
+      for (const lender of this.#lenders) lender.dropBlock();
+      if (move === Move.prev) {
+        this.#goBack();
+        return;
+      }
+    }
     switch (move) {
       case Move.first:
         this.#placed("first");
@@ -334,6 +346,15 @@ export class DbCursor {
         if (reverse) visible.seekBefore(behind(key), 0, key.length + 1);
         else visible.seek(key, 0, key.length);
     }
+  }
+
+  /** As a step back, by a search: blocks are not looked at again where they lie. */
+  #goBack(): void {
+    const visible = this.#visible;
+    const { keyBytes, keyStart, keyEnd } = visible;
+    const key = keyBytes.slice(keyStart, keyEnd);
+    if (this.#reverse) visible.seek(behind(key), 0, key.length + 1);
+    else visible.seekBefore(key, 0, key.length);
   }
 
   #placed(place: "first" | "last" | "key", key?: Uint8Array): void {
@@ -396,6 +417,7 @@ export class DbCursor {
       }
       if (batch.count >= count || batch.bytes >= BATCH_BYTES_MAX) return true;
       batch.add(visible, values);
+      this.#hasLent = true;
       if (stay && batch.count === count) return true;
       if (reverse) visible.prev();
       else visible.next();
@@ -476,13 +498,14 @@ export class DbCursor {
 
 /** Adds a cursor for each run that may hold a key of the range that a reader at `seq` sees. */
 function addRuns(
+  lenders: RunCursor[],
   children: EntryCursor[],
   sources: RangeSource[],
   parts: ReadParts,
   version: Version,
   range: ParsedRange,
   seq: number,
-  options: TableCursorOptions,
+  lendsValues: boolean,
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
@@ -494,7 +517,11 @@ function addRuns(
         ? within
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
-      if (likely.length > 0) children.push(new RunCursor(likely, open, options, release));
+      if (likely.length > 0) {
+        const run = new RunCursor(likely, open, { lendsValues }, release);
+        children.push(run);
+        if (lendsValues) lenders.push(run);
+      }
       // As the reader sees them, whatever a filter says of entries.
       if (version.hasRangeDeletes) addRunSource(sources, parts.tables, old, children.length);
     }

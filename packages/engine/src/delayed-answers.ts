@@ -4,14 +4,15 @@
  * Writes draw on one budget of time: each moves the moment at which the budget is even by its cost.
  * A write that comes when that moment is less than a millisecond away is answered at once; so a
  * program that awaits each of many small writes pauses now and then, not each time. What a timer
- * oversleeps, up to 4 ms, is made up for. One timer serves all that wait.
+ * oversleeps, up to 4 ms, is made up for. One timer serves all that wait. No write is kept longer
+ * than its limit, whatever those before it have used of the budget.
  */
 import type { Clock, Scheduler, Timer } from "@aura/base";
 
 /** Shorter delays are saved up, ms. */
 const DELAY_MS_MIN = 1;
-/** No answer is kept longer, ms. */
-const DELAY_MS_MAX = 1000;
+/** The budget is not used up further ahead than this, ms. */
+const AHEAD_MS_MAX = 1000;
 /** Time without writes that counts for the next ones, ms. */
 const CREDIT_MS = 4;
 /** How often debt is looked at while answers wait, ms. */
@@ -45,12 +46,12 @@ export class DelayedAnswers {
     return this.#answers.length;
   }
 
-  /** Charges `costMs` and returns how long its write has to wait, ms; 0: not at all. */
-  charge(costMs: number): number {
+  /** Charges `costMs` and returns how long its write has to wait, at most `limitMs`, ms; 0: not at all. */
+  charge(costMs: number, limitMs: number): number {
     const nowMs = this.#clock.monotonicMs();
     const evenMs = Math.max(this.#evenMs, nowMs - CREDIT_MS) + costMs;
-    this.#evenMs = Math.min(evenMs, nowMs + DELAY_MS_MAX);
-    const delayMs = this.#evenMs - nowMs;
+    this.#evenMs = Math.min(evenMs, nowMs + AHEAD_MS_MAX);
+    const delayMs = Math.min(limitMs, this.#evenMs - nowMs);
     if (delayMs < DELAY_MS_MIN) return 0;
     this.count++;
     this.totalMs += delayMs;
@@ -58,8 +59,8 @@ export class DelayedAnswers {
   }
 
   /** As `charge`: returns a promise of the moment, or undefined when there is nothing to wait for. */
-  answer(costMs: number): Promise<void> | undefined {
-    const delayMs = this.charge(costMs);
+  answer(costMs: number, limitMs: number): Promise<void> | undefined {
+    const delayMs = this.charge(costMs, limitMs);
     if (delayMs === 0) return undefined;
     const dueMs = this.#clock.monotonicMs() + delayMs;
     const promise = new Promise<void>((resolve) => {

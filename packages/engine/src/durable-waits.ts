@@ -24,8 +24,8 @@ export interface DurableParts {
   readonly flushBuffered: () => void;
   /** Nothing is being appended, so that a watermark may be. */
   readonly mayAppend: () => boolean;
-  /** A sync failed; nothing is written any more. */
-  readonly onSyncFailed: () => void;
+  /** A sync failed that no call waits for; ends writing. */
+  readonly onUntoldFailure: (error: Error) => void;
 }
 
 /** Syncs for whoever waits. */
@@ -57,20 +57,10 @@ export class DurableWaits {
 
   /** Resolves when the history up to `seq`, which was appended, is durable. */
   async until(seq: number): Promise<void> {
-    const { journal, health } = this.#parts;
-    while (journal.syncs.durableSeq < seq) {
-      if (health.failure !== undefined) throw this.#failed(health.failure);
-      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
-      if (this.#syncing === undefined) {
-        this.#syncing = journal.syncs.sync().finally(() => {
-          this.#syncing = undefined;
-        });
-      }
-      try {
-        await this.#syncing;
-      } catch (error) {
-        throw this.#failed(error);
-      }
+    try {
+      await this.#reach(seq);
+    } catch (error) {
+      throw this.#failed(error);
     }
     this.#expectWatermark();
   }
@@ -89,9 +79,10 @@ export class DurableWaits {
         this.noteWritten();
         return;
       }
-      this.until(this.#parts.journal.appendedSeq).catch((error: Error) => {
-        health.failUntold(error);
-      });
+      this.#reach(this.#parts.journal.appendedSeq).then(
+        () => this.#expectWatermark(),
+        (error: Error) => this.#parts.onUntoldFailure(error),
+      );
     });
   }
 
@@ -102,10 +93,24 @@ export class DurableWaits {
     this.#intervalTimer?.cancel();
   }
 
+  /** Rejects with what went wrong; who it is to be told to is not decided here. */
+  async #reach(seq: number): Promise<void> {
+    const { journal, health } = this.#parts;
+    while (journal.syncs.durableSeq < seq) {
+      if (health.failure !== undefined) throw health.failure;
+      assert(journal.appendedSeq >= seq, "only what was appended can become durable");
+      this.#syncing ??= journal.syncs.sync().finally(() => {
+        this.#syncing = undefined;
+      });
+      await this.#syncing;
+    }
+  }
+
+  /** Ends writing, and returns what the call that waited is told. */
   #failed(error: unknown): AuraError {
-    const { health, onSyncFailed } = this.#parts;
-    if (health.failure === undefined) onSyncFailed();
+    const { health } = this.#parts;
     health.fail(error as Error);
+    health.noteTold();
     return new AuraError(
       "AURA_UNKNOWN_OUTCOME",
       "a sync failed: what was written since the last one may not survive; reopen to know",

@@ -93,7 +93,7 @@ export class Flusher {
     const memtable = memtables.sealed[0];
     if (memtable === undefined || this.busy || health.closed || health.failure !== undefined)
       return;
-    const { queue, journal, planner, snapshots, events } = this.#parts;
+    const { queue, journal, planner, snapshots, events, tree } = this.#parts;
     const logs = journal.unsyncedValueLogs(memtable.lastSeq);
     const marks = logs.map((log) => log.lastSeq);
     const input: FlushInput = {
@@ -116,7 +116,10 @@ export class Flusher {
       "flush",
       input,
       (output: FlushOutput) => this.#done(memtable, logs, marks, output),
-      (error) => this.#failed(memtable, error),
+      (error) => {
+        if (hasCode(error, "AURA_WORKER")) tree.removeFiles(planner.pathsOfLost(input.output));
+        this.#failed(memtable, logs, error);
+      },
     );
   }
 
@@ -157,6 +160,7 @@ export class Flusher {
       bytesWritten: output.bytesWritten,
       bytesRelocated: 0,
       busyMs: output.busyMs,
+      deviceMs: output.deviceMs,
     });
     reserve.fill();
     events.announce("flush", {
@@ -186,13 +190,16 @@ export class Flusher {
     return seals;
   }
 
-  #failed(memtable: MemtableEntry, error: Error): void {
+  #failed(memtable: MemtableEntry, logs: readonly LogFile[], error: Error): void {
     this.#running = false;
     memtable.flushing = false;
     const { health, events, reserve } = this.#parts;
     if (health.closed || hasCode(error, "AURA_ABORTED")) return;
     this.failures++;
     if (hasCode(error, "AURA_UNKNOWN_OUTCOME")) {
+      // One of them could not be synced, and nobody says which. They are synced in turn: of those behind
+      // it nothing is known either.
+      for (const log of logs) this.#parts.journal.syncs.noteFailed(log, error);
       this.#parts.onSyncFailed(error);
       return;
     }

@@ -21,17 +21,18 @@ export interface AwaitedBlock {
   readonly hit: TableHit;
 }
 
-/** Reads what a look-up waits for, on this thread, and notes how long that took. */
+/** Reads what `uses` look-ups wait for, on this thread, and notes how long that took. */
 export function loadSync(
   tables: TableStore,
   reads: ReadTiming,
   meta: TableMeta,
   block: number,
+  uses: number = 1,
 ): void {
   const startMs = reads.startMs();
   try {
     const table = tables.get(meta);
-    if (block !== UNOPENED) table.loadBlockSync(block);
+    if (block !== UNOPENED) table.loadBlockSync(block, uses);
   } finally {
     reads.note(startMs, block === UNOPENED ? SLOW_OPEN_MS : undefined);
   }
@@ -43,6 +44,7 @@ export async function load<T>(
   meta: TableMeta,
   block: number,
   then: () => T,
+  uses: number = 1,
 ): Promise<T> {
   if (block === UNOPENED) {
     await tables.warm(meta);
@@ -51,7 +53,7 @@ export async function load<T>(
   }
   const table = tables.hold(meta);
   try {
-    await table.loadBlock(block);
+    await table.loadBlock(block, uses);
     return then();
   } finally {
     tables.release(meta);
@@ -108,13 +110,13 @@ async function readRound<M extends Miss>(
     const from = start;
     if (reads.maySync()) {
       try {
-        loadSync(tables, reads, meta, block);
+        loadSync(tables, reads, meta, block, end - from);
         goOn(from, end);
       } catch (error) {
         failures.push(error);
       }
     } else {
-      const flight: Promise<void> = load(tables, meta, block, () => goOn(from, end))
+      const flight: Promise<void> = load(tables, meta, block, () => goOn(from, end), end - from)
         .catch((error: unknown) => {
           failures.push(error);
         })

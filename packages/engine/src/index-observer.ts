@@ -1,8 +1,9 @@
 /**
  * Looks at what look-ups cost in each level, and has the tuner decide when tables are planned.
  *
- * Counts come from the tables themselves; the time of a search is sampled then and there, on a few
- * keys of open tables, so look-ups carry no clock. A decision is kept for `db.stats()`.
+ * Counts come from the tables themselves; the time of a search is sampled then and there, on keys of
+ * open tables that are in memory, in their models and in the separators that stand beside them, so
+ * look-ups carry no clock. A decision is kept for `db.stats()`.
  */
 import type { Clock } from "@aura/base";
 import type { Table } from "@aura/sst";
@@ -25,15 +26,18 @@ export interface ObservedParts {
 
 /** Decisions that are kept. */
 const DECISIONS_MAX = 64;
-/** Tables of a level that are timed, and searches in each. */
+/** Tables of a level that are timed, keys sought in each, and how often. */
 const TIMED_TABLES = 3;
-const SEARCHES = 128;
+const KEYS_MAX = 128;
+const ROUNDS = 3;
+/** Fewer keys say nothing. */
+const KEYS_MIN = 16;
 
-/** Sums over the tables of a level, since the database was opened. */
-interface LevelSums {
-  readonly lookups: number;
-  readonly blocks: number;
-  readonly blocksRead: number;
+/** What was counted of a level, or of a table. */
+interface Counted {
+  lookups: number;
+  blocks: number;
+  blocksRead: number;
 }
 
 /** Plans indexes by level. */
@@ -41,7 +45,10 @@ export class IndexObserver {
   readonly #parts: ObservedParts;
   readonly #initial: IndexPlan;
   readonly #tunings = new Map<number, IndexTuning>();
-  readonly #before = new Map<number, LevelSums>();
+  /** Of each table, what is in the sum of a level already. */
+  #seen = new Map<number, Counted>();
+  /** Of each level, what was counted since its last decision, also in tables that are gone. */
+  readonly #sums = new Map<number, Counted>();
   #decisions: IndexDecision[] = [];
 
   constructor(parts: ObservedParts, initial: IndexPlan) {
@@ -57,31 +64,60 @@ export class IndexObserver {
   /** Returns how the next tables of a level are indexed; decides anew when there is enough to go by. */
   planFor(level: number): IndexPlan {
     const tuning = this.#tunings.get(level) ?? { plan: this.#initial, advice: undefined };
-    const sums = this.#sumsOf(level);
-    const before = this.#before.get(level) ?? { lookups: 0, blocks: 0, blocksRead: 0 };
-    const observation = this.#observe(level, sums, before);
-    const next = decideIndex(tuning, observation);
+    this.#gather();
+    const next = decideIndex(tuning, this.#observe(level));
     if (next.decision.reason === "too few look-ups") return tuning.plan;
     this.#tunings.set(level, next.tuning);
-    this.#before.set(level, sums);
+    this.#sums.delete(level);
     this.#decisions = [...this.#decisions.slice(1 - DECISIONS_MAX), next.decision];
     return next.tuning.plan;
   }
 
-  #observe(level: number, sums: LevelSums, before: LevelSums): IndexObservation {
+  /** Adds what tables have counted to the sums of their levels: those that are to be merged go away. */
+  #gather(): void {
+    const { tables, version } = this.#parts;
+    const seen = new Map<number, Counted>();
+    for (const [level, { runs }] of version().levels.entries()) {
+      for (const { number } of runs.flatMap((run) => run.tables)) {
+        const counts = tables.countsOf(number);
+        if (counts === undefined) continue;
+        const { found, passedInVain, blocks } = counts;
+        const now: Counted = {
+          lookups: found + passedInVain,
+          blocks: blocks.hits + blocks.misses,
+          blocksRead: blocks.misses,
+        };
+        const before = this.#seen.get(number) ?? NOTHING;
+        const sum = this.#sumOf(level);
+        sum.lookups += now.lookups - before.lookups;
+        sum.blocks += now.blocks - before.blocks;
+        sum.blocksRead += now.blocksRead - before.blocksRead;
+        seen.set(number, now);
+      }
+    }
+    this.#seen = seen;
+  }
+
+  #sumOf(level: number): Counted {
+    let sum = this.#sums.get(level);
+    if (sum === undefined) {
+      sum = { ...NOTHING };
+      this.#sums.set(level, sum);
+    }
+    return sum;
+  }
+
+  #observe(level: number): IndexObservation {
     const open = this.#openTables(level);
+    const modelled = open.filter(({ indexName }) => indexName !== "separators");
     return {
       level,
-      // Tables that went away took their counts with them.
-      lookups: Math.max(sums.lookups - before.lookups, 0),
-      blocks: Math.max(sums.blocks - before.blocks, 0),
-      blocksRead: Math.max(sums.blocksRead - before.blocksRead, 0),
+      ...this.#sumOf(level),
       tables: open.length,
-      modelled: open.filter(({ indexName }) => indexName !== "separators").length,
+      modelled: modelled.length,
       indexBytes: open.reduce((sum, table) => sum + table.indexBytes, 0),
       fileBytes: open.reduce((sum, table) => sum + table.summary.fileBytes, 0),
-      searchNs: this.#searchNs(open),
-      separatorNs: this.#searchNs(this.#openTables(0)),
+      ...this.#timeSearches(modelled),
     };
   }
 
@@ -94,37 +130,42 @@ export class IndexObserver {
       .filter((table) => table !== undefined);
   }
 
-  #sumsOf(level: number): LevelSums {
-    const { tables, version } = this.#parts;
-    let lookups = 0;
-    let blocks = 0;
-    let blocksRead = 0;
-    for (const run of version().levels[level]?.runs ?? []) {
-      for (const { number } of run.tables) {
-        const counts = tables.countsOf(number);
-        if (counts === undefined) continue;
-        lookups += counts.found + counts.passedInVain;
-        blocks += counts.blocks.hits + counts.blocks.misses;
-        blocksRead += counts.blocks.misses;
-      }
+  /** Returns the mean time of a search for the same keys in models and in the separators beside them. */
+  #timeSearches(modelled: readonly Table[]): { searchNs: number; separatorNs: number } {
+    let searches = 0;
+    let modelMs = 0;
+    let separatorMs = 0;
+    for (const table of modelled.slice(0, TIMED_TABLES)) {
+      const keys = table.keysInMemory(KEYS_MAX);
+      if (keys.length < KEYS_MIN) continue;
+      const separators = table.readSeparators();
+      searches += keys.length;
+      modelMs += this.#leastMs(() => {
+        for (const key of keys) table.locate(key);
+      });
+      separatorMs += this.#leastMs(() => {
+        for (const key of keys) separators.locate(key, 0, key.length);
+      });
     }
-    return { lookups, blocks, blocksRead };
+    if (searches === 0) return { searchNs: 0, separatorNs: 0 };
+    const nsPerMs = 1e6;
+    return {
+      searchNs: (modelMs * nsPerMs) / searches,
+      separatorNs: (separatorMs * nsPerMs) / searches,
+    };
   }
 
-  /** Returns the mean time of a search, 0 when the clock cannot tell. */
-  #searchNs(open: readonly Table[]): number {
+  /** Returns the least time of a few rounds: the first one fills the processor's caches. */
+  #leastMs(round: () => void): number {
     const { clock } = this.#parts;
-    let searches = 0;
-    let spentMs = 0;
-    for (const table of open.slice(0, TIMED_TABLES)) {
-      const keys = open
-        .slice(0, TIMED_TABLES)
-        .flatMap(({ summary }) => [summary.smallestKey, summary.largestKey]);
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < ROUNDS; i++) {
       const startMs = clock.monotonicMs();
-      for (let i = 0; i < SEARCHES; i++) table.locate(keys[i % keys.length]!);
-      spentMs += clock.monotonicMs() - startMs;
-      searches += SEARCHES;
+      round();
+      least = Math.min(least, clock.monotonicMs() - startMs);
     }
-    return searches === 0 ? 0 : (spentMs * 1e6) / searches;
+    return least;
   }
 }
+
+const NOTHING: Readonly<Counted> = { lookups: 0, blocks: 0, blocksRead: 0 };

@@ -32,7 +32,7 @@ export interface IndexObservation {
   /** Memory of indexes and block offsets of the open tables, and the bytes of their files. */
   readonly indexBytes: number;
   readonly fileBytes: number;
-  /** Time of a search in an index of this level, and in separators (level 0); 0: not known. */
+  /** Time of a search in models of this level, and in the separators beside them; 0: not known. */
   readonly searchNs: number;
   readonly separatorNs: number;
 }

@@ -8,7 +8,8 @@
  * - What makes the files survive a power loss stands in log-sync.ts.
  * - A failed append poisons its file. Its group's sequence numbers are void: the next log says so
  *   in its preamble, together with the valid length of the poisoned file, and is synced before the
- *   failure is reported, so that the rejected group never reappears.
+ *   failure is reported, so that the rejected group never reappears. Where no such log can be made,
+ *   what was written is cut off and the numbers are given again.
  * - Values may also stand in logs of values alone, which groups name (value-queues.ts,
  *   streamed-value.ts); they are written before the group is, and synced with it.
  * - No file is opened again for append, and no number is used twice.
@@ -43,6 +44,8 @@ export interface JournalPlace {
   readonly freeReserve: () => void;
   /** A log is synced in the background when it grew by so many bytes; 0: never. */
   readonly backgroundSyncBytes: number;
+  /** A sync of a log failed, whoever asked for it: the manifest has to say so. */
+  readonly noteSyncFailed: () => void;
   /** A background sync failed: what was acknowledged may not survive a power loss. */
   readonly onSyncFailed: (error: Error) => void;
   /** Work on a log that kept it from being forgotten has ended. */
@@ -102,6 +105,7 @@ export class Journal {
       appendedSeq: () => this.appendedSeq,
       bytesMax: (log: LogFile) => this.#bytesMax(log.kind),
       backgroundBytes: place.backgroundSyncBytes,
+      noteFailed: place.noteSyncFailed,
       onFailed: place.onSyncFailed,
       onIdle: place.onLogIdle,
       giveUp: (log: LogFile) => this.#giveUp(log),
@@ -190,7 +194,7 @@ export class Journal {
     this.syncs.trim(log);
   }
 
-  /** Forgets a log of values that no group names. Resolves when its file is closed. */
+  /** Forgets a log of values that no group names, at once. Resolves when its file is closed. */
   async discard(log: LogFile): Promise<void> {
     assert(log.valuesAlone && log.lastSeq === log.createdAtSeq, "no group has values in it");
     this.#files = this.#files.filter((other) => other !== log);
@@ -216,20 +220,26 @@ export class Journal {
     const before = this.appendedSeq;
     this.#voids.push({ first: group.firstSeq, last: group.lastSeq });
     this.appendedSeq = group.lastSeq;
+    let next: LogFile | undefined;
     try {
-      const next = this.#create(log.kind);
+      next = this.#create(log.kind);
       next.writer.syncSync();
       this.#place.fs.syncDirSync(this.#place.directory);
       next.nameDurable = true;
       return known;
     } catch (second) {
+      if (next?.writer.syncFailed) this.syncs.noteFailed(next, second);
       // No edit may say that these numbers were reached: recovery would miss what is not there.
       this.appendedSeq = before;
       this.#voids.pop();
+      // They are given again. What is left of the log that voids them is taken back by every log made
+      // after it (replay.ts): so the next group has to go to one of those.
+      this.endFiles();
       try {
         log.writer.cutOffSync();
         return known;
       } catch {
+        if (log.writer.syncFailed) this.syncs.noteFailed(log, cause);
         return new AuraError(
           "AURA_UNKNOWN_OUTCOME",
           `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,

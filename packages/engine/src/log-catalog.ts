@@ -45,6 +45,8 @@ export interface LogPin {
   noteDurable(): void;
   /** It holds `bytes` of logs, more than it may: it has to let go. What follows `seq` stays. */
   noteTooFar(bytes: number, seq: number): void;
+  /** Operations that it has not read, up to `seq`, are in no log: it has to let go. */
+  noteLost(seq: number): void;
   /** A log that no pin needs any more leaves. */
   noteLogLeft(): void;
 }
@@ -162,6 +164,12 @@ export class LogCatalog {
       return false;
     }
     return true;
+  }
+
+  /** Operations up to `seq` were never written to a log, though they are in tables. */
+  noteLost(seq: number): void {
+    this.#raiseFloor(seq);
+    for (const pin of [...this.#pins]) if (pin.seq < seq) pin.noteLost(seq);
   }
 
   /** The journal is about to forget void ranges that are flushed: a reader of its logs needs them. */

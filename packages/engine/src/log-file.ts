@@ -61,6 +61,12 @@ export class LogFile {
     return !this.writer.inFlight && !this.filling && this.syncsElsewhere === 0;
   }
 
+  /** Notes that a sync of it failed: it is given up. */
+  noteSyncFailed(error: unknown): void {
+    this.syncFailed = true;
+    if (this.writer.failure === undefined) this.writer.giveUp(error);
+  }
+
   /** Notes that a sync covered everything up to `seq`. */
   noteSynced(seq: number): void {
     if (seq > this.syncedSeq) this.syncedSeq = seq;

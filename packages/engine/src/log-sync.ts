@@ -41,6 +41,8 @@ export interface LogSyncPlace {
   readonly bytesMax: (log: LogFile) => number;
   /** A file is synced in the background when it grew by so many bytes; 0: never. */
   readonly backgroundBytes: number;
+  /** A sync failed, whoever asked for it: the manifest has to say so. */
+  readonly noteFailed: () => void;
   /** A background sync failed: what was acknowledged may not survive a power loss. */
   readonly onFailed: (error: Error) => void;
   /** Work on a log that was waited for has ended. */
@@ -105,7 +107,7 @@ export class LogSync {
     const marks = dirty.map((log) => log.lastSeq);
     const nameless = this.#place.files().filter((log) => !log.nameDurable);
     const work: Promise<void>[] = dirty.map((log) => this.#syncFile(log));
-    if (nameless.length > 0) work.push(this.#place.fs.syncDir(this.#place.directory));
+    if (nameless.length > 0) work.push(this.#syncNames());
     await settleAll(work);
     for (const log of nameless) log.nameDurable = true;
     this.#noteDurable(target, dirty, marks);
@@ -117,6 +119,13 @@ export class LogSync {
     for (const { writer } of this.#place.files()) {
       if (writer.failure === undefined && !writer.isSynced) writer.syncSync();
     }
+  }
+
+  /** Notes that a sync of a log failed, which ends it. */
+  noteFailed(log: LogFile, error: unknown): void {
+    if (log.syncFailed) return;
+    log.noteSyncFailed(error);
+    this.#place.noteFailed();
   }
 
   /** Notes that a group was appended to a log. */
@@ -206,10 +215,7 @@ export class LogSync {
         log.syncsElsewhere--;
         // Cancelled, or the thread was lost: nothing is known of the disk.
         const unknown = hasCode(error, "AURA_ABORTED") || hasCode(error, "AURA_WORKER");
-        if (!unknown) {
-          log.syncFailed = true;
-          if (log.writer.failure === undefined) log.writer.giveUp(error);
-        }
+        if (!unknown) this.noteFailed(log, error);
         ended();
       },
     );
@@ -224,7 +230,7 @@ export class LogSync {
     try {
       await log.writer.sync();
     } catch (error) {
-      log.syncFailed = true;
+      this.noteFailed(log, error);
       throw error;
     }
   }
@@ -238,16 +244,31 @@ export class LogSync {
       if (failure === undefined) log.writer.syncSync();
       else this.#place.fs.syncTokenSync(token);
     } catch (error) {
-      log.syncFailed = true;
+      this.noteFailed(log, error);
+      throw error;
+    }
+  }
+
+  async #syncNames(): Promise<void> {
+    const { fs, directory, noteFailed } = this.#place;
+    try {
+      await fs.syncDir(directory);
+    } catch (error) {
+      noteFailed();
       throw error;
     }
   }
 
   #syncNamesSync(): void {
-    const { fs, directory } = this.#place;
+    const { fs, directory, noteFailed } = this.#place;
     const nameless = this.#place.files().filter((log) => !log.nameDurable);
     if (nameless.length === 0) return;
-    fs.syncDirSync(directory);
+    try {
+      fs.syncDirSync(directory);
+    } catch (error) {
+      noteFailed();
+      throw error;
+    }
     for (const log of nameless) log.nameDurable = true;
   }
 
@@ -294,7 +315,7 @@ export class LogSync {
   #fillFailed(log: LogFile, error: Error): void {
     this.#place.giveUp(log);
     if (!log.writer.syncFailed) return;
-    log.syncFailed = true;
+    this.noteFailed(log, error);
     this.#place.onFailed(error);
   }
 

@@ -157,7 +157,7 @@ export class Lookup {
       const state =
         (i + 1) % UNTIMED_COUNT === 0 && turns.mustTurn()
           ? Found.pending
-          : this.#probe(keys[i]!, seq);
+          : this.#probe(keys[i]!, seq, false);
       if (state === Found.absent) continue;
       if (state === Found.pending || this.#tag === Kind.pointer) {
         // Other code runs in between, and the caller may reuse its buffers.
@@ -199,7 +199,7 @@ export class Lookup {
     try {
       for (let target = start; target < keys.length; target++) {
         const key = keys[target]!;
-        const state = this.#probe(key, seq);
+        const state = this.#probe(key, seq, false);
         if (state === Found.found) take(key, target);
         else if (state === Found.pending) {
           const version = versions.current;
@@ -291,16 +291,7 @@ export class Lookup {
 
   /** Searches to the end, on this thread. Returns whether there is a visible entry. */
   #locateSync(key: Uint8Array, seq: number): boolean {
-    const { counts, versions } = this.#parts;
-    const startMs = counts.beginRead();
-    if (!this.#searchMemtables(key, seq)) {
-      const search = this.#search;
-      search.reset();
-      const state = this.#searchTables(search, versions.current, key, seq, true);
-      if (startMs >= 0) counts.endRead(startMs, search);
-      if (state === Found.absent) return false;
-    }
-    return this.#isValue();
+    return this.#probe(key, seq, true) === Found.found;
   }
 
   /** As `#locateSync`; `pending` when `#search` waits for a block that is not to be read here. */
@@ -323,14 +314,17 @@ export class Lookup {
     return this.#isValue() ? Found.found : Found.absent;
   }
 
-  /** As `#locateNow`, without a read. */
-  #probe(key: Uint8Array, seq: number): number {
+  /**
+   * Searches once: `pending` when a block is missing, unless it may be read. One body for `findSync`
+   * and `findMany`: as two, the second one was compiled worse.
+   */
+  #probe(key: Uint8Array, seq: number, mayRead: boolean): number {
     const { counts, versions } = this.#parts;
     const startMs = counts.beginRead();
     if (!this.#searchMemtables(key, seq)) {
       const search = this.#search;
       search.reset();
-      const state = this.#searchTables(search, versions.current, key, seq, false);
+      const state = this.#searchTables(search, versions.current, key, seq, mayRead);
       if (startMs >= 0 && state !== Found.pending) counts.endRead(startMs, search);
       if (state !== Found.found) return state;
     }

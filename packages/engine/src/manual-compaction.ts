@@ -31,7 +31,10 @@ export interface CompactionProgress {
 export interface CompactOptions {
   /** Ends the compaction with AURA_ABORTED; steps that are done stay. */
   readonly signal?: AbortSignal;
-  /** Called after each part of a merge, and at the end with `bytesDone` = `bytesTotal`. */
+  /**
+   * Called after each part of a merge, and at the end with `bytesDone` = `bytesTotal`. What it throws
+   * ends the compaction behind the step that is under way, and is thrown by it.
+   */
   readonly onProgress?: (progress: CompactionProgress) => void;
 }
 
@@ -50,8 +53,15 @@ export async function compactRange(
   compactor.dropCovered();
   const bytesTotal = expectedBytes(tree.version, range);
   let bytesDone = 0;
+  let thrown: { readonly error: unknown } | undefined;
+  // Called where results of jobs are taken in: what a listener throws waits for the end of the step.
   const report = (bytes: number): void => {
-    onProgress?.({ bytesDone: Math.min(bytes, bytesTotal), bytesTotal });
+    if (thrown !== undefined) return;
+    try {
+      onProgress?.({ bytesDone: Math.min(bytes, bytesTotal), bytesTotal });
+    } catch (error) {
+      thrown = { error };
+    }
   };
   const merge = async ({ inputs, outputLevel, outputRunId, bytes }: Step): Promise<void> => {
     throwIfAborted(signal);
@@ -59,6 +69,7 @@ export async function compactRange(
     const plan = { inputs, outputLevel, outputRunId, tableBytesMax, reason: "manual", drain };
     await compactor.merge(plan, signal, (share) => report(bytesDone + share * bytes));
     bytesDone += bytes;
+    if (thrown !== undefined) throw thrown.error;
   };
   for (;;) {
     throwIfAborted(signal);
@@ -68,6 +79,7 @@ export async function compactRange(
   }
   for (const step of lastSteps(tree.version, range)) await merge(step);
   report(bytesTotal);
+  if (thrown !== undefined) throw (thrown as { readonly error: unknown }).error;
 }
 
 interface Step {

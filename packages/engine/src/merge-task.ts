@@ -3,7 +3,7 @@
  * of it is published at once, or none.
  */
 import type { Job } from "@aura/base";
-import { AuraError, compareKeys } from "@aura/base";
+import { AuraError, compareKeys, hasCode } from "@aura/base";
 import type { MergeChoice } from "@aura/compaction-rl";
 import type { MergeInput, MergeOutput } from "./jobs/merge.ts";
 import type { ScanRange } from "./jobs/run-scan.ts";
@@ -48,6 +48,8 @@ export class MergeTask {
   onSettled: () => void = () => undefined;
   /** Monotonic clock when it was begun, ms. */
   startedMs = 0;
+  /** Outputs of parts whose worker is gone. */
+  readonly lost: MergeInput["output"][] = [];
   readonly #inputs: readonly MergeInput[];
   readonly #outputs: (MergeOutput | undefined)[];
   readonly #jobs = new Set<Job>();
@@ -101,6 +103,7 @@ export class MergeTask {
         ended();
       },
       (error) => {
+        if (hasCode(error, "AURA_WORKER")) this.lost.push(this.#inputs[part]!.output);
         this.error ??= error;
         this.cancel();
         ended();

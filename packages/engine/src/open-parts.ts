@@ -229,6 +229,7 @@ function assemble(
       takeNumber: () => numbers.take(1),
       freeReserve: () => reserve.free(),
       backgroundSyncBytes: settings.wal.backgroundSyncBytes,
+      noteSyncFailed: () => tree.noteSyncFailed(),
       onSyncFailed: (error) => onSyncFailed(error),
       onLogIdle: () => removeObsoleteLogs(),
     },
@@ -279,7 +280,6 @@ function assemble(
   /** A log could not be synced: another try would succeed without writing what is lost. */
   const onSyncFailed = (error: Error): void => {
     if (health.closed) return;
-    tree.noteSyncFailed();
     health.failUntold(error);
     events.announce("backgroundError", { severity: "hard", activity: "sync", error });
   };
@@ -354,9 +354,9 @@ function assemble(
     get l0Trigger() {
       return compactor.shape.l0Trigger;
     },
-    baseLevelBytes: settings.compaction.baseLevelSize,
     version: () => versions.current,
     debtBytes: () => compactor.debtBytes(),
+    waitingBytes: () => compactor.waitingBytes(),
     overwriteShare: () => valueGc.overwriteShare,
     fanout: settings.compaction.fanout,
     onMeasured: () => tuneIo(),
@@ -456,7 +456,7 @@ function assemble(
       mustSeal: () => valueGc.mustSeal,
       mayGrow: (bytes) => valueGc.mayWrite(bytes, makingRoom),
       pace: valueGc.pace,
-      onSyncFailed: () => tree.noteSyncFailed(),
+      onUntoldFailure: onSyncFailed,
       debt,
       onStall: (event) => events.announce("stall", event),
     },
@@ -468,6 +468,7 @@ function assemble(
     runtime.scheduler.afterThis(() => committer.drain());
   });
   const geometry = treeGeometry(treeSettings(settings));
+  values.counts = counts;
   const steering: Steering = new Steering({
     ...{ counts, tables, memtables, events, clock: runtime.clock, scheduler: runtime.scheduler },
     geometry,
@@ -476,6 +477,7 @@ function assemble(
     lastSeq: () => committer.lastSeq,
     admission: () => committer.admission,
     debtBytes: () => debt.stats().debtBytes,
+    valueSizes: separation.sizes,
     baseline: compactor.shape,
     createAgent: (seed) => agentOf(settings, geometry, compactor.shape, seed, world.agent),
     drawSeed: () => settings.seed || runtime.random.uint32(),
@@ -488,7 +490,7 @@ function assemble(
   const inline = world.executor.kind === "inline";
   const { scheduler } = runtime;
   const resuming = { health, events, scheduler, turns, queue, memtables, journal, reserve, inline };
-  const resumer = new Resumer({ ...resuming, committer, tree, flusher, compactor });
+  const resumer = new Resumer({ ...resuming, catalog, committer, tree, flusher, compactor });
   debt.noteVersion();
   removeOrphans(fs, tree, recovered.orphans);
   if (settings.compaction.mode === "adaptive") steering.start();

@@ -80,6 +80,14 @@ export class OutputPlanner {
     ];
   }
 
+  /** Returns the paths of all files that a job may have begun: it is gone, and did not say. */
+  pathsOfLost({ directory, firstNumber, numberCount }: TableOutputSettings): string[] {
+    return Array.from({ length: numberCount }, (_, i) => firstNumber + i).flatMap((number) => [
+      filePath(directory, number, "sst"),
+      filePath(directory, number, "seg"),
+    ]);
+  }
+
   get #partBytesMin(): number {
     return Math.max(this.#settings.memtable.maxSize / PARTS_PER_MEMTABLE, PART_BYTES_MIN);
   }

@@ -266,12 +266,13 @@ class History {
     this.#openNamed = openNamed;
     this.#far = far;
     this.#memtables = memtables;
-    this.#voids = [...state.voids, ...open.flatMap((log) => log.preamble.voids)];
+    const vouching = vouchingLogs(open);
+    this.#voids = [...state.voids, ...vouching.flatMap((log) => log.preamble.voids)];
     this.#voids.sort((a, b) => a.first - b.first);
     this.#expected = this.#skipVoids(state.version.flushedSeq + 1);
     this.maxSeen = Math.max(state.lastSeq, state.version.flushedSeq);
     this.#durableSeen = state.version.flushedSeq;
-    for (const log of open) this.maxSeen = Math.max(this.maxSeen, log.preamble.createdAtSeq);
+    for (const log of vouching) this.maxSeen = Math.max(this.maxSeen, log.preamble.createdAtSeq);
     for (const range of this.#voids) this.maxSeen = Math.max(this.maxSeen, range.last);
   }
 
@@ -559,6 +560,20 @@ class History {
     }
     return next;
   }
+}
+
+/**
+ * Returns the logs whose preamble tells which sequence numbers were given. One that was made to void a
+ * failed group, and could not be made durable, does not: the group was cut off and its numbers were
+ * given again, so that the logs made after it say that fewer had been given.
+ */
+function vouchingLogs(open: readonly OpenLog[]): OpenLog[] {
+  let least = Number.POSITIVE_INFINITY;
+  const newestFirst = [...open].sort((a, b) => b.number - a.number);
+  return newestFirst.filter(({ preamble }) => {
+    least = Math.min(least, preamble.createdAtSeq);
+    return preamble.createdAtSeq === least;
+  });
 }
 
 /** Offset in the file of the current frame's attached part. */

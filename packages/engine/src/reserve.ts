@@ -70,6 +70,11 @@ export class Reserve {
     return true;
   }
 
+  /** Whether so many bytes may be written before the volume is as full as when writing stops. */
+  hasBytes(bytes: number): boolean {
+    return this.#fs.freeBytesSync(this.#directory) >= bytes + FREE_BYTES_MIN;
+  }
+
   #remove(): void {
     this.#present = false;
     try {

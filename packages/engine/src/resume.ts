@@ -22,6 +22,7 @@ import type { Flusher } from "./flush.ts";
 import type { Health } from "./health.ts";
 import type { JobLanes } from "./job-lanes.ts";
 import type { Journal } from "./journal.ts";
+import type { LogCatalog } from "./log-catalog.ts";
 import type { Memtables } from "./memtables.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Tree } from "./tree.ts";
@@ -41,6 +42,7 @@ export interface ResumeParts {
   readonly queue: Pick<JobLanes, "poll" | "outstanding">;
   readonly memtables: Memtables;
   readonly journal: Journal;
+  readonly catalog: LogCatalog;
   readonly committer: Committer;
   readonly tree: Tree;
   readonly flusher: Flusher;
@@ -118,7 +120,7 @@ export class Resumer {
 
   /** Makes every acknowledged operation durable in tables, under a new manifest. */
   async #bringToTables(): Promise<void> {
-    const { journal, committer, tree, flusher, memtables, queue } = this.#parts;
+    const { journal, catalog, committer, tree, flusher, memtables, queue } = this.#parts;
     await this.#until(() => queue.outstanding === 0 && !committer.unsettled);
     journal.endFiles();
     tree.renew();
@@ -130,6 +132,8 @@ export class Resumer {
       return memtables.sealed.length === 0;
     });
     const { lastSeq } = committer;
+    // What was buffered and could not be written is in tables now, and in no log.
+    if (lastSeq > journal.appendedSeq) catalog.noteLost(lastSeq);
     journal.beginAnewSync(lastSeq);
     const { logFloor } = journal;
     const segmentSeals = flusher.sealsUpTo(lastSeq);

@@ -162,6 +162,11 @@ export class RunCursor implements EntryCursor {
     this.#leave();
   }
 
+  /** Lends the block under the cursor to nobody any more, see `TableCursor.dropBlock`. */
+  dropBlock(): void {
+    this.#cursor?.dropBlock();
+  }
+
   #begin(forward: boolean): void {
     this.valid = false;
     this.pending = false;

@@ -24,6 +24,8 @@ export interface SeparationLimits {
 export class Separation {
   readonly #limits: SeparationLimits;
   readonly #operations = new OperationReader();
+  /** Values that entered groups, by size: place i holds those of 2^i bytes to 2^(i + 1). */
+  readonly sizes: Float64Array = new Float64Array(32);
   /** Bytes of values stored apart, of the batch that `batchMemtableBytes` was asked about last. */
   batchValueBytes = 0;
   /** Of the same batch: whether all of it stands inline, and what it takes in a memtable. */
@@ -98,6 +100,7 @@ export class Separation {
    * without it a separated value is borrowed until the group is written.
    */
   addOne(group: Group, key: Uint8Array, value: Uint8Array | undefined, copy: boolean): void {
+    if (value !== undefined) this.#noteSize(value.length);
     if (value === undefined) group.delete(key, 0, key.length);
     else if (this.#separates(value.length)) {
       group.putSeparated(key, 0, key.length, asStored(value), copy);
@@ -124,10 +127,15 @@ export class Separation {
         continue;
       }
       const value = bytes.subarray(operations.valueStart, operations.valueEnd);
+      this.#noteSize(value.length);
       if (this.#separates(value.length)) {
         group.putSeparated(bytes, keyStart, keyEnd, asStored(value), copy);
       } else group.put(bytes, keyStart, keyEnd, value);
     }
+  }
+
+  #noteSize(bytes: number): void {
+    this.sizes[31 - Math.clz32(bytes | 1)]!++;
   }
 
   #separates(bytes: number): boolean {

@@ -278,7 +278,7 @@ const RULES: Rules = {
     periodicMs: { kind: "number", min: 0, max: 1e12, initial: 0 },
   },
   rlAgent: {
-    algorithm: choice("bandit", "closed-form", "actor-critic", "search"),
+    algorithm: choice("closed-form", "bandit", "actor-critic", "search"),
     learningRate: { kind: "number", min: 0, max: 1, initial: 0.05 },
     explorationRate: { kind: "number", min: 0, max: 1, initial: 0.02 },
     frozen: { kind: "boolean", initial: false },

@@ -246,6 +246,7 @@ export function agentOf(
     ...{ algorithm, learningRate, explorationRate, frozen, geometry, baseline, filterAllocation },
     memtableBytes: settings.memtable.maxSize,
     filterBits: filter === "none" ? 0 : bloomBitsPerKey,
+    separationThreshold: settings.valueLog.separationThreshold,
     seed,
     ...(weights === undefined ? {} : { weights }),
   });

@@ -8,7 +8,7 @@
  * that names the value; a stream that ends otherwise leaves a file that nobody names, which is
  * removed, here or at the next open.
  */
-import { assert, Kind, VALUE_BYTES_MAX } from "@aura/base";
+import { AuraError, assert, Kind, VALUE_BYTES_MAX } from "@aura/base";
 import {
   CHUNK_BYTES,
   encodeHashedHead,
@@ -54,6 +54,7 @@ export class StreamedValue implements FarValue {
   #writing: Promise<void> = Promise.resolve();
   #table = new Uint8Array(1024);
   #head: Uint8Array | undefined;
+  #isGivenUp = false;
 
   /** Creates the file. `size`: the bytes that will come, where that is known. Throws AURA_IO. */
   constructor(parts: StreamedValueParts, key: Uint8Array, size: number | undefined) {
@@ -110,13 +111,15 @@ export class StreamedValue implements FarValue {
     this.#giveRoom();
   }
 
-  /** Removes the file, behind what is under way. Precondition: no group names it. */
+  /**
+   * Gives the value up from now on, a call under way included, and removes the file behind what is
+   * being written. Precondition: no group names it.
+   */
   async discard(): Promise<void> {
     const { journal, removeFile } = this.#parts;
-    const { path } = this.log.writer;
-    await this.#writing.catch(() => undefined);
+    this.#isGivenUp = true;
     await journal.discard(this.log);
-    removeFile(path);
+    removeFile(this.log.writer.path);
     this.#giveRoom();
   }
 
@@ -130,6 +133,10 @@ export class StreamedValue implements FarValue {
     await this.#writing;
     await this.#parts.room.take(this.#buffered);
     this.#roomBytes += this.#buffered;
+    if (this.#isGivenUp) {
+      this.#giveRoom();
+      throw new AuraError("AURA_ABORTED", "the stream was given up");
+    }
     const bytes = this.#buffer.subarray(0, this.#buffered);
     const position = this.#valueOffset + this.#written;
     this.#hash(bytes);

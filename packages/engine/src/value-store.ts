@@ -11,6 +11,7 @@ import { filePath } from "./file-names.ts";
 import { ValueCache } from "./value-cache.ts";
 import type { ValueLocality } from "./value-locality.ts";
 import type { SegmentKind } from "./version.ts";
+import type { WorkCounts } from "./work-counts.ts";
 
 /** Where values are. */
 export interface ValueStoreOptions {
@@ -33,6 +34,8 @@ export class ValueStore {
   readonly #options: ValueStoreOptions;
   readonly #reader: ValueReader;
   readonly #pointer = new PointerReader();
+  /** Where reads are counted, and some of them timed. */
+  counts: Pick<WorkCounts, "beginValue" | "endValue"> | undefined;
   #closed = false;
 
   constructor(options: ValueStoreOptions) {
@@ -61,11 +64,16 @@ export class ValueStore {
   ): Buffer {
     const { file, offset, stored, raw, codec } = this.decode(bytes, start, end);
     this.#assertOpen();
+    const startMs = this.counts?.beginValue() ?? -1;
     const cached = this.cache.find(file, offset, raw);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) {
+      if (startMs >= 0) this.counts?.endValue(startMs);
+      return cached;
+    }
     const space = this.cache.spaceOf(file);
     const value = this.#reader.readSync(file, offset, stored, raw, codec, key, keyStart, keyEnd);
     this.cache.note(space, offset, value);
+    if (startMs >= 0) this.counts?.endValue(startMs);
     return value;
   }
 
@@ -83,6 +91,7 @@ export class ValueStore {
   ): Promise<Buffer> {
     const { file, offset, stored, raw, codec } = this.decode(bytes, start, end);
     this.#assertOpen();
+    this.counts?.beginValue();
     const cached = this.cache.find(file, offset, raw);
     if (cached !== undefined) return cached;
     const space = this.cache.spaceOf(file);
@@ -135,6 +144,7 @@ export class ValueStore {
     isKept: boolean,
   ): Buffer {
     const { file, offset, stored, raw, codec } = this.decode(pointers, at, at + POINTER_BYTES);
+    this.counts?.beginValue();
     const value = this.#reader.takeFrom(bytes, start, file, offset, stored, raw, codec, key);
     if (isKept) this.cache.note(this.cache.spaceOf(file), offset, value);
     return value;

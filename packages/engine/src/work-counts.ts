@@ -6,23 +6,23 @@
  * one in `READ_SAMPLE` look-ups and one in `SCAN_SAMPLE` cursors, and only while `samples` is on.
  */
 import type { Clock } from "@aura/base";
+import type { JobTimes } from "./jobs/busy-time.ts";
 import type { Search } from "./lookup-state.ts";
 import { CostFit } from "./unit-costs.ts";
 import { LEVEL_COUNT_MAX, type TableMeta } from "./version.ts";
 import type { MergedTables } from "./write-debt.ts";
 
 const READ_SAMPLE = 64;
+const VALUE_SAMPLE = 64;
 const SCAN_SAMPLE = 8;
 /** Not sampled, and no call is looked at. */
 const NEVER = -1;
 
 /** Bytes and time of background work. */
-export interface JobWork {
+export interface JobWork extends JobTimes {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
-  /** Time that its jobs ran, without waiting for a lane or for tokens, ms; 0: not known. */
-  readonly busyMs: number;
 }
 
 /** One sampled scan: how long it was at work, and on what. */
@@ -51,6 +51,7 @@ export class WorkCounts {
   readonly #clock: Clock;
   #untilRead = NEVER;
   #untilScan = NEVER;
+  #untilValue = NEVER;
   /** Calls that read or write; at `lookAt` of them `onLook` is called, once. */
   calls = 0;
   lookAt: number = NEVER;
@@ -64,6 +65,8 @@ export class WorkCounts {
   scans = 0;
   seeks = 0;
   scanEntries = 0;
+  /** Values fetched that are apart from the tree. */
+  valueReads = 0;
   flushes = 0;
   /** Bytes of tables that flushes wrote, of the memtables they wrote, of values beside those. */
   flushedBytes = 0;
@@ -72,6 +75,8 @@ export class WorkCounts {
   mergedBytesRead = 0;
   mergedBytesWritten = 0;
   relocatedBytes = 0;
+  /** Time that jobs waited for the device, ms. */
+  deviceMs = 0;
   /** By level: bytes that merges read there, and that flushes and merges wrote to it. */
   readonly levelRead: Float64Array = new Float64Array(LEVEL_COUNT_MAX);
   readonly levelWritten: Float64Array = new Float64Array(LEVEL_COUNT_MAX);
@@ -82,6 +87,8 @@ export class WorkCounts {
   /** Seconds of a byte that a flush writes, and of one that a merge reads. */
   readonly flushCosts: CostFit = new CostFit([1e-8]);
   readonly mergeCosts: CostFit = new CostFit([1e-8]);
+  /** Seconds of fetching a value that is apart, on this thread. */
+  readonly valueCosts: CostFit = new CostFit([2e-6]);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -91,6 +98,7 @@ export class WorkCounts {
   set samples(isOn: boolean) {
     this.#untilRead = isOn ? READ_SAMPLE : NEVER;
     this.#untilScan = isOn ? SCAN_SAMPLE : NEVER;
+    this.#untilValue = isOn ? VALUE_SAMPLE : NEVER;
   }
 
   /** Counts a call. */
@@ -108,6 +116,20 @@ export class WorkCounts {
   endRead(startMs: number, { asked, hit }: Search): void {
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
     if (seconds > 0) this.readCosts.add(seconds, 1, asked, hit.searched);
+  }
+
+  /** Counts a value that is fetched; returns when that began if it is sampled, else a negative number. */
+  beginValue(): number {
+    this.valueReads++;
+    if (this.#untilValue <= 0 || --this.#untilValue > 0) return NEVER;
+    this.#untilValue = VALUE_SAMPLE;
+    return this.#clock.monotonicMs();
+  }
+
+  /** Takes in a sampled fetch. */
+  endValue(startMs: number): void {
+    const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
+    if (seconds > 0) this.valueCosts.add(seconds, 1);
   }
 
   /** Counts a cursor that is opened; returns what it is sampled with, if it is. */
@@ -129,6 +151,7 @@ export class WorkCounts {
     this.separatedBytes += valueBytes;
     this.flushedBytes += work.bytesWritten;
     this.levelWritten[0]! += work.bytesWritten;
+    this.deviceMs += work.deviceMs;
     if (work.busyMs > 0 && work.bytesWritten > 0)
       this.flushCosts.add(work.busyMs / 1000, work.bytesWritten);
   }
@@ -142,6 +165,7 @@ export class WorkCounts {
     this.mergedBytesRead += work.bytesRead;
     this.mergedBytesWritten += work.bytesWritten;
     this.relocatedBytes += work.bytesRelocated;
+    this.deviceMs += work.deviceMs;
     // What copies values says little about what merging costs.
     if (work.busyMs > 0 && work.bytesRead > 0 && work.bytesRelocated === 0)
       this.mergeCosts.add(work.busyMs / 1000, work.bytesRead);

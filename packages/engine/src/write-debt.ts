@@ -6,18 +6,21 @@
  *
  * - `memtables`: unflushed memory, from two thirds of the limit on (a half with two memtables).
  * - `level-0`: runs in level 0 and those that unflushed memory will become, from 4 times the trigger
- *   on; 1 at 9 times. Sooner when what waits above the last level overwrites what lies in it, and so
- *   takes space twice: the bytes of level 0 beyond the trigger and of levels beyond their sizes, over
- *   those of the largest level, from 2 % on; 1 at 20 %. In full when every entry overwrites, not at all
- *   while half of them are new: then the tree grows into it.
+ *   on; 1 at 9 times.
  * - `compaction`: the policy's estimate of what merges still have to read and write, in time at the
- *   measured speed of merges, from 60 s on; 1 at 240 s.
+ *   measured speed of merges, from 60 s on; 1 at 240 s. Sooner when what waits above the last level
+ *   overwrites what lies in it, and so takes space twice: what the policy says waits (level 0 beyond its
+ *   trigger, levels beyond their targets), over the bytes of the deepest level. 1 where that is all that
+ *   is left of 0.6 of those bytes beside what a tree takes anyway: its levels above the last,
+ *   1 / (fanout - 1), and the copy of a merge, a quarter. From a tenth of it on. In full when every entry
+ *   overwrites, not at all while half of them are new: then the tree grows into it.
  *
  * A byte that is admitted costs 2 d / rate, `rate` being the bytes of memtable that this kind of work
  * takes in per time, as measured lately. So the delay begins at nothing, and at d = 1/2 writes come as
  * fast as they are worked off: a spring (bLSM's, docs/rfcs/0007-admission.md). For memory the factor 2
  * is exact: a memtable that fills at rate / 2d is full when a flush that began with it ends. The
- * largest of the three costs counts.
+ * largest of the three costs counts. Memory has a limit that stops writes; the others do not go away
+ * by themselves, and never make writes slower than half of the rate.
  *
  * Separated values are no debt: only their pointers reach the tree.
  *
@@ -34,12 +37,17 @@ export type DebtCause = "memtables" | "level-0" | "compaction";
 /** Where delay begins, and where d = 1. Runs of level 0, in triggers. */
 const L0_SOFT = 4;
 const L0_HARD = 9;
-/** Garbage that waits above the largest level, as a share of it. */
-const GARBAGE_SOFT = 0.02;
-const GARBAGE_HARD = 0.2;
+/** Bytes above the deepest level, as a share of it, that a tree is to stay below; what a merge copies. */
+const SPACE_SHARE_MAX = 0.6;
+const COPY_SHARE = 0.25;
+/** Garbage that waits, as a share of the deepest level: d = 1 at this at least, and from this part on. */
+const GARBAGE_HARD_MIN = 0.05;
+const GARBAGE_SOFT_PART = 0.1;
 /** Work for merges, ms. */
 const WORK_SOFT_MS = 60_000;
 const WORK_HARD_MS = 240_000;
+/** No tree reads and writes more for a byte that was flushed: 4 levels of fanout 10, all rewritten. */
+const AMPLIFICATION_MAX = 100;
 /** Writes of low priority are delayed from this share of a threshold on. */
 const LOW_SHARE = 0.5;
 /** A rate that was never measured, bytes/ms. */
@@ -57,10 +65,10 @@ export interface DebtSources {
   readonly version: () => Version;
   /** The policy's estimate of bytes that merges have to read and write. */
   readonly debtBytes: () => number;
+  /** Bytes that wait to go down, as the policy has them. */
+  readonly waitingBytes: () => number;
   /** Share of entries that overwrite older ones, as far as merges know. */
   readonly overwriteShare: () => number;
-  /** Sizes of levels, as the policy has them. */
-  readonly baseLevelBytes: number;
   readonly fanout: number;
   /** The tree has changed, and debt was measured. */
   readonly onMeasured: () => void;
@@ -109,6 +117,7 @@ export class WriteDebt {
   readonly #sources: DebtSources;
   readonly #memorySoft: number;
   readonly #quietSealed: number;
+  readonly #garbageHard: number;
   readonly #flushRate = new Rate(RATE_GUESS);
   /** Bytes of memtables over all the time between flushes. */
   readonly #arrivalRate = new Rate(RATE_GUESS);
@@ -120,6 +129,8 @@ export class WriteDebt {
   #flushedMs = -1;
   #mergedBytes = 0;
   #debtBytes = 0;
+  /** Debt at the first look; -1: there was none. */
+  #debtAtFirst = -1;
   /** Neither level 0 nor the levels below can be a reason to delay until the next edit. */
   #garbage = 0;
   #treeQuiet = true;
@@ -134,6 +145,8 @@ export class WriteDebt {
     const countMax = sources.memtableCountMax;
     this.#memorySoft = countMax === 2 ? 1 : (countMax * 2) / 3;
     this.#quietSealed = Math.floor(this.#memorySoft);
+    const levels = 1 / (sources.fanout - 1);
+    this.#garbageHard = Math.max(GARBAGE_HARD_MIN, SPACE_SHARE_MAX - COPY_SHARE - levels);
   }
 
   /** Cost of a byte for writes that are not of low priority, ms; 0: nothing is delayed. */
@@ -176,7 +189,7 @@ export class WriteDebt {
 
   /** How far garbage above the last level is from the first delay, as `urgency`. */
   get garbageUrgency(): number {
-    return this.#garbage / GARBAGE_SOFT;
+    return this.#garbage / (this.#garbageHard * GARBAGE_SOFT_PART);
   }
 
   /** What merges have to write to keep up with the flushes of late, bytes per second. */
@@ -240,6 +253,7 @@ export class WriteDebt {
     if (runs < l0Trigger) this.#l0SinceMs = -1;
     else if (this.#l0SinceMs < 0) this.#l0SinceMs = clock.monotonicMs();
     this.#debtBytes = this.#sources.debtBytes();
+    if (this.#debtAtFirst < 0) this.#debtAtFirst = this.#debtBytes;
     this.#garbage = this.#garbageShare();
     const work = this.#workMs();
     const runsMax = runs + memtableCountMax;
@@ -267,25 +281,32 @@ export class WriteDebt {
       return shareOf(this.#memtablesUsed(), this.#memorySoft, memtableCountMax, softShare);
     }
     if (cause === "level-0") {
-      return Math.max(
-        shareOf(this.#l0Runs(), L0_SOFT * l0Trigger, L0_HARD * l0Trigger, softShare),
-        // It does not go away by itself as memory does: writes are never slower than half the rate.
-        Math.min(1, shareOf(this.#garbage, GARBAGE_SOFT, GARBAGE_HARD, softShare)),
-      );
+      const share = shareOf(this.#l0Runs(), L0_SOFT * l0Trigger, L0_HARD * l0Trigger, softShare);
+      return Math.min(1, share);
     }
-    return shareOf(this.#workMs(), WORK_SOFT_MS, WORK_HARD_MS, softShare);
+    const hard = this.#garbageHard;
+    const share = Math.max(
+      shareOf(this.#workMs(), WORK_SOFT_MS, WORK_HARD_MS, softShare),
+      shareOf(this.#garbage, hard * GARBAGE_SOFT_PART, hard, softShare),
+    );
+    return Math.min(1, share);
   }
 
   #rate(cause: DebtCause): number {
     if (cause === "memtables") return this.#flushRate.bytesPerMs;
     if (cause === "level-0") return this.#l0Rate.bytesPerMs;
-    return this.#mergeRate.bytesPerMs / Math.max(1, this.#amplification);
+    return this.#mergeRate.bytesPerMs / this.#amplification;
   }
 
-  /** Bytes that merges have read and written and still must, for each that was flushed. */
+  /**
+   * Bytes that merges have read and written and still must, for each that was flushed. What was owed at
+   * the first look was there before, and a change of shape may add to it at once: neither is a price of
+   * what is flushed now.
+   */
   get #amplification(): number {
     if (this.#flushedBytes === 0) return 1;
-    return (this.#mergedBytes + this.#debtBytes) / this.#flushedBytes;
+    const bytes = this.#mergedBytes + this.#debtBytes - Math.max(0, this.#debtAtFirst);
+    return Math.min(AMPLIFICATION_MAX, Math.max(1, bytes / this.#flushedBytes));
   }
 
   /** Memtables in use, the active one as far as it is filled. */
@@ -303,23 +324,13 @@ export class WriteDebt {
   }
 
   #garbageShare(): number {
-    const { version, l0Trigger, overwriteShare, baseLevelBytes, fanout } = this.#sources;
+    const { version, overwriteShare, waitingBytes } = this.#sources;
     const weight = 2 * overwriteShare() - 1;
     if (weight <= 0) return 0;
-    const sizes = version().levels.map(({ runs }, level) =>
-      (level === 0 ? runs.slice(0, -l0Trigger) : runs).reduce(
-        (sum, { tables }) => tables.reduce((bytes, table) => bytes + table.bytes, sum),
-        0,
-      ),
-    );
-    const last = sizes.findLastIndex((bytes) => bytes > 0);
-    if (last <= 0) return 0;
-    let waiting = sizes[0]!;
-    for (let level = 1, size = sizes[last]! / fanout ** (last - 1); level < last; level++) {
-      waiting += Math.max(0, sizes[level]! - Math.max(size, baseLevelBytes));
-      size *= fanout;
-    }
-    return (waiting * weight) / sizes[last]!;
+    const deepest = version().levels.findLast(({ runs }) => runs.length > 0);
+    let bytes = 0;
+    for (const { tables } of deepest?.runs ?? []) for (const table of tables) bytes += table.bytes;
+    return bytes === 0 ? 0 : (waitingBytes() * weight) / bytes;
   }
 
   #workMs(): number {

@@ -1,6 +1,7 @@
 /** Writes that wait: what debt costs, how answers are delayed, and what that does to level 0. */
 
 import { SimFs, simRuntime } from "@aura/base/testing";
+import { flexiblePolicy, type TreeView } from "@aura/compaction-rl";
 import { describe, expect, test } from "vitest";
 import { DelayedAnswers } from "../src/delayed-answers.ts";
 import { AuraDB, type Settings, type StallEvent, WriteBatch } from "../src/index.ts";
@@ -11,10 +12,12 @@ import { WriteDebt } from "../src/write-debt.ts";
 import { directory } from "./support/names-run.ts";
 
 const MEMTABLE = 1000;
+const TREE = { baseLevelBytes: 10 * MEMTABLE, fanout: 10, tableBytesMin: 1 };
 
 /** Debt over a tree that a test sets. */
 function world(countMax = 3) {
   const state = { sealed: 0, used: 0, runs: 0, debtBytes: 0, overwriteShare: 0, base: 0 };
+  const policy = flexiblePolicy({ ...TREE, levelCount: 3, l0Trigger: 4 });
   const runtime = simRuntime(1);
   const memtables = {
     get sealed() {
@@ -24,6 +27,12 @@ function world(countMax = 3) {
       return { table: { usedBytes: state.used } };
     },
   } as unknown as Memtables;
+  const levels = () => {
+    const run = { tables: [{ bytes: MEMTABLE }] };
+    const level = (bytes: number) => ({ runs: [{ tables: [{ bytes }] }] });
+    const runs = Array.from({ length: state.runs }, () => run);
+    return { levels: [{ runs }, level(state.base), level(100 * MEMTABLE)] };
+  };
   const debt = new WriteDebt({
     clock: runtime.clock,
     memtables,
@@ -31,18 +40,11 @@ function world(countMax = 3) {
     memtableCountMax: countMax,
     l0Trigger: 4,
     // Runs of level 0 as long as a memtable, 100 times that in the last level.
-    version: () => {
-      const run = { tables: [{ bytes: MEMTABLE }] };
-      const level = (bytes: number) => ({ runs: [{ tables: [{ bytes }] }] });
-      const runs = Array.from({ length: state.runs }, () => run);
-      return {
-        levels: [{ runs }, level(state.base), level(100 * MEMTABLE)],
-      } as unknown as Version;
-    },
+    version: () => levels() as unknown as Version,
+    waitingBytes: () => policy.waitingBytes(levels() as unknown as TreeView),
     debtBytes: () => state.debtBytes,
     overwriteShare: () => state.overwriteShare,
-    baseLevelBytes: 10 * MEMTABLE,
-    fanout: 10,
+    fanout: TREE.fanout,
     enabled: true,
     onMeasured: () => undefined,
   });
@@ -74,7 +76,7 @@ describe("debt", () => {
     expect(costOf(4, 1)).toBeGreaterThan(0);
     state.base = 0;
     costOf(10, 1);
-    expect(debt.cause).toBe("level-0");
+    expect(debt.cause).toBe("compaction");
     expect(debt.urgency).toBeGreaterThan(1);
     expect(costOf(30, 1) / costOf(13, 1)).toBeLessThan(4);
   });
@@ -122,6 +124,23 @@ describe("debt", () => {
     expect((debt.msPerByte * drainBytesPerSecond) / 1000).toBeCloseTo(1, 0);
   });
 
+  test("that was there before is no price of what is flushed now", () => {
+    const { state, debt, runtime } = world();
+    state.debtBytes = 30e9;
+    debt.noteVersion();
+    debt.noteMergeBegun();
+    runtime.advance(50);
+    debt.noteMergeEnded([], 20_000);
+    debt.noteFlush(1000, 1000, 1);
+    expect(debt.cause).toBe("compaction");
+    // Half of the speed of merges, 400 bytes/ms, by what a flushed byte costs them: 21 of them.
+    expect(1 / debt.msPerByte).toBeCloseTo(400 / 20 / 2, 6);
+    // Nor does more debt than the limit stop writes altogether.
+    state.debtBytes = 60e9;
+    debt.noteVersion();
+    expect(1 / debt.msPerByte).toBeCloseTo(400 / 100 / 2, 6);
+  });
+
   test("slows low priority down first", () => {
     const { state, debt } = world();
     debt.noteFlush(1000, 1000, 10);
@@ -144,7 +163,7 @@ describe("delayed answers", () => {
     const answers = new DelayedAnswers(runtime.clock, runtime.scheduler, () => true);
     const order: number[] = [];
     for (let i = 0; i < 1000; i++) {
-      void (answers.answer(0.1) ?? Promise.resolve()).then(() => order.push(i));
+      void (answers.answer(0.1, 1000) ?? Promise.resolve()).then(() => order.push(i));
       expect(runtime.scheduler.pending).toBeLessThanOrEqual(1);
     }
     runtime.advance(50);
@@ -157,21 +176,21 @@ describe("delayed answers", () => {
     expect(runtime.scheduler.pending).toBe(0);
   });
 
-  test("are given at once when the reason is gone, and never kept beyond a second", async () => {
+  test("are given at once when the reason is gone, and never kept beyond their limit", async () => {
     const runtime = simRuntime(1);
     let needed = true;
     const answers = new DelayedAnswers(runtime.clock, runtime.scheduler, () => needed);
     let given = 0;
-    for (let i = 0; i < 5; i++) void answers.answer(10_000)!.then(() => given++);
-    runtime.advance(1000);
+    for (let i = 0; i < 5; i++) void answers.answer(10_000, 100)!.then(() => given++);
+    runtime.advance(100);
     await new Promise((resolve) => setImmediate(resolve));
     expect(given).toBe(5);
-    void answers.answer(500)!.then(() => given++);
+    void answers.answer(500, 1000)!.then(() => given++);
     needed = false;
     answers.look();
     await new Promise((resolve) => setImmediate(resolve));
     expect(given).toBe(6);
-    expect(answers.charge(0.5)).toBe(0);
+    expect(answers.charge(0.5, 1000)).toBe(0);
   });
 });
 

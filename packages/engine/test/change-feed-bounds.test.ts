@@ -2,7 +2,7 @@
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
-import { fewTurns } from "./support/fault-run.ts";
+import { bounded, fewTurns } from "./support/fault-run.ts";
 
 const directory = "/db";
 const MIB = 1024 * 1024;
@@ -145,4 +145,41 @@ test("a feed that is told so while it reads ends behind that, and lets its files
   expect(fs.openPaths().filter((path) => path.endsWith(".wal")).length).toBeLessThanOrEqual(1);
   await db.close();
   expect(fs.openPaths()).toEqual([]);
+});
+
+test("a feed that waits for what no log has ends, and says where to begin again", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(2);
+  const db = await AuraDB.open(
+    directory,
+    { ...settings, wal: { bufferedDelayMs: 20 } },
+    { fs, runtime },
+  );
+  db.putSync("a", "1");
+  const feed = db.changes({ since: 0 });
+  expect((await feed.next()).value!.lastSeq).toBe(1);
+  const next = feed.next();
+  db.putSync("b", "2", { durability: "buffered" });
+  const fault = fs.failAt({
+    error: "EIO",
+    sticky: true,
+    at: (kind, path) => kind === "write" && path.endsWith(".wal"),
+  });
+  runtime.advance(30);
+  expect(db.stats().failure).toBeDefined();
+  fault.remove();
+  // What is in memory alone is brought to tables.
+  await bounded("resume", db.resume(), runtime);
+  await expect(next).rejects.toMatchObject({ code: "AURA_HISTORY_GONE", expected: 3 });
+  db.putSync("c", "3");
+  const again = db.changes({ since: 2 });
+  expect((await again.next()).value!.changes[0]!.key.toString()).toBe("c");
+  expect(() => db.changes({ since: 1 })).toThrow(
+    expect.objectContaining({ code: "AURA_HISTORY_GONE" }),
+  );
+  await again.return();
+  const image = await open(fs.crash({ data: "none", names: "none" }));
+  expect(["a", "b"].map((key) => image.getSync(key)?.toString())).toEqual(["1", "2"]);
+  await image.close();
+  await bounded("close", db.close(), runtime);
 });

@@ -186,6 +186,23 @@ describe("sync policy interval", () => {
     await expect(db.put("second", "1")).rejects.toThrow(/EIO/);
     await db.close();
   });
+
+  test("says so at the close, if no call came that could be told", async () => {
+    const fs = new SimFs();
+    const runtime = simRuntime(4);
+    const settings: Settings = { wal: { syncPolicy: "interval", syncIntervalMs: 500 } };
+    const db = await AuraDB.open(directory, settings, { fs, runtime });
+    const errors: string[] = [];
+    db.events.on("backgroundError", ({ activity, severity }) =>
+      errors.push(`${activity} ${severity}`),
+    );
+    await db.put("first", "1");
+    fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+    runtime.advance(501);
+    await fewTurns();
+    expect(errors).toEqual(["sync hard"]);
+    await expect(db.close()).rejects.toThrow(/EIO/);
+  });
 });
 
 test("a log whose removal failed does not make a clean close look damaged", async () => {

@@ -179,6 +179,31 @@ describe("compact", () => {
     await db.close();
   });
 
+  test("is ended by what its listener throws, which meets nobody else", async () => {
+    const world = await open({ ...small, compaction: { ...small.compaction, automatic: false } });
+    const { db } = world;
+    const expected = load(db, 1, 20_000);
+    const enough = new Error("enough");
+    const onProgress = (): void => {
+      throw enough;
+    };
+    await expect(db.compact({}, { onProgress })).rejects.toBe(enough);
+    await db.put("more", "1");
+    expected.set("more", "1");
+    await db.compact();
+    expectAll(db, expected);
+    await expectSound(world);
+  });
+
+  test("waits for others of its kind", async () => {
+    const world = await open(small);
+    const { db } = world;
+    const expected = load(db, 1, 20_000);
+    await Promise.all([db.compact(), db.compact({ lte: "key-3" }), db.compact()]);
+    expectAll(db, expected);
+    await expectSound(world);
+  });
+
   test("ends with its signal, at once, and leaves the tree and the files as they were", async () => {
     const world = await open({ ...small, compaction: { ...small.compaction, automatic: false } });
     const { db, fs } = world;

@@ -155,6 +155,31 @@ describe("DbCursor", () => {
     expectQuiet(fixture);
   });
 
+  test("what a batch handed out is the caller's: changed, it changes nothing of the cursor", () => {
+    for (const reverse of [false, true]) {
+      const fixture = drawFixture(4, { apart: 0 });
+      const model = modelOf(fixture.modelAt(fixture.lastSeq), { reverse });
+      const cursor = open(fixture, { reverse });
+      const back = Math.min(8, model.length);
+      for (const [key, value] of cursor.nextManySync(back)) {
+        key.fill(1);
+        value.fill(2);
+      }
+      for (let at = back - 1; at >= 0; at--) {
+        expect(cursor.prevSync()).toBe(true);
+        expect([cursor.key.toString(), cursor.value.toString()]).toEqual(model[at]);
+      }
+      const first = cursor.nextManySync(back);
+      expect(cursor.firstSync()).toBe(true);
+      for (const [, value] of cursor.nextManySync(back)) value.fill(3);
+      expect(texts(first)).toEqual(model.slice(0, back));
+      expect(cursor.seekSync(model[1]![0])).toBe(true);
+      expect(cursor.value.toString()).toBe(model[1]![1]);
+      cursor.close();
+      expectQuiet(fixture);
+    }
+  });
+
   test("makes one move at a time", async () => {
     const fixture = drawFixture(3, { pooled: true, cacheBytes: 0 });
     const cursor = open(fixture);

@@ -359,6 +359,7 @@ describe("several files in one call", () => {
       appendedSeq: () => 3,
       bytesMax: () => 1e6,
       backgroundBytes: 0,
+      noteFailed: () => undefined,
       onFailed: () => undefined,
       onIdle: () => undefined,
       giveUp: () => undefined,

@@ -68,6 +68,7 @@ function outputOf(entriesRead: number): MergeOutput {
     bytesWritten: 0,
     bytesRelocated: 0,
     busyMs: 0,
+    deviceMs: 0,
     valuesPacked: { count: 0, rawBytes: 0, storedBytes: 0 },
   };
 }

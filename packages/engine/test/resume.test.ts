@@ -153,22 +153,28 @@ describe.each(failures)("after %s", (_, fault, at) => {
   });
 });
 
-test("values whose sync failed keep the database read-only: the refusal names their file", async () => {
-  const fs = new SimFs();
-  const { db, runtime } = await open(fs);
-  db.putSync("large", large(1));
-  fs.failAt({ at: (kind, path) => kind === "sync" && path.endsWith(".vlog"), error: "EIO" });
-  expect(() => db.syncSync()).toThrow(expect.objectContaining({ code: "AURA_UNKNOWN_OUTCOME" }));
-  await expect(bounded("resume", db.resume(), runtime)).rejects.toMatchObject({
-    code: "AURA_READ_ONLY",
-    file: expect.stringMatching(/\.vlog$/),
-    message: expect.stringMatching(/values in it may be lost/),
-  });
-  expect(() => db.putSync("k", "v")).toThrow(readOnly);
-  expect(db.getSync("large")?.toString()).toBe(large(1));
-  await bounded("close", db.close(), runtime);
-  await expect(db.resume()).rejects.toMatchObject({ code: "AURA_CLOSED" });
-});
+test.each([
+  ["a call", async (db: AuraDB): Promise<void> => db.syncSync(), "AURA_UNKNOWN_OUTCOME"],
+  ["a flush", (db: AuraDB): Promise<void> => db.flush(), "AURA_READ_ONLY"],
+] as const)(
+  "values whose sync failed, that of %s, keep the database read-only: the refusal names their file",
+  async (_, sync, code) => {
+    const fs = new SimFs();
+    const { db, runtime } = await open(fs);
+    db.putSync("large", large(1));
+    fs.failAt({ at: (kind, path) => kind === "sync" && path.endsWith(".vlog"), error: "EIO" });
+    await expect(bounded("sync", sync(db), runtime)).rejects.toMatchObject({ code });
+    await expect(bounded("resume", db.resume(), runtime)).rejects.toMatchObject({
+      code: "AURA_READ_ONLY",
+      file: expect.stringMatching(/\.vlog$/),
+      message: expect.stringMatching(/values in it may be lost/),
+    });
+    expect(() => db.putSync("k", "v")).toThrow(readOnly);
+    expect(db.getSync("large")?.toString()).toBe(large(1));
+    await bounded("close", db.close(), runtime);
+    await expect(db.resume()).rejects.toMatchObject({ code: "AURA_CLOSED" });
+  },
+);
 
 test("a manifest that cannot be written for want of space: writes are taken again by themselves", async () => {
   const fs = new SimFs();

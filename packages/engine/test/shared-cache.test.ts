@@ -136,6 +136,32 @@ describe("what tables are asked", () => {
     for (let i = from; i < to; i += step) db.putSync(textOf(i), `${i}:`.repeat(12));
   };
 
+  test("a block that had to be read is a miss and no hit, whoever wanted it", async () => {
+    const fs = new SimFs();
+    const components = { fs, runtime: simRuntime(1) };
+    const db = await AuraDB.open("/db", { ...still, cache: { capacity: 0 } }, components);
+    put(db, 0, 2000, 1);
+    await db.flush();
+    await db.compact();
+    const keys = Array.from({ length: 400 }, (_, i) => textOf((i * 7) % 2000));
+    db.getSync(keys[0]!);
+    const spent = async (work: () => unknown): Promise<[hits: number, misses: number]> => {
+      const before = db.stats().cache;
+      await work();
+      const after = db.stats().cache;
+      return [after.hits - before.hits, after.misses - before.misses];
+    };
+    expect(await spent(() => keys.map((key) => db.getSync(key)))).toEqual([0, 400]);
+    expect(await spent(() => Promise.all(keys.map((key) => db.get(key))))).toEqual([0, 400]);
+    const reads = fs.counts.read;
+    expect(await spent(() => db.getMany(keys))).toEqual([0, 400]);
+    const blocks = fs.counts.read - reads;
+    // Each block is read once for all the keys that are in it.
+    expect(blocks).toBeLessThan(300);
+    expect(await spent(() => [...db.scanSync()])).toEqual([0, expect.closeTo(blocks, -2)]);
+    await db.close();
+  });
+
   test("hits and misses of blocks are counted by level, each once", async () => {
     const fs = new SimFs();
     const db = await open(fs);

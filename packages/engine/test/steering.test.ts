@@ -8,7 +8,13 @@ import {
   type WindowObservation,
 } from "@aura/compaction-rl";
 import { describe, expect, test } from "vitest";
-import { type AgentWeights, AuraDB, type DecisionRecord, type Settings } from "../src/index.ts";
+import {
+  type AgentWeights,
+  AuraDB,
+  type DecisionRecord,
+  type Settings,
+  WriteBatch,
+} from "../src/index.ts";
 import { resolveSettings } from "../src/settings.ts";
 import { agentOf, randomAgent, worstAgent } from "./support/agents.ts";
 
@@ -143,6 +149,36 @@ describe("a window", () => {
     expect(last.spaceBytes).toBeGreaterThanOrEqual(last.liveBytes);
     expect(last.isUnsettled).toBe(false);
     expect(seen[0]!.isUnsettled).toBe(true);
+    await db.close();
+  });
+
+  test("has the sizes of values that were written, and how many were fetched from the value log", async () => {
+    const seen: WindowObservation[] = [];
+    const settings = { ...small, valueLog: { separationThreshold: 1024 } };
+    const world = await open(() => watcher(seen), settings);
+    const { db, turn } = world;
+    const batch = new WriteBatch();
+    for (let i = 0; i < 1000; i++) {
+      if (i % 4 === 3) batch.put(key(i), Buffer.alloc(2048, i));
+      else db.putSync(key(i), Buffer.alloc([0, 300, 1500][i % 4]!, i));
+      if (i % 50 === 0) await turn();
+    }
+    await db.write(batch);
+    await db.flush();
+    for (let i = 0; i < 1000; i++) {
+      expect((await db.get(key(i)))?.length).toBe([0, 300, 1500, 2048][i % 4]);
+      if (i % 50 === 0) await turn();
+    }
+    expect([...db.scanSync({ limit: 40 })]).toHaveLength(40);
+    for (let i = 0; i < 2000; i++) {
+      db.deleteSync(key(i));
+      if (i % 50 === 0) await turn();
+    }
+    await turn();
+    const bucket = (place: number): number => sum(seen, (one) => one.valueSizes![place]!);
+    expect([0, 8, 10, 11].map(bucket)).toEqual([250, 250, 250, 250]);
+    expect(sum(seen, (one) => one.valueSizes!.reduce((all, count) => all + count, 0))).toBe(1000);
+    expect(sum(seen, (one) => one.valueReads!)).toBe(500 + 20);
     await db.close();
   });
 

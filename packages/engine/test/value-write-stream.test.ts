@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SimFs, simRuntime } from "@aura/base/testing";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
+import { StreamRoom } from "../src/stream-room.ts";
 import { bounded } from "./support/fault-run.ts";
 import { leaveOpen } from "./support/leaks.ts";
 import { directory } from "./support/names-run.ts";
@@ -41,6 +42,10 @@ function* piecesOf(value: Buffer, size = 300_007): Generator<Buffer, void, void>
 
 async function streamIn(db: AuraDB, key: string, value: Buffer, options = {}): Promise<void> {
   await pipeline(Readable.from(piecesOf(value)), db.createWriteStream(key, options));
+}
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const logsOf = (fs: SimFs): string[] => fs.list(directory).filter((path) => path.endsWith(".vlog"));
@@ -203,6 +208,73 @@ describe("what is given up", () => {
       await again.close();
       await expectSound(left);
     }
+  });
+
+  test("by the close, while it is being written, is nothing that the close vouches for", async () => {
+    const tasks: (() => void)[] = [];
+    let isHeld = false;
+    const fs = new SimFs({
+      schedule: (task) => {
+        if (isHeld) tasks.push(task);
+        else queueMicrotask(task);
+      },
+    });
+    const db = await open(fs);
+    db.putSync("a", "1");
+    const streams = ["k", "l"].map((key) => db.createWriteStream(key));
+    const ended = streams.map((stream) => once(stream, "close").catch(() => undefined));
+    isHeld = true;
+    for (const stream of streams) stream.write(bytesOf(7 * MIB), () => undefined);
+    await turns();
+    expect(tasks.length).toBe(2);
+    const closing = db.close();
+    await turns();
+    isHeld = false;
+    // First what the close waits for itself, the streams' last.
+    for (const task of tasks.reverse()) {
+      task();
+      await turns();
+    }
+    await bounded("close", closing);
+    await bounded("streams", Promise.all(ended));
+    // Whether their files are removed before or behind the close is a matter of chance.
+    for (const path of logsOf(fs)) fs.unlinkSync(path);
+    const again = await open(fs);
+    expect([...again.keysSync()].map(String)).toEqual(["a"]);
+    await again.close();
+    await expectSound(fs);
+  });
+
+  test("while it waits for room, takes none", async () => {
+    const fs = new SimFs();
+    const db = await open(fs);
+    const rooms = new Set<StreamRoom>();
+    let giveRoom = (): void => undefined;
+    const room = new Promise<void>((resolve) => {
+      giveRoom = resolve;
+    });
+    const take = vi.spyOn(StreamRoom.prototype, "take");
+    take.mockImplementation(async function (this: StreamRoom, bytes) {
+      rooms.add(this);
+      if (this.bytes >= 2 * MIB) await room;
+      this.bytes += bytes;
+    });
+    const stream = db.createWriteStream("k");
+    const ended = once(stream, "close");
+    stream.write(bytesOf(7 * MIB), () => undefined);
+    await turns();
+    expect([...rooms].map(({ bytes }) => bytes)).toEqual([2 * MIB]);
+    stream.destroy();
+    await turns();
+    giveRoom();
+    await bounded("stream", ended);
+    await turns();
+    expect([...rooms].map(({ bytes }) => bytes)).toEqual([0]);
+    take.mockRestore();
+    await db.idle();
+    expect(logsOf(fs)).toEqual([]);
+    await db.close();
+    await expectSound(fs);
   });
 
   test("by an overwrite is garbage, and its file goes", async () => {

@@ -1,5 +1,5 @@
 /** Workers that die in the middle of a job, lane by lane: said as an event, made again, never a hang. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { expect, inject, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
@@ -68,6 +68,10 @@ test.each([
     if (lane !== "sync") expect(events).toEqual(["soft AURA_WORKER"]);
     expect(db.stats().failure).toBe(undefined);
     await db.compact();
+    await db.idle();
+    // What the dead worker had begun is gone, too.
+    const tables = readdirSync(path).filter((name) => name.endsWith(".sst")).length;
+    expect(tables).toBe(db.stats().levels.reduce((sum, { tables }) => sum + tables, 0));
     let wrong = 0;
     for (let i = PUTS - 5000; i < PUTS; i++) {
       if (db.getSync(`k${(i * 31) % 5000}`)?.toString() !== pad + i) wrong++;

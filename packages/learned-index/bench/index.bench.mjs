@@ -9,9 +9,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundle } from "../../../scripts/bundle.mjs";
 import { families, makeKeys } from "./key-families.mjs";
 
 const { values: options } = parseArgs({
@@ -32,32 +31,12 @@ const VALUE_BYTES = Number(options.value);
 const SEARCHES = 200_000;
 const SEED = 7;
 
-const packages = fileURLToPath(new URL("../..", import.meta.url));
-// Inside `@aura/base`, where the packages that are left outside of the bundle resolve.
-const bundle = join(packages, "base/node_modules/.cache/aura/index-bench");
-await build({
-  entry: {
-    base: `${packages}base/src/index.ts`,
-    sst: `${packages}sst/src/index.ts`,
-    separators: `${packages}sst/src/separator-index.ts`,
-    learned: `${packages}learned-index/src/index.ts`,
-  },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  silent: true,
-  clean: true,
-  tsconfig: join(packages, "../tsconfig.base.json"),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
+const { load } = await bundle("index", {
+  base: "base/src/index.ts",
+  sst: "sst/src/index.ts",
+  separators: "sst/src/separator-index.ts",
+  learned: "learned-index/src/index.ts",
 });
-const load = (name) => import(pathToFileURL(join(bundle, `${name}.js`)).href);
 const { hashKey, hashReady, nodeFileSystem, SEQ_MAX } = await load("base");
 const { BlockCache, Table, TableHit, TableWriter } = await load("sst");
 const { separatorIndex } = await load("separators");

@@ -5,7 +5,9 @@
  * The cutter watches the bounds of blocks, a key of each, and their sizes. From the last few dozen
  * blocks it knows how far bounds lie apart when blocks have their size, and asks for the next bound
  * that far behind the last one, again and again with the same distance: such bounds are one line of
- * the model. Where the keys do not follow, a block reaches its least or greatest size before the
+ * the model. The first requests are not uttered, only compared with where blocks end by size: keys
+ * whose digits say nothing of sizes never have a block cut elsewhere. Where the keys do not follow
+ * later, a block reaches its least or greatest size before the
  * bound; it then ends elsewhere, and a new line begins. When that happens too often the cutter asks
  * for nothing more, and the model spends bits.
  *
@@ -27,6 +29,12 @@ const DISTANCE_FINE = 64;
 /** Where keys end, a distance may be as coarse as this. */
 const DISTANCE_MIN = 8;
 const DISTANCE_MAX = 2 ** 40;
+/** Requests that are not uttered, and how many of them may be wrong. */
+const TRIALS = 16;
+const STRAYED_MAX = 1;
+/** A block that ends where it was asked to has this share of the wanted size at least, and at most. */
+const SHARE_MIN = 0.5;
+const SHARE_MAX = 1.5;
 /** Requests that may fail: so many, and this share. Where keys do not follow, few blocks suffer. */
 const MISSED_FREE = 2;
 const MISSED_SHARE_MAX = 0.05;
@@ -54,6 +62,8 @@ export class EvenCutter implements BlockCutter {
   #blocks = 0;
   #requests = 0;
   #missed = 0;
+  #trials = 0;
+  #strayed = 0;
   /** Bound and bytes of blocks so far, at two places: the elder is 32 to 64 blocks back. */
   #elder: Uint8Array = new Uint8Array(0);
   #elderBytes = 0;
@@ -67,6 +77,8 @@ export class EvenCutter implements BlockCutter {
   #changed = false;
   /** Digits of the bound in `bytes`, up to `#depth`. */
   readonly #digits = new Int32Array(WATCHED_POSITIONS);
+  /** Those of the bound at which the line began. */
+  readonly #begun = new Int32Array(WATCHED_POSITIONS);
   /** Bytes seen at each position, and where keys end. */
   readonly #radixes = new Int32Array(WATCHED_POSITIONS);
   readonly #hasEnd = new Uint8Array(WATCHED_POSITIONS);
@@ -87,10 +99,16 @@ export class EvenCutter implements BlockCutter {
     keyStart: number,
     keyEnd: number,
   ): number {
+    const isTrial = this.#trials < TRIALS;
+    // In the digits that the request was made with.
+    const isNear = isTrial && this.#length > 0 && this.#isNear(lower);
     if (keyEnd > keyStart) this.#noteKey(key, keyStart, keyEnd);
     this.#total += blockBytes;
-    const isMet = this.#length > 0 && this.#isWished(lower);
-    if (this.#length > 0) {
+    const isMet = !isTrial && this.#length > 0 && this.#isWished(lower);
+    if (this.#length > 0 && isTrial) {
+      this.#trials++;
+      if (!isNear) this.#strayed++;
+    } else if (this.#length > 0) {
       this.#requests++;
       if (!isMet) this.#missed++;
     }
@@ -103,10 +121,19 @@ export class EvenCutter implements BlockCutter {
     }
     this.#length = 0;
     const isTired = this.#missed > MISSED_FREE + this.#requests * MISSED_SHARE_MAX;
-    if (isTired || this.#blocks < BLOCKS_MIN) return 0;
+    if (isTired || this.#strayed > STRAYED_MAX || this.#blocks < BLOCKS_MIN) return 0;
     if (!isMet || this.#changed) this.#plan(lower, targetBytes);
     if (this.#distance > 0) this.#length = this.#step();
-    return this.#length;
+    return this.#trials < TRIALS ? 0 : this.#length;
+  }
+
+  /** Returns whether the block that ended at `lower` would have had a size to be content with at the bound. */
+  #isNear(lower: Uint8Array): boolean {
+    let apart = 0;
+    for (let i = 0; i < this.#depth; i++) {
+      apart = apart * this.#radixes[i]! + this.#digitOf(lower, i) - this.#begun[i]!;
+    }
+    return this.#distance >= apart * SHARE_MIN && this.#distance <= apart * SHARE_MAX;
   }
 
   #noteKey(key: Uint8Array, start: number, end: number): void {
@@ -162,7 +189,7 @@ export class EvenCutter implements BlockCutter {
       const radix = this.#radixes[depth]!;
       if (radix === 0 || this.#hasEnd[depth] !== 0) break;
       const digit = this.#digitOf(lower, depth);
-      this.#digits[depth] = digit;
+      this.#digits[depth] = this.#begun[depth] = digit;
       this.bytes[depth] = this.#unranked[depth * BYTES + digit]!;
       apart = apart * radix + digit - this.#digitOf(old, depth);
       depth++;

@@ -115,8 +115,8 @@ export class EntryWriter extends EntryLog {
     }
     words[entry] = shape;
     const keyAt = at << 2;
-    copyBytes(this.bytes, keyAt, key, keyStart, keyEnd);
-    copyBytes(this.bytes, keyAt + keyBytes, value, valueStart, valueEnd);
+    copyBytes(this.bytes, words, keyAt, key, keyStart, keyEnd);
+    copyBytes(this.bytes, words, keyAt + keyBytes, value, valueStart, valueEnd);
     this.end = (keyAt + keyBytes + valueBytes + 3) >>> 2;
     return entry;
   }

@@ -83,8 +83,8 @@ export class SkipListMemtable extends SkipListReader implements Memtable {
     words[node + NODE_SEQ_LOW] = seq | 0;
     words[node + NODE_SEQ_HIGH] = Math.floor(seq / 0x100000000) | (tag << 24);
     words[node + NODE_VALUE_BYTES] = valueBytes;
-    copyBytes(list.bytes, keyAt, key, keyStart, keyEnd);
-    copyBytes(list.bytes, keyAt + keyBytes, value, valueStart, valueEnd);
+    copyBytes(list.bytes, words, keyAt, key, keyStart, keyEnd);
+    copyBytes(list.bytes, words, keyAt + keyBytes, value, valueStart, valueEnd);
     list.link(node, height, end);
     this.#random = random;
     this.#end = end;

@@ -16,7 +16,7 @@ import { assert } from "@aura/base";
 import { HeldBlocks } from "./held-blocks.ts";
 import { LocationTable } from "./location-table.ts";
 
-/** How often a block was asked for with `find`, and was here or not. */
+/** How often a block was wanted, and was here or not: each look-up counts once, also one that waits. */
 export interface CacheCounts {
   hits: number;
   misses: number;
@@ -28,8 +28,9 @@ export interface CacheSpace {
   readonly counts: CacheCounts;
   /** Never reused; 0 once the space is closed, which no block has. */
   id: number;
-  /** Bytes of this space in slabs. Kept by the cache. */
+  /** Bytes of this space in slabs, and of them those in the small queue. Kept by the cache. */
   cachedBytes: number;
+  smallBytes: number;
   /** Locations of blocks 0 to n - 1, 0 where a block is not in a slab. Kept by the cache. */
   places: Int32Array;
 }
@@ -119,8 +120,12 @@ export class BlockCache {
   readonly #main: number[] = [];
   readonly #locations: LocationTable;
   readonly #ghosts: Int32Array;
-  /** Bytes in slabs of spaces that are closed. */
-  #deadBytes = 0;
+  /** Of the block that `reserve` made room for: its slab, and whether it left the small queue of late. */
+  #reserved = 0;
+  #isKnown = false;
+  /** Bytes of spaces that are closed, in slabs of either queue. */
+  #deadSmallBytes = 0;
+  #deadMainBytes = 0;
 
   /** `capacityBytes`: up to 16 GiB; below 128 KiB nothing is cached. */
   constructor(options: { readonly capacityBytes: number }) {
@@ -184,12 +189,12 @@ export class BlockCache {
 
   /**
    * Opens a part of the cache for one table. Close it with `evictTable`. Blocks below `blockCount`
-   * are found without a hash, for 4 bytes each, which are the opener's to count.
+   * are found without a hash, and take no slot of the location table, for 4 bytes each, which are the opener's to count.
    */
   openSpace(counts: CacheCounts = { hits: 0, misses: 0 }, blockCount: number = 0): CacheSpace {
     const isMapped = blockCount > 0 && this.#slabsMax > 0;
     const places = isMapped ? new Int32Array(blockCount) : NO_PLACES;
-    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0, places };
+    const space = { counts, id: ++this.#lastSpaceId, cachedBytes: 0, smallBytes: 0, places };
     this.#spaces.set(space.id, space);
     return space;
   }
@@ -203,7 +208,8 @@ export class BlockCache {
     // Its blocks stay where they are until their slabs are emptied, but nobody can ask for them.
     space.id = 0;
     space.places = NO_PLACES;
-    this.#deadBytes += space.cachedBytes;
+    this.#deadSmallBytes += space.smallBytes;
+    this.#deadMainBytes += space.cachedBytes - space.smallBytes;
   }
 
   /** Returns whether the block is here, counts that, and sets `bytes`, `start` and `end` if it is. */
@@ -265,8 +271,33 @@ export class BlockCache {
     return true;
   }
 
+  /**
+   * As `find`, for who asked before and was counted then, and had to wait for the block: counts
+   * nothing.
+   */
+  findLoaded(space: CacheSpace, block: number): boolean {
+    const { counts } = space;
+    const isHere = this.find(space, block);
+    if (isHere) {
+      this.#hits--;
+      counts.hits--;
+    } else {
+      this.#misses--;
+      counts.misses--;
+    }
+    return isHere;
+  }
+
+  /** Counts a block that was wanted and not asked for, since it is being read with its neighbours. */
+  noteMiss(space: CacheSpace): void {
+    this.#misses++;
+    space.counts.misses++;
+  }
+
   /** Returns whether the block is here, without counting it as a use. */
   has(space: CacheSpace, block: number): boolean {
+    const { places } = space;
+    if (block < places.length) return places[block] !== 0 || this.#held.has(space.id, block);
     const hash = hashOf(space.id, block);
     const { pairs, mask } = this.#locations;
     for (let slot = hash & mask; pairs[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
@@ -284,30 +315,56 @@ export class BlockCache {
 
   /** Copies the block source[start, end) into the cache, unless it is there or does not fit. */
   insert(space: CacheSpace, block: number, source: Uint8Array, start: number, end: number): void {
-    const length = end - start;
-    if (!this.fits(length) || !this.#spaces.has(space.id) || this.has(space, block)) return;
-    const hash = hashOf(space.id, block);
-    const ghost = hash & (this.#ghosts.length - 1);
-    const known = this.#ghosts[ghost] === hash;
-    if (known) this.#ghosts[ghost] = 0;
-    const queue = known ? this.#main : this.#small;
-    const bytes = storedBytes(length);
-    while (this.#locations.full) this.#emptyOldest(false);
-    let index = queue.at(-1);
-    if (index === undefined || this.#slabs[index]!.end + bytes > this.#slabBytes) {
-      index = this.#takeSlab();
-      queue.push(index);
-    }
-    this.#insertions++;
-    this.#put(index, space, block, source, start, length, 0);
+    if (this.has(space, block) || !this.reserve(space, block, end - start)) return;
+    this.bytes.set(source.subarray(start, end), this.start);
+    this.fill(space, block, end - start);
   }
 
   /**
-   * Keeps a block that `insert` cannot take, so that one later `find` has it. `bytes` passes over
-   * to the cache. A few such blocks, at most 8 MiB or one, are held beside the capacity.
+   * Makes room for a block of up to `length` bytes, which is not here: `bytes` from `start` on, to be
+   * written to at once. `fill` puts it in. Returns false when it does not fit.
    */
-  hold(space: CacheSpace, block: number, bytes: Uint8Array): void {
-    if (this.#spaces.has(space.id)) this.#held.add(space.id, block, bytes);
+  reserve(space: CacheSpace, block: number, length: number): boolean {
+    if (!this.fits(length) || !this.#spaces.has(space.id)) return false;
+    const hash = hashOf(space.id, block);
+    this.#isKnown = this.#ghosts[hash & (this.#ghosts.length - 1)] === hash;
+    const queue = this.#isKnown ? this.#main : this.#small;
+    const isMapped = block < space.places.length;
+    while (!isMapped && this.#locations.full) this.#emptyOldest(false);
+    let index = queue.at(-1);
+    if (index === undefined || this.#slabs[index]!.end + storedBytes(length) > this.#slabBytes) {
+      index = this.#takeSlab();
+      queue.push(index);
+    }
+    const slab = this.#slabs[index]!;
+    this.#reserved = index;
+    this.bytes = slab.bytes;
+    this.words = slab.words;
+    this.start = slab.end + HEAD_BYTES;
+    this.end = this.start + length;
+    return true;
+  }
+
+  /** Puts in the block that `reserve` made room for, with nothing called in between; not longer than said. */
+  fill(space: CacheSpace, block: number, length: number): void {
+    const hash = hashOf(space.id, block);
+    if (this.#isKnown) this.#ghosts[hash & (this.#ghosts.length - 1)] = 0;
+    else space.smallBytes += storedBytes(length);
+    this.#insertions++;
+    this.#seal(this.#reserved, space, block, length, 0);
+  }
+
+  /**
+   * Keeps a block that `insert` cannot take, so that `uses` calls of `find` have it. `bytes` passes
+   * over to the cache. A few such blocks, at most 8 MiB or one, are held beside the capacity.
+   */
+  hold(space: CacheSpace, block: number, bytes: Uint8Array, uses: number = 1): void {
+    if (this.#spaces.has(space.id)) this.#held.add(space.id, block, bytes, uses);
+  }
+
+  /** Returns whether the block is here; if it is held, keeps it for `uses` more calls of `find`. */
+  keep(space: CacheSpace, block: number, uses: number): boolean {
+    return this.#held.keep(space.id, block, uses) || this.has(space, block);
   }
 
   stats(): BlockCacheStats {
@@ -329,18 +386,10 @@ export class BlockCache {
     return words[word + HEAD_SPACE] === id && words[word + HEAD_BLOCK] === block;
   }
 
-  #put(
-    index: number,
-    space: CacheSpace,
-    block: number,
-    source: Uint8Array,
-    start: number,
-    length: number,
-    uses: number,
-  ): void {
+  /** Makes a block of what stands behind the end of a slab. */
+  #seal(index: number, space: CacheSpace, block: number, length: number, uses: number): void {
     const slab = this.#slabs[index]!;
     const at = slab.end;
-    slab.bytes.set(source.subarray(start, start + length), at + HEAD_BYTES);
     const word = at >>> 2;
     slab.words[word + HEAD_SPACE] = space.id;
     slab.words[word + HEAD_BLOCK] = block;
@@ -351,7 +400,7 @@ export class BlockCache {
     space.cachedBytes += bytes;
     const location = this.#locationOf(index, at);
     if (block < space.places.length) space.places[block] = location;
-    this.#locations.add(hashOf(space.id, block), location);
+    else this.#locations.add(hashOf(space.id, block), location);
   }
 
   #locationOf(index: number, at: number): number {
@@ -388,9 +437,11 @@ export class BlockCache {
   #emptyOldest(survival: boolean): void {
     const slabCount = this.#slabs.length - this.#gaps.length;
     const smallMax = Math.max(1, Math.floor(slabCount * SMALL_SHARE));
+    // What is dead goes first, wherever it is.
     const fromSmall =
       this.#main.length === 0 ||
-      (this.#small.length > smallMax && this.#deadBytes < this.#slabBytes);
+      this.#deadSmallBytes >= this.#slabBytes ||
+      (this.#small.length > smallMax && this.#deadMainBytes < this.#slabBytes);
     const index = (fromSmall ? this.#small : this.#main).shift()!;
     const slab = this.#slabs[index]!;
     const survives = survival && this.#reserve !== -1;
@@ -414,14 +465,17 @@ export class BlockCache {
     const uses = slab.words[word + HEAD_USES]!;
     const hash = hashOf(id, block);
     const bytes = storedBytes(length);
-    this.#locations.remove(hash, this.#locationOf(index, at));
     const space = this.#spaces.get(id);
+    const isMapped = space !== undefined && block < space.places.length;
+    if (!isMapped) this.#locations.remove(hash, this.#locationOf(index, at));
     if (space === undefined) {
-      this.#deadBytes -= bytes;
+      if (fromSmall) this.#deadSmallBytes -= bytes;
+      else this.#deadMainBytes -= bytes;
       return;
     }
     space.cachedBytes -= bytes;
-    if (block < space.places.length) space.places[block] = 0;
+    if (fromSmall) space.smallBytes -= bytes;
+    if (isMapped) space.places[block] = 0;
     if (!survives || uses === 0) {
       this.#evictions++;
       if (fromSmall) this.#ghosts[hash & (this.#ghosts.length - 1)] = hash;
@@ -436,7 +490,9 @@ export class BlockCache {
       this.#main.push(target);
     }
     const start = at + HEAD_BYTES;
-    this.#put(target, space, block, slab.bytes, start, length, fromSmall ? 0 : uses - 1);
+    const { bytes: copy, end } = this.#slabs[target]!;
+    copy.set(slab.bytes.subarray(start, start + length), end + HEAD_BYTES);
+    this.#seal(target, space, block, length, fromSmall ? 0 : uses - 1);
   }
 }
 

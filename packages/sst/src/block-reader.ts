@@ -6,6 +6,7 @@
  */
 import { getU16, getU32, getU56 } from "@aura/base";
 import { BlockFlag, HEAD_BYTES, Head, rowStartsBytes } from "./block-layout.ts";
+import { copyBytes } from "./copy-bytes.ts";
 
 /** A window on one data block. Positions are offsets in `bytes`; entries count from 0. */
 export class BlockReader {
@@ -247,6 +248,17 @@ export class BlockReader {
     if ((this.#flags & BlockFlag.continues) !== 0) return 1;
     const at = this.lowerAt + this.#lowerBytes;
     return this.#compare(at, at + this.#upperBytes, key, keyStart, keyEnd) > 0 ? 0 : 1;
+  }
+
+  /** Returns the key of entry `i`: a copy. */
+  keyAt(i: number): Uint8Array {
+    const { bytes, prefixAt, prefixBytes } = this;
+    const start = this.suffixAt(i);
+    const end = this.suffixAt(i + 1);
+    const key = new Uint8Array(prefixBytes + end - start);
+    copyBytes(key, 0, bytes, prefixAt, prefixAt + prefixBytes);
+    copyBytes(key, prefixBytes, bytes, start, end);
+    return key;
   }
 
   /** Compares the key of entry `i` with another key: negative, zero or positive. */

@@ -8,6 +8,12 @@ import type { RawBlock, TableFile } from "./table-file.ts";
 
 /** One buffer for the synchronous reads of all tables of this thread. */
 let scratch = new Uint8Array(16 * 1024);
+/** A load under way on the thread pool, and how many look-ups wait for it. */
+interface Loading {
+  promise: Promise<void>;
+  uses: number;
+}
+
 /** Longer blocks are read into memory of their own. */
 const SCRATCH_BYTES_MAX = 1024 * 1024;
 
@@ -24,7 +30,7 @@ export class BlockStore {
   #pinnedBytes = 0;
   #closed = false;
   /** Loads under way on the thread pool, by block. */
-  readonly #loading = new Map<number, Promise<void>>();
+  readonly #loading = new Map<number, Loading>();
 
   /** `otherBytes`: what the table holds beside what `file` and `locator` do. */
   constructor(
@@ -57,6 +63,15 @@ export class BlockStore {
     const { file, cache } = this;
     const offset = file.offsets.at(block);
     const length = file.offsets.at(block + 1) - offset;
+    if (cache.reserve(this.space, block, length)) {
+      // Straight to where it stays, unless it is compressed or damaged: then nobody learns of it.
+      const { bytes, start } = cache;
+      file.readSync(offset, bytes.subarray(start, start + length));
+      file.openBlock(block, bytes, start, start + length, target);
+      if (target.bytes === bytes) cache.fill(this.space, block, target.end - start);
+      else cache.insert(this.space, block, target.bytes, target.start, target.end);
+      return;
+    }
     let bytes: Uint8Array;
     if (length > SCRATCH_BYTES_MAX) bytes = new Uint8Array(length);
     else {
@@ -68,27 +83,33 @@ export class BlockStore {
     cache.insert(this.space, block, target.bytes, target.start, target.end);
   }
 
-  /** Reads a block on this thread, for a look-up that comes again. */
-  loadSync(block: number): void {
+  /** Reads a block on this thread, for `uses` look-ups that come again. */
+  loadSync(block: number, uses: number): void {
     if (block === this.file.blockCount) {
       this.#locator.loadSeparatorsSync();
       this.#pin(this.residentBytes);
-    } else if (!this.cache.has(this.space, block)) {
+    } else if (!this.cache.keep(this.space, block, uses)) {
       const raw: RawBlock = { bytes: scratch, start: 0, end: 0 };
       this.readSync(block, raw);
       if (this.cache.has(this.space, block)) return;
-      this.cache.hold(this.space, block, copyOf(raw.bytes, raw.start, raw.end));
+      this.cache.hold(this.space, block, copyOf(raw.bytes, raw.start, raw.end), uses);
     }
   }
 
-  /** Reads a block through the thread pool, for a look-up that comes again. One read per block at a time. */
-  load(block: number): Promise<void> {
-    let loading = this.#loading.get(block);
-    if (loading === undefined) {
-      loading = this.#load(block).finally(() => this.#loading.delete(block));
-      this.#loading.set(block, loading);
+  /**
+   * Reads a block through the thread pool, for `uses` look-ups that come again. One read per block at
+   * a time.
+   */
+  load(block: number, uses: number): Promise<void> {
+    const known = this.#loading.get(block);
+    if (known !== undefined) {
+      known.uses += uses;
+      return known.promise;
     }
-    return loading;
+    const loading: Loading = { uses, promise: Promise.resolve() };
+    loading.promise = this.#load(block, loading).finally(() => this.#loading.delete(block));
+    this.#loading.set(block, loading);
+    return loading.promise;
   }
 
   close(): void {
@@ -104,14 +125,14 @@ export class BlockStore {
     this.#pinnedBytes = wanted;
   }
 
-  async #load(block: number): Promise<void> {
+  async #load(block: number, loading: Loading): Promise<void> {
     const { file, cache, space } = this;
     if (block === file.blockCount) {
       await this.#locator.loadSeparators();
       this.#pin(this.residentBytes);
       return;
     }
-    if (cache.has(space, block)) return;
+    if (cache.keep(space, block, loading.uses)) return;
     const offset = file.offsets.at(block);
     const stored = new Uint8Array(file.offsets.at(block + 1) - offset);
     await file.read(offset, stored);
@@ -119,7 +140,7 @@ export class BlockStore {
     file.openBlock(block, stored, 0, stored.length, raw);
     cache.insert(space, block, raw.bytes, raw.start, raw.end);
     if (!cache.has(space, block)) {
-      cache.hold(space, block, raw.bytes.subarray(raw.start, raw.end));
+      cache.hold(space, block, raw.bytes.subarray(raw.start, raw.end), loading.uses);
     }
   }
 }

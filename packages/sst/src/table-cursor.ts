@@ -79,6 +79,8 @@ export class TableCursor implements EntryCursor {
   #window: Uint8Array = NO_BYTES;
   #windowFirst = 0;
   #windowEnd = 0;
+  /** The block that the cache did not have, until it is read. */
+  #missed = NO_BLOCK;
   #readAhead = 0;
   /** Counts moves: a read that comes back to another one is dropped. */
   #ticket = 0;
@@ -160,6 +162,15 @@ export class TableCursor implements EntryCursor {
     }
     this.pending = false;
     this.#run();
+  }
+
+  /**
+   * Forgets the block under the cursor: who was lent its values may change them from now on. To be
+   * followed by `first`, `last`, `seek` or `seekBefore`, which copy the block anew where they need it.
+   */
+  dropBlock(): void {
+    this.#current = NO_BLOCK;
+    this.valid = false;
   }
 
   close(): void {
@@ -295,12 +306,16 @@ export class TableCursor implements EntryCursor {
         this.#open(block, this.#copy, 0, length);
         return true;
       }
+      this.#missed = block;
       if (!this.#mayRead) {
         this.pending = true;
         return false;
       }
       this.#fillSync();
     }
+    // Blocks that were read ahead came from the disk as well.
+    if (block !== this.#missed) cache.noteMiss(space);
+    this.#missed = NO_BLOCK;
     this.#current = NO_BLOCK;
     const base = file.offsets.at(this.#windowFirst);
     const raw = this.#raw;

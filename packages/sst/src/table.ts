@@ -7,7 +7,7 @@
  */
 import { AuraError, corruption, type FileSystem, getU56 } from "@aura/base";
 import { BlockCache, type CacheCounts } from "./block-cache.ts";
-import type { BlockIndexFormat } from "./block-index.ts";
+import type { BlockIndex, BlockIndexFormat } from "./block-index.ts";
 import { markOf } from "./block-layout.ts";
 import { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
@@ -16,6 +16,7 @@ import { type KeyFilter, openFilter } from "./key-filter.ts";
 import { decodeProperties, type TableSummary } from "./properties.ts";
 import { rangesOf } from "./range-block.ts";
 import type { RangeFragments } from "./range-fragments.ts";
+import { separatorIndex } from "./separator-index.ts";
 import { TableCursor, type TableCursorOptions } from "./table-cursor.ts";
 import { type RawBlock, TableFile, type TableIdentity } from "./table-file.ts";
 import { verifyTable } from "./table-verify.ts";
@@ -23,6 +24,8 @@ import { WaitingSearch } from "./waiting-search.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_WORDS = new Int32Array(0);
+/** Blocks that `keysInMemory` looks at, per key wanted. */
+const KEY_TRIES = 8;
 /** No key has this mark. */
 const NO_MARK = -1;
 
@@ -169,6 +172,26 @@ export class Table {
     return this.#locator.block;
   }
 
+  /** Returns keys of blocks that are in memory, spread over the table, at most `count`: copies. */
+  keysInMemory(count: number): Uint8Array[] {
+    const { cache, space } = this.#store;
+    const keys: Uint8Array[] = [];
+    const step = Math.max(this.blockCount / (count * KEY_TRIES), 1);
+    for (let at = 0; at < this.blockCount && keys.length < count; at += step) {
+      const block = Math.floor(at);
+      if (!cache.has(space, block) || !cache.findLoaded(space, block)) continue;
+      reader.open(cache.bytes, cache.start, cache.end);
+      keys.push(reader.keyAt(reader.count >>> 1));
+    }
+    return keys;
+  }
+
+  /** Reads the separators, which stand beside a model as well, on this thread: an index of its own. */
+  readSeparators(): BlockIndex {
+    const { footer, blockCount } = this.#file;
+    return separatorIndex.decode(this.#file.sectionSync(footer.separators), blockCount);
+  }
+
   /** Memory held beside blocks, bytes: filter, block index, block offsets. Pinned in the cache. */
   get residentBytes(): number {
     return this.#store.residentBytes;
@@ -205,7 +228,8 @@ export class Table {
     const locator = this.#locator;
     const store = this.#store;
     const cache = store.cache;
-    if (!hit.waiting.resume(store.space.id, key, keyStart, keyEnd, seqMax, locator)) {
+    let isLoaded = hit.waiting.resume(store.space.id, key, keyStart, keyEnd, seqMax, locator);
+    if (!isLoaded) {
       if (this.#filter !== undefined && !this.#filter.has(keyHash)) {
         this.counts.denied++;
         return Lookup.absent;
@@ -215,18 +239,19 @@ export class Table {
     const mark = this.#hasMarks ? markOf(keyHash) : NO_MARK;
     for (;;) {
       const block = locator.block;
-      if (cache.find(store.space, block)) {
+      if (isLoaded ? cache.findLoaded(store.space, block) : cache.find(store.space, block)) {
         reader.open(cache.bytes, cache.start, cache.end);
         hit.words = cache.words;
       } else if (mayRead) {
         store.readSync(block, loaded);
         reader.open(loaded.bytes, loaded.start, loaded.end);
-        hit.words = NO_WORDS;
+        hit.words = loaded.bytes === cache.bytes ? cache.words : NO_WORDS;
       } else {
         hit.waiting.note(store.space.id, key, keyStart, keyEnd, seqMax, locator);
         hit.block = block;
         return Lookup.pending;
       }
+      isLoaded = false;
       hit.searched++;
       const marked = reader.findMarked(key, keyStart, keyEnd, seqMax, mark);
       if (marked >= 0) return this.#take(hit, marked);
@@ -249,7 +274,7 @@ export class Table {
           hit.block = this.summary.blockCount;
           return Lookup.pending;
         }
-        store.loadSync(this.summary.blockCount);
+        store.loadSync(this.summary.blockCount, 1);
         locator.start(key, keyStart, keyEnd);
       }
     }
@@ -268,14 +293,17 @@ export class Table {
     return Lookup.found;
   }
 
-  /** Loads what a pending `get` waits for, through the thread pool. Throws AURA_CORRUPTION, AURA_IO. */
-  loadBlock(block: number): Promise<void> {
-    return this.#store.load(block);
+  /**
+   * Loads what `uses` calls of `get` wait for, each of which comes again, through the thread pool.
+   * Throws AURA_CORRUPTION, AURA_IO.
+   */
+  loadBlock(block: number, uses: number = 1): Promise<void> {
+    return this.#store.load(block, uses);
   }
 
-  /** Loads what a pending `get` waits for, on this thread. */
-  loadBlockSync(block: number): void {
-    this.#store.loadSync(block);
+  /** As `loadBlock`, on this thread. */
+  loadBlockSync(block: number, uses: number = 1): void {
+    this.#store.loadSync(block, uses);
   }
 
   /** Opens a cursor. Close it before the table. */

@@ -71,6 +71,25 @@ test("nearly all of the capacity holds blocks of the usual length", () => {
   expect(held / capacityBytes).toBeGreaterThan(0.85);
 });
 
+test("blocks of a table that are small fill the capacity as longer ones do", () => {
+  const capacityBytes = 4 * MIB;
+  const cache = new BlockCache({ capacityBytes });
+  const space = cache.openSpace(undefined, 16_000);
+  for (let block = 0; block < 16_000; block++) insert(cache, space, block, 500);
+  let held = 0;
+  for (let block = 0; block < 16_000; block++) {
+    if (!cache.has(space, block)) continue;
+    held += 500;
+    expect(cache.find(space, block)).toBe(true);
+    expect(isRight(cache, space, block, 500)).toBe(true);
+  }
+  expect(held / capacityBytes).toBeGreaterThan(0.85);
+  cache.evictTable(space.id);
+  const other = cache.openSpace();
+  for (let block = 0; block < 2000; block++) insert(cache, other, block, 4000);
+  expect(cache.has(other, 1999)).toBe(true);
+});
+
 test("blocks far smaller than usual still stay within the capacity", () => {
   const cache = new BlockCache({ capacityBytes: 256 * KIB });
   const space = cache.openSpace();
@@ -143,6 +162,31 @@ describe("closed spaces", () => {
     expect(held).toBeGreaterThan(150);
   });
 
+  test("do not drive out blocks in use, wherever they lie", () => {
+    const cache = new BlockCache({ capacityBytes: 16 * MIB });
+    const live = cache.openSpace();
+    const touch = (): number => {
+      let hits = 0;
+      for (let block = 0; block < 2500; block++) {
+        if (cache.find(live, block)) hits++;
+        else insert(cache, live, block, 4000);
+      }
+      return hits;
+    };
+    const passing = cache.openSpace();
+    for (let round = 0; round < 30; round++) {
+      touch();
+      for (let i = 0; i < 200; i++) insert(cache, passing, round * 200 + i, 4000);
+    }
+    expect(touch()).toBe(2500);
+    for (let round = 0; round < 20; round++) {
+      const dying = cache.openSpace();
+      for (let block = 0; block < 300; block++) insert(cache, dying, block, 4000);
+      cache.evictTable(dying.id);
+      expect(touch()).toBe(2500);
+    }
+  });
+
   test("take their held blocks with them", () => {
     const cache = new BlockCache({ capacityBytes: 0 });
     const space = cache.openSpace();
@@ -167,6 +211,18 @@ describe("without capacity", () => {
     expect(isRight(cache, space, 1, 100)).toBe(true);
     expect(cache.find(space, 1)).toBe(false);
     expect(cache.stats().usedBytes).toBe(0);
+  });
+
+  test("a held block is found as often as was named", () => {
+    const cache = new BlockCache({ capacityBytes: 0 });
+    const space = cache.openSpace();
+    expect(cache.keep(space, 1, 2)).toBe(false);
+    cache.hold(space, 1, contentOf(space, 1, 100), 2);
+    expect(cache.keep(space, 1, 1)).toBe(true);
+    const found = Array.from({ length: 4 }, () => cache.findLoaded(space, 1));
+    expect(found).toEqual([true, true, true, false]);
+    // What was loaded for a miss is no hit.
+    expect(cache.stats()).toMatchObject({ hits: 0, misses: 0 });
   });
 
   test("held blocks are few, and few bytes", () => {

@@ -234,6 +234,25 @@ describe("look-ups that wait", () => {
     expect(fs.counts.read - reads).toBe(1);
   });
 
+  test("load a block once for all of them where nothing is cached", async () => {
+    const { fs, run } = waiting();
+    const table = openTable(fs);
+    const hits = Array.from({ length: 5 }, () => new TableHit());
+    const look = (hit: TableHit): number =>
+      table.get(keyOf(3), 0, keyOf(3).length, hashOf(keyOf(3)), SEQ_MAX, hit, false);
+    const reads = fs.counts.read;
+    expect(hits.map(look)).toEqual([2, 2, 2, 2, 2]);
+    const loads = [table.loadBlock(hits[0]!.block), table.loadBlock(hits[1]!.block, 4)];
+    await run();
+    await Promise.all(loads);
+    expect(hits.map(look)).toEqual([1, 1, 1, 1, 1]);
+    expect(hits.map(look)).toEqual([2, 2, 2, 2, 2]);
+    table.loadBlockSync(hits[0]!.block, 5);
+    expect(hits.map(look)).toEqual([1, 1, 1, 1, 1]);
+    expect(fs.counts.read - reads).toBe(2);
+    expect(table.counts.blocks).toEqual({ hits: 0, misses: 10 });
+  });
+
   test("a load that fails can be tried again", async () => {
     const fs = written();
     const table = openTable(fs);

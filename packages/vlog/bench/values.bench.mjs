@@ -18,9 +18,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundle } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -35,29 +34,9 @@ const BYTES = Number(options.mib) * 1_048_576;
 const KEY_BYTES = 16;
 const HEAD_BYTES = 32 + KEY_BYTES;
 const PIECE_BYTES = 262_144;
-const source = fileURLToPath(new URL("..", import.meta.url));
-const bundle = join(source, "../base/node_modules/.cache/aura/values-bench");
-await build({
-  entry: { vlog: `${source}/src/index.ts`, base: join(source, "../base/src/index.ts") },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions", "snappy", "@bokuweb/zstd-wasm"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { SegmentWriter, ValueReader } = await import(pathToFileURL(join(bundle, "vlog.js")).href);
-const { FileType, hashReady, nodeFileSystem } = await import(
-  pathToFileURL(join(bundle, "base.js")).href
-);
+const { load } = await bundle("values", { vlog: "vlog/src/index.ts", base: "base/src/index.ts" });
+const { SegmentWriter, ValueReader } = await load("vlog");
+const { FileType, hashReady, nodeFileSystem } = await load("base");
 await hashReady();
 
 const directory = mkdtempSync(join(options.dir, "aura-values-"));
@@ -155,5 +134,4 @@ try {
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });
-  rmSync(bundle, { recursive: true, force: true });
 }

@@ -20,9 +20,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "tsup";
+import { bundle } from "../../../scripts/bundle.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -36,29 +35,9 @@ const { values: options } = parseArgs({
 const ROUNDS = Number(options.rounds);
 const FRAME_HEADER_BYTES = 36;
 const LARGE_BYTES = 262_144;
-const source = fileURLToPath(new URL("..", import.meta.url));
-const bundle = join(source, "../base/node_modules/.cache/aura/log-bench");
-await build({
-  entry: { wal: `${source}/src/index.ts`, base: join(source, "../base/src/index.ts") },
-  config: false,
-  outDir: bundle,
-  format: "esm",
-  target: "node20",
-  platform: "node",
-  splitting: true,
-  silent: true,
-  clean: true,
-  tsconfig: fileURLToPath(new URL("../../../tsconfig.base.json", import.meta.url)),
-  noExternal: [/^@aura\//],
-  external: ["xxhash-wasm", "lz4-napi", "fs-native-extensions"],
-  esbuildOptions: (settings) => {
-    settings.conditions = ["@aura/source"];
-  },
-});
-const { LogWriter, readLog } = await import(pathToFileURL(join(bundle, "wal.js")).href);
-const { FileType, hashReady, nodeFileSystem } = await import(
-  pathToFileURL(join(bundle, "base.js")).href
-);
+const { load } = await bundle("log", { wal: "wal/src/index.ts", base: "base/src/index.ts" });
+const { LogWriter, readLog } = await load("wal");
+const { FileType, hashReady, nodeFileSystem } = await load("base");
 await hashReady();
 
 const directory = mkdtempSync(join(options.dir, "aura-log-"));
@@ -163,7 +142,6 @@ try {
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });
-  rmSync(bundle, { recursive: true, force: true });
 }
 console.log("us each, wall (processor); median");
 subjects.forEach(([name, count], i) => {

@@ -20,6 +20,7 @@ import {
 import { FRAME_HEADER_BYTES, FrameFlag } from "./frame.ts";
 import { FrameParts } from "./frame-parts.ts";
 import { LongFrame } from "./long-frame.ts";
+import { SyncHandles } from "./sync-handles.ts";
 import { ZERO_FILL_BYTES_MAX, ZeroFill } from "./zero-fill.ts";
 
 /** What a new log is given. */
@@ -49,6 +50,7 @@ export class LogWriter {
   readonly #file: FileHandle;
   readonly #parts: FrameParts = new FrameParts();
   readonly #fill: ZeroFill;
+  readonly #syncs: SyncHandles;
   #flightParts: FrameParts | undefined;
   #flight: Flight | undefined;
   /** A long frame is open. */
@@ -68,12 +70,13 @@ export class LogWriter {
   /** Work on the thread pool that still uses the file. */
   readonly #pending = new Set<Promise<unknown>>();
 
-  private constructor(path: string, file: FileHandle, header: FileHeader) {
+  private constructor(fs: FileSystem, path: string, file: FileHandle, header: FileHeader) {
     this.path = path;
     this.number = header.number;
     this.uid = header.uid;
     this.#file = file;
-    this.#fill = new ZeroFill(file);
+    this.#syncs = new SyncHandles(fs, file);
+    this.#fill = new ZeroFill(file, () => this.#syncs.sync());
   }
 
   /**
@@ -86,7 +89,7 @@ export class LogWriter {
     const file = fs.openSync(path, "create");
     let log: LogWriter;
     try {
-      log = new LogWriter(path, file, settings.header);
+      log = new LogWriter(fs, path, file, settings.header);
       const frame = log.#parts;
       const flags = FrameFlag.preamble;
       frame.assemble(log.uid, head.length, [settings.preamble], [], 0, 0, flags, 0);
@@ -143,7 +146,7 @@ export class LogWriter {
 
   /** Names the open file to `FileSystem.syncTokenSync` in any thread, until it is closed. */
   get token(): number {
-    return this.#file.token;
+    return this.#syncs.token;
   }
 
   /** Why the file was given up, or undefined while it works. */
@@ -296,7 +299,7 @@ export class LogWriter {
     const end = this.#bytes;
     this.#trimmed = false;
     try {
-      this.#file.syncSync();
+      this.#syncs.syncSync();
     } catch (error) {
       this.#syncFailed = true;
       throw this.#fail(error);
@@ -356,7 +359,7 @@ export class LogWriter {
       throw this.#refusal(this.#failure!);
     this.#file.truncateSync(this.#bytes);
     try {
-      this.#file.syncSync();
+      this.#syncs.syncSync();
     } catch (error) {
       this.#syncFailed = true;
       throw error;
@@ -379,6 +382,7 @@ export class LogWriter {
       if (this.#failure === undefined) this.trimSync();
     } finally {
       this.#closed = true;
+      this.#syncs.closeSync();
       this.#file.closeSync();
     }
   }
@@ -452,7 +456,7 @@ export class LogWriter {
     const flight = this.#flight;
     const end = flight === undefined || flight.rewritten ? this.#bytes : flight.offset;
     try {
-      await this.#file.sync();
+      await this.#syncs.sync();
     } catch (error) {
       this.#syncFailed = true;
       throw this.#fail(error);

@@ -14,6 +14,7 @@ const CHUNK_BYTES = 1024 * 1024;
 /** The fill of one file. One `run` at a time. */
 export class ZeroFill {
   readonly #file: FileHandle;
+  readonly #sync: () => Promise<void>;
   #buffer: Uint8Array | undefined;
   /** The file holds zeros, or frames, up to here. */
   filledTo = 0;
@@ -23,8 +24,10 @@ export class ZeroFill {
   /** The sync failed, not a write. */
   syncFailed = false;
 
-  constructor(file: FileHandle) {
+  /** `sync` makes the file durable. */
+  constructor(file: FileHandle, sync: () => Promise<void>) {
     this.#file = file;
+    this.#sync = sync;
   }
 
   /**
@@ -61,7 +64,7 @@ export class ZeroFill {
     }
     if (written === 0 || !mayGoOn()) return;
     this.syncFailed = true;
-    await this.#file.sync();
+    await this.#sync();
     this.syncFailed = false;
   }
 

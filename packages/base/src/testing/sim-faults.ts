@@ -53,7 +53,8 @@ export interface SimFault {
   /** The operation takes effect, yet reports the error. Not for "sync". */
   readonly happened?: boolean;
   /**
-   * What a failed sync leaves. In every mode a later sync succeeds without writing this data.
+   * What a failed sync leaves. In every mode a later sync succeeds without writing this data, but for
+   * the first one through each other handle that was open then: that fails as well.
    * `keep` (the default; ext4, XFS): the cache still shows the new content, the disk has it not.
    * `drop`: content reads as on the disk again, the new size stays.
    * `revert` (btrfs): content and size read as on the disk.

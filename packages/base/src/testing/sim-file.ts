@@ -50,6 +50,8 @@ export class SimFile {
   links = 0;
   /** Open handles. */
   opens = 0;
+  /** Syncs that failed. */
+  failedSyncs = 0;
 
   #cache = new Pages();
   #size = 0;
@@ -115,6 +117,7 @@ export class SimFile {
 
   /** A sync that failed; `reached` of its writes got to the disk all the same. */
   failSync(mode: FailedSync, reached: CrashData, choice: CrashChoice): void {
+    this.failedSyncs++;
     const touched = new Set(this.#lost.keys());
     for (const write of this.#pending) {
       for (let s = firstSector(write); s < sectorEnd(write); s++) touched.add(s);

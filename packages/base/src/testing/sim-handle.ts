@@ -26,6 +26,8 @@ export class SimHandle implements FileHandle {
   readonly #writable: boolean;
   readonly #host: SimHost;
   #open = true;
+  /** Failed syncs of the file that this handle was told of, or that came before it. */
+  #failuresSeen: number;
 
   constructor(path: string, token: number, file: SimFile, writable: boolean, host: SimHost) {
     this.path = path;
@@ -33,6 +35,7 @@ export class SimHandle implements FileHandle {
     this.#file = file;
     this.#writable = writable;
     this.#host = host;
+    this.#failuresSeen = file.failedSyncs;
   }
 
   readSync(target: Uint8Array, position: number): number {
@@ -86,13 +89,17 @@ export class SimHandle implements FileHandle {
       this.#refuse(!this.#open, "sync");
       if (fault?.error === undefined) {
         this.#file.sync();
-        return;
+        // Linux tells every open file once of a write-back that failed, whoever asked for it.
+        if (this.#failuresSeen === this.#file.failedSyncs) return;
+        this.#failuresSeen = this.#file.failedSyncs;
+        throw systemError("EIO", this.path, "sync");
       }
       this.#file.failSync(fault.sync ?? "keep", fault.reached ?? "none", {
         random: this.#host.random,
         torn: true,
         gaps: "zeros",
       });
+      this.#failuresSeen = this.#file.failedSyncs;
       throw systemError(fault.error, this.path, "sync");
     });
   }

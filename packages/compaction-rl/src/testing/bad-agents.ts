@@ -62,7 +62,7 @@ function badAgent(
     },
     exportWeights: (): AgentWeights => ({
       format: "aura-agent",
-      version: 1,
+      version: 2,
       algorithm: "closed-form",
       parameters: {},
     }),

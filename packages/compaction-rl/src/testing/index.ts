@@ -2,4 +2,4 @@
 export { randomAgent, worstAgent } from "./bad-agents.ts";
 export { distinctKeys, type KeyClass, uniformKeys, zipfKeys } from "./key-popularity.ts";
 export { SimulatedTree, type SimulatedTreeSettings } from "./simulated-tree.ts";
-export { type SimulationSettings, Simulator, type WorkMix } from "./simulator.ts";
+export { type SimulationSettings, Simulator, type ValueSizes, type WorkMix } from "./simulator.ts";

@@ -30,7 +30,17 @@ export interface SimulatedTable extends TableView {
   readonly high: number;
   /** Entries of each class. */
   readonly counts: Float64Array;
+  /** What an entry of it is like. */
+  readonly entry: EntryLikeness;
   readonly filterBits: number;
+}
+
+/** What the entries of a table are like on average. */
+export interface EntryLikeness {
+  /** Bytes in tables. */
+  readonly bytes: number;
+  /** Share of them whose value is apart. */
+  readonly apart: number;
 }
 
 interface SimulatedRun extends RunView {
@@ -52,7 +62,7 @@ export interface SimulatedJob {
 /** What a tree is made with. */
 export interface SimulatedTreeSettings {
   readonly classes: readonly KeyClass[];
-  /** Bytes of an entry in tables. */
+  /** Bytes of an entry in tables, where a flush does not say. */
   readonly entryBytes: number;
   readonly filters: FilterPlan;
   readonly levelCount: number;
@@ -68,7 +78,6 @@ export interface LevelBytes {
 /** The tree. */
 export class SimulatedTree {
   readonly classes: readonly KeyClass[];
-  readonly entryBytes: number;
   readonly levels: SimulatedLevel[];
   readonly jobs: SimulatedJob[] = [];
   /** By level, since the start. */
@@ -81,13 +90,14 @@ export class SimulatedTree {
   moves = 0;
   readonly #filters: FilterPlan;
   readonly #policy: CompactionPolicy;
+  readonly #entry: EntryLikeness;
   readonly #busy = new Set<number>();
   readonly #view: TreeView;
   #nextNumber = 1;
 
   constructor(settings: SimulatedTreeSettings) {
     this.classes = settings.classes;
-    this.entryBytes = settings.entryBytes;
+    this.#entry = { bytes: settings.entryBytes, apart: 0 };
     this.#filters = settings.filters;
     this.#policy = settings.policy;
     this.levels = Array.from({ length: settings.levelCount }, () => ({ runs: [] }));
@@ -101,19 +111,24 @@ export class SimulatedTree {
   }
 
   /** Puts this share of all keys into one run of a level. */
-  load(level: number, share: number, tableBytesMax: number): void {
+  load(
+    level: number,
+    share: number,
+    tableBytesMax: number,
+    entry: EntryLikeness = this.#entry,
+  ): void {
     const counts = Float64Array.from(this.classes, ({ keys }) => keys * share);
-    const whole = { low: 0, high: SPACE - 1, counts };
+    const whole = { low: 0, high: SPACE - 1, counts, entry };
     const tables = this.#cut([whole], level, tableBytesMax);
     this.levels[level]!.runs.unshift({ id: this.#nextNumber++, tables });
   }
 
   /** Flushes a memtable with so many operations. */
-  flush(operations: number): void {
+  flush(operations: number, entry: EntryLikeness = this.#entry): void {
     const counts = Float64Array.from(this.classes, (keys) => distinctKeys(keys, operations));
     const entries = sum(counts);
     const bits = this.#bitsOf(0, entries);
-    const table = this.#table(0, SPACE - 1, counts, bits);
+    const table = this.#table(0, SPACE - 1, counts, entry, bits);
     this.levels[0]!.runs.unshift({ id: this.#nextNumber++, tables: [table] });
     this.flushedBytes += table.bytes;
     this.moved[0]!.written += table.bytes;
@@ -233,7 +248,8 @@ export class SimulatedTree {
       while (next < byLow.length && byLow[next]!.low <= low) open.push(byLow[next++]!);
       open = open.filter((table) => table.high >= high);
       if (open.length === 0) continue;
-      pieces.push({ low, high, counts: this.#unionIn(open, high - low + 1) });
+      const counts = this.#unionIn(open, high - low + 1);
+      pieces.push({ low, high, counts, entry: mixed(open) });
     }
     return pieces;
   }
@@ -263,14 +279,15 @@ export class SimulatedTree {
     let total = 0;
     for (const { counts } of pieces) total += sum(counts);
     const bits = this.#bitsOf(level, total);
-    const most = Math.max(1, tableBytesMax / this.entryBytes);
+    const entry = mixed(pieces);
+    const most = Math.max(1, tableBytesMax / entry.bytes);
     const tables: SimulatedTable[] = [];
     let counts = new Float64Array(this.classes.length);
     let entries = 0;
     let from = -1;
     let end = -1;
     const close = (): void => {
-      if (from >= 0) tables.push(this.#table(from, end, counts, bits));
+      if (from >= 0) tables.push(this.#table(from, end, counts, entry, bits));
       counts = new Float64Array(this.classes.length);
       entries = 0;
       from = -1;
@@ -298,11 +315,17 @@ export class SimulatedTree {
     return tables;
   }
 
-  #table(low: number, high: number, counts: Float64Array, filterBits: number): SimulatedTable {
+  #table(
+    low: number,
+    high: number,
+    counts: Float64Array,
+    entry: EntryLikeness,
+    filterBits: number,
+  ): SimulatedTable {
     const entryCount = sum(counts);
     return {
       number: this.#nextNumber++,
-      bytes: entryCount * this.entryBytes,
+      bytes: entryCount * entry.bytes,
       smallestKey: keyOf(low),
       largestKey: keyOf(high),
       smallestSeq: 1,
@@ -314,6 +337,7 @@ export class SimulatedTree {
       low,
       high,
       counts,
+      entry,
       filterBits,
     };
   }
@@ -321,6 +345,9 @@ export class SimulatedTree {
   /** Filter bits per key of tables that are about to be written, as the engine plans them. */
   #bitsOf(level: number, entries: number): number {
     const { bits, allocation } = this.#filters;
+    const { levels } = this.#policy.shape;
+    const named = level > 0 ? levels[Math.min(level, levels.length) - 1]!.filterBits : undefined;
+    if (named !== undefined) return named;
     if (bits === 0 || allocation === "uniform") return bits;
     const held: number[] = [];
     const runs: number[] = [];
@@ -344,6 +371,23 @@ interface Piece {
   readonly low: number;
   readonly high: number;
   readonly counts: Float64Array;
+  readonly entry: EntryLikeness;
+}
+
+/** Returns what entries of several are like together, each counted as often as it has entries. */
+function mixed(parts: readonly Pick<Piece, "counts" | "entry">[]): EntryLikeness {
+  const first = parts[0]!.entry;
+  if (parts.every(({ entry }) => entry === first)) return first;
+  let entries = 0;
+  let bytes = 0;
+  let apart = 0;
+  for (const { counts, entry } of parts) {
+    const count = sum(counts);
+    entries += count;
+    bytes += count * entry.bytes;
+    apart += count * entry.apart;
+  }
+  return { bytes: bytes / entries, apart: apart / entries };
 }
 
 function sum(counts: Float64Array): number {

@@ -15,9 +15,15 @@ import type { CompactionPolicy } from "../policy.ts";
 import type { TreeGeometry } from "../settings.ts";
 import type { TreeShape } from "../shape.ts";
 import { levelBytes, levelTargets, tableBytesFor } from "../targets.ts";
+import { bucketOf } from "../value-model.ts";
 import type { KnownCosts } from "../window-seconds.ts";
 import type { KeyClass } from "./key-popularity.ts";
-import { type SimulatedJob, type SimulatedTable, SimulatedTree } from "./simulated-tree.ts";
+import {
+  type EntryLikeness,
+  type SimulatedJob,
+  type SimulatedTable,
+  SimulatedTree,
+} from "./simulated-tree.ts";
 
 /** What a simulation is made with. */
 export interface SimulationSettings {
@@ -29,6 +35,8 @@ export interface SimulationSettings {
   readonly entryBytes: number;
   readonly separatedBytes: number;
   readonly classes: readonly KeyClass[];
+  /** Sizes of values, where they matter: what is in the tree then follows the threshold of separation. */
+  readonly values?: ValueSizes;
   /** Share of the keys that lie in the last level to begin with. */
   readonly loaded: number;
   readonly filters: FilterPlan;
@@ -38,6 +46,20 @@ export interface SimulationSettings {
   /** How much counts and costs of a window scatter around what they should be, 0 to 1. */
   readonly noise: number;
   readonly seed: number;
+}
+
+/** Values by size. The entry bytes of the settings are then those of an entry without its value. */
+export interface ValueSizes {
+  readonly sizes: readonly { readonly bytes: number; readonly share: number }[];
+  /** Bytes from which on values are apart where the shape does not say. */
+  readonly threshold: number;
+}
+
+/** What entries take as they are written. */
+interface Written {
+  readonly entry: EntryLikeness;
+  readonly memtableBytes: number;
+  readonly separatedBytes: number;
 }
 
 /** What the operations of a window are, as shares that add up to 1. */
@@ -51,6 +73,8 @@ export interface WorkMix {
   readonly scanLength: number;
 }
 
+/** Bytes that a separated value leaves in the tree. */
+const POINTER_BYTES = 20;
 /** A scan counts as one operation of a window, and one more for so many entries. */
 const SCAN_ENTRIES_PER_OPERATION = 8;
 
@@ -66,6 +90,8 @@ interface RunFigures {
   readonly falseRate: number;
   /** Share of the keys of each class that it holds. */
   readonly densities: Float64Array;
+  /** Share of its entries whose value is apart. */
+  readonly apart: number;
 }
 
 interface LevelReads {
@@ -83,6 +109,8 @@ export class Simulator {
   readonly #figures = new WeakMap<readonly SimulatedTable[], RunFigures>();
   readonly #remaining = new Map<SimulatedJob, number>();
   #memtableOperations = 0;
+  #entry: EntryLikeness | undefined;
+  #sized: { readonly threshold: number; readonly written: Written } | undefined;
   #window = 0;
   /** Seconds that draining level 0 took lately, per memtable. */
   #drainSeconds = 0;
@@ -100,8 +128,9 @@ export class Simulator {
     this.tree = new SimulatedTree({ classes, entryBytes, filters, levelCount, policy });
     if (settings.loaded > 0) {
       let bytes = 0;
-      for (const { keys } of classes) bytes += keys * settings.loaded * entryBytes;
-      this.tree.load(levelCount - 1, settings.loaded, tableBytesFor(bytes, geometry));
+      const { entry } = this.#written();
+      for (const { keys } of classes) bytes += keys * settings.loaded * entry.bytes;
+      this.tree.load(levelCount - 1, settings.loaded, tableBytesFor(bytes, geometry), entry);
     }
   }
 
@@ -113,16 +142,18 @@ export class Simulator {
 
   /** Runs one window of about so many operations. */
   window(mix: WorkMix, operations: number): WindowObservation {
-    const { costs, memtableBytes, memtableEntryBytes, mergeSpeed } = this.#settings;
+    const { costs, memtableBytes, mergeSpeed } = this.#settings;
+    const written = this.#written();
     const { tree } = this;
     const before = { ...counters(tree), moved: tree.moved.map((one) => ({ ...one })) };
     const perOperation = 1 + (mix.scans * mix.scanLength) / SCAN_ENTRIES_PER_OPERATION;
     const total = this.#scattered(operations) / perOperation;
-    const perMemtable = memtableBytes / memtableEntryBytes;
+    const perMemtable = memtableBytes / written.memtableBytes;
     const levels: LevelReads[] = tree.levels.map(() => ({ probes: 0, falsePositives: 0, hits: 0 }));
     let rest = total;
     let seeks = 0;
     let blockReads = 0;
+    let valueReads = 0;
     let delaySeconds = 0;
     while (rest > 1e-6) {
       let step = rest;
@@ -132,7 +163,8 @@ export class Simulator {
       const seconds =
         mix.reads * (costs.read + reads.probes * costs.probe + reads.blocks * costs.blockRead) +
         mix.scans * (reads.runs * costs.seek + mix.scanLength * costs.scanEntry) +
-        mix.writes * costs.write;
+        (mix.reads * reads.values + mix.scans * mix.scanLength * reads.apart) * costs.valueRead +
+        mix.writes * (costs.write + written.separatedBytes * costs.valueByte);
       const jobEnd = this.#nextEnd(mergeSpeed);
       if (jobEnd < step * seconds) step = jobEnd / seconds;
       for (const [i, level] of levels.entries()) {
@@ -141,6 +173,7 @@ export class Simulator {
         level.hits += step * mix.reads * reads.levels[i]!.hits;
       }
       blockReads += step * mix.reads * reads.blocks;
+      valueReads += step * (mix.reads * reads.values + mix.scans * mix.scanLength * reads.apart);
       seeks += step * mix.scans * reads.runs;
       this.#memtableOperations += step * mix.writes;
       rest -= step;
@@ -159,8 +192,10 @@ export class Simulator {
       scanEntries: total * mix.scans * mix.scanLength,
       seeks,
       writes: total * mix.writes,
-      writtenBytes: total * mix.writes * memtableEntryBytes,
-      separatedBytes: total * mix.writes * this.#settings.separatedBytes,
+      writtenBytes: total * mix.writes * written.memtableBytes,
+      separatedBytes: total * mix.writes * written.separatedBytes,
+      valueReads,
+      valueSizes: this.#valueSizes(total * mix.writes),
       levels: this.#levels(levels, before.moved),
       flushes: after.flushes - before.flushes,
       flushedBytes: after.flushedBytes - before.flushedBytes,
@@ -180,8 +215,8 @@ export class Simulator {
 
   /** Flushes, begins merges; returns the seconds that writes were held back. */
   #flush(): number {
-    const { memtableBytes, memtableEntryBytes } = this.#settings;
-    this.tree.flush(memtableBytes / memtableEntryBytes);
+    const written = this.#written();
+    this.tree.flush(this.#settings.memtableBytes / written.memtableBytes, written.entry);
     this.#memtableOperations = 0;
     this.#start();
     const { l0Trigger } = this.policy.shape;
@@ -191,6 +226,43 @@ export class Simulator {
     const seconds = 2 * share * this.#drainSeconds;
     this.#pass(seconds);
     return seconds;
+  }
+
+  /** What is written now: values from the threshold on are apart. */
+  #written(): Written {
+    const { values, entryBytes, memtableEntryBytes, separatedBytes } = this.#settings;
+    if (values === undefined) {
+      const apart = separatedBytes > 0 ? 1 : 0;
+      this.#entry ??= { bytes: entryBytes, apart };
+      return { entry: this.#entry, memtableBytes: memtableEntryBytes, separatedBytes };
+    }
+    const threshold = this.policy.shape.separationThreshold ?? values.threshold;
+    if (this.#sized?.threshold === threshold) return this.#sized.written;
+    let inline = 0;
+    let apart = 0;
+    let apartBytes = 0;
+    for (const { bytes, share } of values.sizes) {
+      if (bytes >= threshold) {
+        inline += share * POINTER_BYTES;
+        apart += share;
+        apartBytes += share * bytes;
+      } else inline += share * bytes;
+    }
+    const entry = { bytes: entryBytes + inline, apart };
+    const memtableBytes = memtableEntryBytes + inline;
+    this.#sized = { threshold, written: { entry, memtableBytes, separatedBytes: apartBytes } };
+    return this.#sized.written;
+  }
+
+  /** Values written, by powers of two. */
+  #valueSizes(writes: number): number[] {
+    const counts: number[] = [];
+    for (const { bytes, share } of this.#settings.values?.sizes ?? []) {
+      const bucket = bucketOf(bytes);
+      while (counts.length <= bucket) counts.push(0);
+      counts[bucket]! += writes * share;
+    }
+    return counts;
   }
 
   #start(): void {
@@ -247,6 +319,8 @@ export class Simulator {
     probes: number;
     blocks: number;
     runs: number;
+    values: number;
+    apart: number;
   } {
     const { classes } = this.tree;
     const found = 1 - mix.absent;
@@ -261,11 +335,14 @@ export class Simulator {
     let probes = 0;
     let blocks = 0;
     let runs = 0;
+    // Answers whose value is apart; those in memory are as what is written now.
+    const now = this.#written().entry.apart;
+    let values = found * (1 - missing) * now;
     for (const level of this.tree.levels) {
       const reads = { probes: 0, falsePositives: 0, hits: 0 };
       for (const run of level.runs) {
         if (run.tables.length === 0) continue;
-        const { coverage, falseRate, densities } = this.#figuresOf(run.tables);
+        const { coverage, falseRate, densities, apart } = this.#figuresOf(run.tables);
         runs += coverage;
         const asked = (found * missing + mix.absent) * coverage;
         let hits = 0;
@@ -278,13 +355,14 @@ export class Simulator {
         hits *= found;
         reads.probes += asked;
         reads.hits += hits;
+        values += hits * apart;
         reads.falsePositives += (asked - hits) * falseRate;
       }
       probes += reads.probes;
       blocks += reads.hits + reads.falsePositives;
       levels.push(reads);
     }
-    return { levels, probes, blocks, runs };
+    return { levels, probes, blocks, runs, values, apart: found > 0 ? values / found : now };
   }
 
   #figuresOf(tables: readonly SimulatedTable[]): RunFigures {
@@ -294,18 +372,23 @@ export class Simulator {
     const densities = new Float64Array(classes.length);
     let width = 0;
     let falseWidth = 0;
-    for (const { low, high, counts, filterBits } of tables) {
+    let entries = 0;
+    let entriesApart = 0;
+    for (const { low, high, counts, filterBits, entry, entryCount } of tables) {
+      entries += entryCount;
+      entriesApart += entryCount * entry.apart;
       width += high - low + 1;
       falseWidth += (high - low + 1) * Math.exp(-filterBits * LN2_SQUARED);
       for (let c = 0; c < densities.length; c++) densities[c]! += counts[c]! / classes[c]!.keys;
     }
-    const figures = { coverage: width / 2 ** 32, falseRate: falseWidth / width, densities };
+    const apart = entries > 0 ? entriesApart / entries : 0;
+    const figures = { coverage: width / 2 ** 32, falseRate: falseWidth / width, densities, apart };
     this.#figures.set(tables, figures);
     return figures;
   }
 
   #liveBytes(): number {
-    const { classes, entryBytes, levels } = this.tree;
+    const { classes, levels } = this.tree;
     const absent = new Float64Array(classes.length).fill(1);
     for (const { runs } of levels) {
       for (const { tables } of runs) {
@@ -316,7 +399,7 @@ export class Simulator {
     }
     let entries = 0;
     for (let c = 0; c < absent.length; c++) entries += classes[c]!.keys * (1 - absent[c]!);
-    return entries * entryBytes;
+    return entries * this.#written().entry.bytes;
   }
 
   #levels(
@@ -328,15 +411,17 @@ export class Simulator {
     return tree.levels.map((level, i) => {
       let entries = 0;
       let bits = 0;
+      let bytes = 0;
       for (const { tables } of level.runs) {
-        for (const { entryCount, filterBits } of tables) {
+        for (const { entryCount, filterBits, bytes: size } of tables) {
           entries += entryCount;
+          bytes += size;
           bits += entryCount * filterBits;
         }
       }
       const { shape } = policy;
       return {
-        bytes: entries * tree.entryBytes,
+        bytes,
         targetBytes: targets.bytes[i]!,
         entries,
         runs: filledRuns(level).length,

@@ -16,7 +16,8 @@ import type { SegmentChange, SegmentSeal } from "../edit.ts";
 import type { IoShare } from "../io-budget.ts";
 import { fragmentRanges, type RangeTombstone } from "../range-fragmenter.ts";
 import type { TableMeta } from "../version.ts";
-import { BusyTime, meteredFs } from "./metered-fs.ts";
+import { BusyTime, type JobTimes } from "./busy-time.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { CoverSweep, RangePieces } from "./range-drop.ts";
 import { SegmentTally } from "./segment-tally.ts";
 import { Survivors } from "./survivors.ts";
@@ -38,7 +39,7 @@ export interface FlushInput {
 }
 
 /** What a flush wrote. */
-export interface FlushOutput {
+export interface FlushOutput extends JobTimes {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
   /** The segments that compressed values went to. */
@@ -49,8 +50,6 @@ export interface FlushOutput {
   readonly valueBytesDropped: number;
   readonly entriesWritten: number;
   readonly bytesWritten: number;
-  /** Time at work, without waiting for syncs, ms; 0: not measured. */
-  readonly busyMs: number;
 }
 
 /** Entries between two slices. */
@@ -62,7 +61,7 @@ export function* flushJob(
   context: JobContext,
 ): Generator<void, FlushOutput, void> {
   const busy = new BusyTime(context);
-  for (const token of input.syncTokens) busy.without(() => syncLog(context, token));
+  for (const token of input.syncTokens) busy.syncedIn(() => syncLog(context, token));
   const cursor = attachMemtable(input.memtable).cursor();
   const survivors = new Survivors(input.snapshots);
   const tally = new SegmentTally();
@@ -138,7 +137,7 @@ export function* flushJob(
       valueBytesDropped,
       entriesWritten: output.entryCount,
       bytesWritten: tables.reduce((sum, table) => sum + table.bytes, 0),
-      busyMs: busy.ms,
+      ...busy.spent,
     };
   } finally {
     // Reached by a failure and by a cancelled job alike.

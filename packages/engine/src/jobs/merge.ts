@@ -24,7 +24,8 @@ import { filePath } from "../file-names.ts";
 import type { IoShare } from "../io-budget.ts";
 import type { Rewrite } from "../value-locality.ts";
 import type { SegmentKind, TableMeta } from "../version.ts";
-import { BusyTime, meteredFs } from "./metered-fs.ts";
+import { BusyTime, type JobTimes } from "./busy-time.ts";
+import { meteredFs } from "./metered-fs.ts";
 import { CoverSweep, keptFragments, RangePieces, readFragments } from "./range-drop.ts";
 import { RunScan, type ScanRange } from "./run-scan.ts";
 import { ScanMerge } from "./scan-merge.ts";
@@ -63,7 +64,7 @@ export interface MergeInput {
 }
 
 /** What a merge wrote. */
-export interface MergeOutput {
+export interface MergeOutput extends JobTimes {
   readonly tables: TableMeta[];
   readonly segmentChanges: SegmentChange[];
   /** The segments that relocated values went to. */
@@ -73,8 +74,6 @@ export interface MergeOutput {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesRelocated: number;
-  /** Time at work, without waiting for tokens and syncs, ms; 0: not measured. */
-  readonly busyMs: number;
   readonly valuesPacked: PackedValues;
 }
 
@@ -110,7 +109,7 @@ export function* mergeJob(
     }
     const output = merge.finishSync();
     complete = true;
-    return { ...output, busyMs: busy.ms };
+    return { ...output, ...busy.spent };
   } finally {
     // Reached by a failure and by a cancelled job alike.
     if (!complete) merge.discardSync();
@@ -144,7 +143,7 @@ class Merge {
   constructor(input: MergeInput, fs: FileSystem) {
     this.#input = input;
     this.#fs = fs;
-    this.#memory = new MergeMemory(input.slices.length);
+    this.#memory = new MergeMemory(input.slices);
     this.#numbers = new OutputNumbers(input.output);
     this.#output = new TableOutput(fs, input.output, this.#numbers, this.#memory.output);
     this.#survivors = new Survivors(input.snapshots);
@@ -362,7 +361,7 @@ class Merge {
     );
   }
 
-  finishSync(): Omit<MergeOutput, "busyMs"> {
+  finishSync(): Omit<MergeOutput, keyof JobTimes> {
     const { range, slices } = this.#input;
     let entriesExpected = 0;
     let bytesRead = 0;
@@ -442,17 +441,23 @@ class MergeMemory {
   readonly unpacked: readonly LentBytes[];
   readonly output: LentBytes;
 
-  constructor(inputCount: number) {
-    const share = Math.floor(WINDOWS_BYTES / inputCount);
-    const windowBytes = Math.min(WINDOW_BYTES_MAX, Math.max(WINDOW_BYTES_MIN, share));
-    const bytes = new Uint8Array(inputCount * (windowBytes + UNPACKED_BYTES) + OUTPUT_BYTES);
+  constructor(slices: readonly (readonly TableMeta[])[]) {
+    const share = Math.floor(WINDOWS_BYTES / slices.length);
+    const windowBytesMax = Math.min(WINDOW_BYTES_MAX, Math.max(WINDOW_BYTES_MIN, share));
+    // Small tables are read at once, and need no more: a window is zeroed before it is used.
+    const windowBytes = slices.map((tables) => {
+      const longest = tables.reduce((most, table) => Math.max(most, table.bytes), 0);
+      return Math.min(windowBytesMax, Math.max(WINDOW_BYTES_MIN, longest));
+    });
+    const windows = windowBytes.reduce((sum, one) => sum + one, 0);
+    const bytes = new Uint8Array(windows + slices.length * UNPACKED_BYTES + OUTPUT_BYTES);
     let end = 0;
     const take = (length: number): LentBytes => {
       end += length;
       return { bytes, start: end - length, end };
     };
-    this.windows = Array.from({ length: inputCount }, () => take(windowBytes));
-    this.unpacked = Array.from({ length: inputCount }, () => take(UNPACKED_BYTES));
+    this.windows = windowBytes.map(take);
+    this.unpacked = slices.map(() => take(UNPACKED_BYTES));
     this.output = take(OUTPUT_BYTES);
   }
 }

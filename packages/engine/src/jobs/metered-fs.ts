@@ -15,6 +15,7 @@ import {
   takeTokens,
   waitMsMax,
 } from "../io-budget.ts";
+import { BusyTime } from "./busy-time.ts";
 
 /** A job waits in steps of at most this, ms, and looks then whether it was cancelled. */
 const STEP_MS = 20;
@@ -27,39 +28,6 @@ export function meteredFs(
   busy: BusyTime = new BusyTime(context),
 ): FileSystem {
   return share === undefined ? context.fs : new MeteredFs(context, share, busy);
-}
-
-/**
- * Measures how long a job is at work, without its waiting for tokens and for the disk to sync, ms. 0
- * without a clock.
- */
-export class BusyTime {
-  readonly #context: JobContext;
-  readonly #startMs: number;
-  #waitedMs = 0;
-
-  constructor(context: JobContext) {
-    this.#context = context;
-    this.#startMs = this.#nowMs();
-  }
-
-  get ms(): number {
-    return Math.max(0, this.#nowMs() - this.#startMs - this.#waitedMs);
-  }
-
-  /** Runs what waits. */
-  without<T>(wait: () => T): T {
-    const startMs = this.#nowMs();
-    try {
-      return wait();
-    } finally {
-      this.#waitedMs += this.#nowMs() - startMs;
-    }
-  }
-
-  #nowMs(): number {
-    return this.#context.nowMs?.() ?? 0;
-  }
 }
 
 /** Counts and waits for one job. */
@@ -102,7 +70,7 @@ class Meter {
     const startMs = nowMs();
     const waitMs = takeTokens(words, kib, priority, startMs);
     if (waitMs === 0 || priority === IoPriority.flush) return;
-    this.busy.without(() => this.#wait(kib, waitMs, startMs));
+    this.busy.pausedIn(() => this.#wait(kib, waitMs, startMs));
   }
 
   #wait(kib: number, firstMs: number, startMs: number): void {
@@ -158,7 +126,7 @@ class MeteredFs implements FileSystem {
     this.#fs.unlinkSync(path);
   }
   syncDirSync(directory: string): void {
-    this.#meter.busy.without(() => this.#fs.syncDirSync(directory));
+    this.#meter.busy.syncedIn(() => this.#fs.syncDirSync(directory));
   }
   syncDir(directory: string): Promise<void> {
     return this.#fs.syncDir(directory);
@@ -217,7 +185,7 @@ class MeteredHandle implements FileHandle {
     return this.#file.writev(parts, position);
   }
   syncSync(): void {
-    this.#meter.busy.without(() => this.#file.syncSync());
+    this.#meter.busy.syncedIn(() => this.#file.syncSync());
   }
   sync(): Promise<void> {
     return this.#file.sync();

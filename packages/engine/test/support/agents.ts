@@ -44,7 +44,7 @@ export function agentOf(
   };
 }
 
-/** Another shape after each window, drawn by chance: runs, trigger, filter bits, threshold. */
+/** Another shape after each window, drawn by chance: runs, trigger, filter bits, threshold, eagerness. */
 export function randomAgent({ seed, geometry }: AgentSettings): CompactionAgent {
   const random = new SeededRandom(seed);
   const drawLevel = (): LevelShape => {
@@ -56,6 +56,7 @@ export function randomAgent({ seed, geometry }: AgentSettings): CompactionAgent 
     l0Trigger: 1 + random.below(12),
     levels: Array.from({ length: 1 + random.below(7) }, drawLevel),
     ...(random.below(2) === 0 ? {} : { separationThreshold: 64 << random.below(8) }),
+    isEager: random.below(2) === 0,
   }));
 }
 
@@ -70,6 +71,7 @@ export function worstAgent(): CompactionAgent {
       l0Trigger: isLeveled ? 1 : 100,
       levels: [{ runs: isLeveled ? 1 : 100, filterBits: 0 }],
       separationThreshold: isLeveled ? 64 : 2 ** 32 - 1,
+      isEager: isLeveled,
     };
   });
 }

@@ -1,0 +1,65 @@
+/**
+ * Sync handles: one open file for each of those who sync a log at the same time.
+ *
+ * A system that could not write something back says so to the next sync through each open file, once.
+ * Two syncs through one of them that are under way together would leave it to chance which of the two
+ * is told; the other would take what is lost for durable. So this thread, its thread pool and other
+ * threads have one each; syncs through the pool are in order, or wait for each other's outcome.
+ */
+import type { FileHandle, FileSystem } from "@aura/base";
+
+/** Syncs one file. */
+export class SyncHandles {
+  readonly #fs: FileSystem;
+  readonly #own: FileHandle;
+  #pool: FileHandle | undefined;
+  #elsewhere: FileHandle | undefined;
+  #underWay = new Set<Promise<void>>();
+
+  /** `own` is what this thread writes through. */
+  constructor(fs: FileSystem, own: FileHandle) {
+    this.#fs = fs;
+    this.#own = own;
+  }
+
+  /** Names an open file for one other thread at a time, until `closeSync`. */
+  get token(): number {
+    this.#elsewhere ??= this.#another();
+    return this.#elsewhere.token;
+  }
+
+  /** Syncs on this thread. */
+  syncSync(): void {
+    this.#own.syncSync();
+  }
+
+  /** Syncs on the thread pool. Rejects also when another one fails that was under way meanwhile. */
+  async sync(): Promise<void> {
+    this.#pool ??= this.#another();
+    const work = this.#pool.sync();
+    this.#underWay.add(work);
+    try {
+      await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+    await Promise.all(this.#underWay);
+  }
+
+  /** Closes what was opened here. Idempotent. */
+  closeSync(): void {
+    const opened = [this.#pool, this.#elsewhere];
+    this.#pool = undefined;
+    this.#elsewhere = undefined;
+    for (const file of opened) if (file !== this.#own) file?.closeSync();
+  }
+
+  /** Opens the file once more; where that fails, what is open has to do. */
+  #another(): FileHandle {
+    try {
+      return this.#fs.openSync(this.#own.path, "read");
+    } catch {
+      return this.#own;
+    }
+  }
+}
