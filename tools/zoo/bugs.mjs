@@ -98,14 +98,14 @@ export const BUGS = [
     edits: [
       {
         file: "packages/wal/src/log-writer.ts",
-        find: "this.#trimmed = false;\n    try {\n      this.#file.syncSync();",
+        find: "this.#trimmed = false;\n    try {\n      this.#syncs.syncSync();",
         replace:
-          "this.#trimmed = false;\n    try {\n      try { this.#file.syncSync(); } catch { this.#file.syncSync(); }",
+          "this.#trimmed = false;\n    try {\n      try { this.#syncs.syncSync(); } catch { this.#syncs.syncSync(); }",
       },
       {
         file: "packages/wal/src/log-writer.ts",
-        find: "await this.#file.sync();",
-        replace: "await this.#file.sync().catch(() => this.#file.sync());",
+        find: "await this.#syncs.sync();",
+        replace: "await this.#syncs.sync().catch(() => this.#syncs.sync());",
       },
     ],
     tests: [faults, rules],
