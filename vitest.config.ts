@@ -13,10 +13,9 @@ const report = process.env["AURA_TEST_REPORT"];
 const env = { AURA_VERIFY: process.env["AURA_VERIFY"] ?? "1" };
 
 /** AURA_MEMTABLE names the memtable that databases in tests have. */
+const support = "./packages/engine/test/support";
 const setupFiles =
-  process.env["AURA_MEMTABLE"] === undefined
-    ? []
-    : ["./packages/engine/test/support/memtable-choice.ts"];
+  process.env["AURA_MEMTABLE"] === undefined ? [] : [`${support}/memtable-choice.ts`];
 
 const projects = [
   {
@@ -37,7 +36,8 @@ const projects = [
       include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
       exclude: [...notTests, ...slowTests],
       testTimeout: 300_000,
-      setupFiles,
+      // What the engine's tests leave behind is looked at behind each of them.
+      setupFiles: [...setupFiles, `${support}/teardown.ts`],
       env,
     },
   },

@@ -13,6 +13,7 @@ import {
   WriteBatch,
 } from "../src/index.ts";
 import { resolveSettings } from "../src/settings.ts";
+import { leaveOpen } from "./support/leaks.ts";
 import { openReal, withDirectory } from "./support/open-real.ts";
 
 const world = (fs: SimFs = new SimFs()) => ({ fs, runtime: simRuntime(4) });
@@ -262,6 +263,7 @@ describe("keys, values and options", () => {
 });
 
 test("a closed database refuses everything, and closing twice is one close", async () => {
+  leaveOpen();
   const fs = new SimFs();
   const db = await AuraDB.open("/db", small, world(fs));
   await db.put("k", "v");

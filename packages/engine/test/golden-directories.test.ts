@@ -35,6 +35,7 @@ interface Expected {
 
 async function writeAll(): Promise<void> {
   const version = new URL(`v${FORMAT_VERSION}/`, golden);
+  if (FORMAT_VERSION > 0 && existsSync(version)) throw new Error("this version is frozen");
   rmSync(version, { recursive: true, force: true });
   for (const [shape, settings] of Object.entries(SHAPES)) {
     const { images, writes } = await makeSubject(settings, 9);

@@ -5,6 +5,7 @@ import { SimFs, simRuntime } from "@aura/base/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
+import { expectDamage, leaveOpen } from "./support/leaks.ts";
 
 const KIB = 1024;
 
@@ -158,6 +159,7 @@ describe("parts of values", () => {
 
 describe("a read stream", () => {
   test("fails when the key is not there, and when the database closes", async () => {
+    leaveOpen();
     const db = await filled();
     await expect(collect(db.createReadStream("absent"))).rejects.toMatchObject({
       code: "AURA_NOT_FOUND",
@@ -220,6 +222,7 @@ describe("a write stream", () => {
   });
 
   test("that is given up leaves nothing, and a wrong length neither", async () => {
+    leaveOpen();
     const db = await openSim(new SimFs());
     db.createWriteStream("k").destroy();
     const seq = db.stats().lastSeq;
@@ -326,6 +329,7 @@ describe("values read together", () => {
   });
 
   test("fail as one when one is damaged, and nothing stays open", async () => {
+    expectDamage();
     const sim = new SimFs();
     const { fs } = slowReads(sim);
     const db = await pooledDb(fs, 40, 5 * KIB);

@@ -7,6 +7,7 @@ import { describe, expect, test, vi } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
 import { StreamRoom } from "../src/stream-room.ts";
 import { bounded } from "./support/fault-run.ts";
+import { leaveOpen } from "./support/leaks.ts";
 import { directory } from "./support/names-run.ts";
 import { openReal, withDirectory } from "./support/open-real.ts";
 import { WatchedFs } from "./support/watched-fs.ts";
@@ -188,6 +189,7 @@ describe("what is given up", () => {
   });
 
   test("by the close of the database or a kill is gone, at once or at the next open", async () => {
+    leaveOpen();
     const fs = new SimFs();
     const db = await open(fs);
     const stream = db.createWriteStream("k");

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { SimFs } from "@aura/base/testing";
 import { expect, test } from "vitest";
+import { leaveOpen } from "./support/leaks.ts";
 import { openSim } from "./support/names-run.ts";
 
 const MIB = 1024 * 1024;
@@ -24,6 +25,7 @@ test("what is buffered keeps its numbers when a large write finds no log", async
 });
 
 test("a write stream ends with its database, also before it has a file", async () => {
+  leaveOpen();
   const fs = new SimFs();
   const first = await openSim(fs);
   const stream = first.createWriteStream("k");
