@@ -1,7 +1,8 @@
 /**
  * A position among the keys of a B-tree: a sorted copy of the entries of one leaf, and the
- * separators between which they lie. The next leaf is found from the root, by the separator, so
- * that no split in between matters. It stays right while keys are added.
+ * separators between which they lie. The next leaf is found from the root, by the separator, and the
+ * key in it by the separator too, so that no split and no new tree in between matters: its leaves
+ * begin elsewhere. It stays right while keys are added.
  */
 import { BTreeSearch, ENTRIES, FRAGMENTS, PLACES, Side } from "./btree-nodes.ts";
 import type { EntryLog } from "./entry-log.ts";
@@ -63,9 +64,10 @@ export class BTreePath implements KeyPath {
     const log = this.#log;
     const shape = log.words[upper]!;
     const at = log.keyStart(upper, shape);
-    this.#search.descendBounded(log.bytes, at, at + (shape & 0xffff), Side.atOrBelow);
+    const end = at + (shape & 0xffff);
+    this.#search.descendBounded(log.bytes, at, end, Side.atOrBelow);
     this.#load();
-    this.#stand(0);
+    this.#stand(this.#indexOf(log.bytes, at, end));
   }
 
   prev(): void {
@@ -81,9 +83,10 @@ export class BTreePath implements KeyPath {
     const log = this.#log;
     const shape = log.words[lower]!;
     const at = log.keyStart(lower, shape);
-    this.#search.descendBounded(log.bytes, at, at + (shape & 0xffff), Side.below);
+    const end = at + (shape & 0xffff);
+    this.#search.descendBounded(log.bytes, at, end, Side.below);
     this.#load();
-    this.#stand(this.#count - 1);
+    this.#stand(this.#indexOf(log.bytes, at, end) - 1);
   }
 
   #stand(index: number): void {

@@ -370,3 +370,41 @@ describe.each(IMPLEMENTATIONS)("the memtable %s", (implementation) => {
     }
   });
 });
+
+describe.each(IMPLEMENTATIONS)("a cursor of %s on its way", (implementation) => {
+  it.each(["next", "prev"] as const)(
+    "goes on with %s where it was, however the index grows",
+    (step) => {
+      // 64, 512 and 4096 keys are where a B-tree is made anew, with other leaves.
+      for (const from of [40, 300, 500, 3900]) {
+        const memtable = createMemtable(implementation, new SharedArrayBuffer(2 ** 21), {
+          seed: 1,
+        });
+        const key = new Uint8Array(4);
+        const view = new DataView(key.buffer);
+        let seq = 0;
+        const add = (): void => {
+          view.setUint32(0, Math.imul(++seq, 0x9e3779b1));
+          expect(memtable.add(seq, Kind.value, key, 0, 4, key, 0, 4)).toBe(true);
+        };
+        while (seq < from) add();
+        const cursor = memtable.cursor();
+        const seen = new Set<number>();
+        let last = step === "next" ? -1 : 2 ** 32;
+        cursor[step === "next" ? "first" : "last"]();
+        for (; cursor.valid; cursor[step]()) {
+          const at = Buffer.from(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd));
+          const number = at.readUInt32BE(0);
+          expect(Math.sign(number - last), `${from}: ${number} behind ${last}`).toBe(
+            step === "next" ? 1 : -1,
+          );
+          last = number;
+          if (cursor.seq <= from) seen.add(cursor.seq);
+          // Writes go on while it walks.
+          if (seen.size % 7 === 3 && seq < from + 300) add();
+        }
+        expect(seen.size).toBe(from);
+      }
+    },
+  );
+});
