@@ -113,6 +113,7 @@ describe("a feed", () => {
     db.syncSync();
     expect(shown((await first).value!)).toBe("1-3: +a=1 +b=2 +c=3");
     expect(await take(later, 1)).toEqual(["3-3: +c=3"]);
+    snapshot.release();
     await db.close();
   });
 

@@ -6,6 +6,7 @@ import { ByteReader } from "../src/byte-buffer.ts";
 import { AuraDB, type Settings } from "../src/index.ts";
 import { decodePreamble } from "../src/log-preamble.ts";
 import { bounded, fewTurns } from "./support/fault-run.ts";
+import { expectDamage } from "./support/leaks.ts";
 
 const directory = "/db";
 const settings: Settings = {
@@ -511,6 +512,7 @@ test("orphans go at open; files with other names are left alone", async () => {
 });
 
 test("nothing is deleted by an open that refuses, also not a missing CURRENT's files", async () => {
+  expectDamage();
   const fs = new SimFs();
   const db = await open(fs);
   db.putSync("k", LARGE);

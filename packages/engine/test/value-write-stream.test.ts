@@ -211,6 +211,7 @@ describe("what is given up", () => {
   });
 
   test("by the close, while it is being written, is nothing that the close vouches for", async () => {
+    leaveOpen();
     const tasks: (() => void)[] = [];
     let isHeld = false;
     const fs = new SimFs({
