@@ -83,6 +83,7 @@ const openers = {
         await db.flush();
         await db.idle();
       },
+      groups: () => db.stats().log.groupsAppended,
       close: () => db.close(),
     };
   },
@@ -285,6 +286,7 @@ const used = process.cpuUsage(cpu);
 const idle = (task.drain === true && (await target.drain())) || 0;
 const drained = performance.now() - begun - idle;
 const result = {
+  groups: target.groups?.(),
   ms: written,
   drainedMs: drained,
   cpuMs: (used.user + used.system) / 1000,

@@ -87,7 +87,8 @@ export class Journal {
   appendedSeq: number;
   /** Logs with a lower number hold no group that counts, unless the manifest names them. */
   logFloor: number;
-  /** Bytes appended, for stats. */
+  /** Groups and bytes appended, for stats. */
+  groupsAppended = 0;
   bytesAppended = 0;
   /** Hears of each group that was appended; must not throw. */
   onAppended: (() => void) | undefined;
@@ -375,6 +376,7 @@ export class Journal {
     log.lastSeq = group.lastSeq;
     log.contentBytes = log.writer.bytes;
     this.appendedSeq = group.lastSeq;
+    this.groupsAppended++;
     this.bytesAppended += group.bytes + FRAME_HEADER_BYTES;
     if (group.valueLogs.length > 0) this.#noteValues(group);
     this.syncs.noteAppended(log);

@@ -61,6 +61,8 @@ export interface Stats {
   };
   readonly log: {
     readonly files: number;
+    /** Groups of writes: each is one append per file. */
+    readonly groupsAppended: number;
     readonly bytesAppended: number;
     readonly syncs: number;
     /** Syncs of long unsynced files (`wal.backgroundSyncBytes`). */
@@ -216,6 +218,7 @@ export function collectStats(parts: DatabaseParts, options: StatsOptions = {}): 
     },
     log: {
       files: journal.files.length,
+      groupsAppended: journal.groupsAppended,
       bytesAppended: journal.bytesAppended,
       syncs: journal.syncs.count,
       backgroundSyncs: journal.syncs.backgroundCount,
