@@ -9,6 +9,7 @@ import {
   closeSync,
   fdatasync,
   fdatasyncSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   writev,
@@ -22,7 +23,7 @@ import { performance } from "node:perf_hooks";
 const task = JSON.parse(process.argv[2]);
 const { store, path, count, valueBytes, mode, sync = false, inFlight = 1, batch = 0 } = task;
 const { latency = false, memtableBytes = 64 * 2 ** 20, cacheBytes = 32 * 2 ** 20 } = task;
-const SEGMENT_BYTES = 256 * 2 ** 20;
+const { fileBytes = 256 * 2 ** 20 } = task;
 const fromBench = createRequire(new URL("../../../apps/bench/package.json", import.meta.url));
 mkdirSync(path, { recursive: true });
 
@@ -83,7 +84,10 @@ const openers = {
         await db.flush();
         await db.idle();
       },
-      groups: () => db.stats().log.groupsAppended,
+      counts: () => {
+        const { log, valueLog } = db.stats();
+        return { groups: log.groupsAppended, files: log.files + valueLog.segments };
+      },
       close: () => db.close(),
     };
   },
@@ -100,7 +104,7 @@ const openers = {
       maxOpenFiles: -1,
       enableBlobFiles: true,
       minBlobSize: 1024,
-      blobFileSize: SEGMENT_BYTES,
+      blobFileSize: fileBytes,
       filterPolicy: new RocksDB.BloomFilterPolicy(10),
     });
     await db.ready();
@@ -198,14 +202,16 @@ const openers = {
   /** Plain files: what a put takes in a log, in the chunks that the engine's groups have. */
   raw: async () => {
     const head = Buffer.alloc(36 + 64 + 16);
+    const directory = openSync(path, "r");
     let fd = -1;
-    let at = SEGMENT_BYTES;
+    let at = fileBytes;
     let files = 0;
     const fds = [];
     const next = () => {
-      if (at < SEGMENT_BYTES) return;
+      if (at < fileBytes) return;
       fd = openSync(join(path, `raw${files++}`), "w");
       fds.push(fd);
+      if (sync) fsyncSync(directory);
       at = 0;
     };
     const chunk = (start, end) => {
@@ -239,7 +245,7 @@ const openers = {
       },
       drain: () => undefined,
       close: () => {
-        for (const each of fds) closeSync(each);
+        for (const each of [directory, ...fds]) closeSync(each);
       },
     };
   },
@@ -286,7 +292,7 @@ const used = process.cpuUsage(cpu);
 const idle = (task.drain === true && (await target.drain())) || 0;
 const drained = performance.now() - begun - idle;
 const result = {
-  groups: target.groups?.(),
+  ...target.counts?.(),
   ms: written,
   drainedMs: drained,
   cpuMs: (used.user + used.system) / 1000,

@@ -102,13 +102,17 @@ function compare(title, subjects) {
   for (let round = 0; round < ROUNDS; round++) {
     for (const [i, task] of entrants.entries()) {
       const given = { ...task, seed: round + 1 };
-      // The control writes groups of the length that ours had in this round.
-      if (task.batch === "ours") {
-        given.batch = Math.round(task.count / seen[0][round].groups);
-        given.name = `raw, ${given.batch} a group`;
+      if (task.store === "raw") {
+        // As many bytes a file, and in flight a group, as ours had in this round.
+        const { groups, files } = seen[0][round];
+        given.fileBytes = Math.ceil((task.count * task.valueBytes) / files);
+        if (task.mode === "async") given.batch = Math.round(task.count / groups);
+        names[i] =
+          `raw, ${given.batch ?? 1} a group, ${(given.fileBytes / 2 ** 20).toFixed()} MiB a file`;
       }
+      // Nothing of the run before is left to be written.
+      spawnSync("sync");
       seen[i].push(run(given));
-      if (given.name !== undefined) names[i] = given.name;
     }
   }
   console.log(`\n${title}`);
@@ -123,7 +127,8 @@ function compare(title, subjects) {
     const ratio = median(list.map((ms, at) => ms / (ours[at] ?? Number.NaN)));
     const fixed = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : "-");
     let tail = "";
-    const hasTail = flags.latency === "yes" && !task.store.match(/db_bench|raw/) && !task.batch;
+    const hasTail =
+      flags.latency === "yes" && !task.store.match(/db_bench|raw/) && task.drain !== true;
     if (hasTail) {
       const { p50, p999, max } = run({ ...task, latency: true, seed: 9 });
       tail = `, p50 ${fixed(p50 * 1000, 1)} us, p99.9 ${fixed(p999 * 1000, 0)} us, max ${fixed(max, 1)} ms`;
@@ -166,13 +171,13 @@ const rows = {
     ]);
     compare(`64 KiB, ${flags.gib} GiB, 64 in flight, os`, [
       { ...large, store: "aura", mode: "async", inFlight: 64 },
-      { ...large, store: "raw", mode: "async", batch: "ours" },
+      { ...large, store: "raw", mode: "async" },
     ]);
   },
   "large-sync": () =>
     compare("64 KiB, 1 GiB, 64 in flight, sync", [
       { count: 16384, valueBytes: 65536, sync: true, store: "aura", mode: "async", inFlight: 64 },
-      { count: 16384, valueBytes: 65536, sync: true, store: "raw", mode: "async", batch: "ours" },
+      { count: 16384, valueBytes: 65536, sync: true, store: "raw", mode: "async" },
     ]),
 };
 for (const row of flags.rows.split(",")) rows[row]();
