@@ -11,8 +11,8 @@ import { xxh32 } from "./xxh32.ts";
 
 /** Bytes of a file header. */
 export const FILE_HEADER_BYTES = 64;
-/** The one format version that this build writes and reads. */
-export const FORMAT_VERSION = 0;
+/** The one format version that this build writes and reads: frozen, docs/formats. */
+export const FORMAT_VERSION = 1;
 /** Bytes of a database uuid. */
 export const DATABASE_UUID_BYTES = 16;
 /** Highest file number. */

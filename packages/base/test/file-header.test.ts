@@ -61,7 +61,7 @@ describe("file header", () => {
       current: 6,
       trace: 7,
     });
-    expect([FILE_HEADER_BYTES, FORMAT_VERSION]).toEqual([64, 0]);
+    expect([FILE_HEADER_BYTES, FORMAT_VERSION]).toEqual([64, 1]);
   });
 
   it("has the bytes that its documentation shows", () => {

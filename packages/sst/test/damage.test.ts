@@ -80,7 +80,7 @@ function near(entries: readonly Entry[], share: number): readonly Entry[] {
 }
 
 describe.each(KINDS)("$name", ({ name, entries }) => {
-  const golden = (): Buffer => readFileSync(new URL(`golden/${name}.sst`, import.meta.url));
+  const golden = (): Buffer => readFileSync(new URL(`golden/v1/${name}.sst`, import.meta.url));
 
   test("is right as it is", () => {
     expect(answers(golden(), entries, entries)).toBe("right");
@@ -115,7 +115,7 @@ describe.each(KINDS)("$name", ({ name, entries }) => {
     const bytes = golden();
     const random = new SeededRandom(5);
     for (const other of KINDS.slice(0, 5)) {
-      const source = readFileSync(new URL(`golden/${other.name}.sst`, import.meta.url));
+      const source = readFileSync(new URL(`golden/v1/${other.name}.sst`, import.meta.url));
       for (let round = 0; round < 60; round++) {
         const mixed = Buffer.from(bytes);
         const length = 1 + random.below(Math.min(300, bytes.length - 64, source.length - 64));
