@@ -10,12 +10,13 @@ import type { Bytes } from "./bytes-in.ts";
 import { keyBytes, valueBytes } from "./bytes-in.ts";
 import {
   assertBatch,
-  checkedLevel,
   checkOptions,
   checkPriority,
+  checkSignal,
   compactionRange,
   isOfSnapshot,
   type KeyRangeOptions,
+  levelOf,
   READ_OPTIONS,
   type ReadOptions,
   SUBMIT_OPTIONS,
@@ -572,14 +573,13 @@ export class AuraDB {
     this.#assertOpen();
     if (options === undefined) return this.#defaultLevel;
     checkOptions(options, WRITE_OPTIONS);
-    const { signal, sync, durability, priority } = options;
+    const { signal, priority } = options;
     if (priority !== undefined) checkPriority(priority);
+    checkSignal(signal);
     if (signal?.aborted) {
       throw new AuraError("AURA_ABORTED", "the write was aborted", { cause: signal.reason });
     }
-    if (durability !== undefined) return checkedLevel(durability);
-    if (sync === undefined) return this.#defaultLevel;
-    return sync ? "sync" : "os";
+    return levelOf(options) ?? this.#defaultLevel;
   }
 
   #readKey(key: Bytes): Uint8Array {

@@ -22,7 +22,7 @@ export interface WriteOptions {
    * Default: `normal`.
    */
   readonly priority?: Priority;
-  /** True: as `durability: "sync"`. False: as `"os"`. */
+  /** True: as `durability: "sync"`. False: as `"os"`. Refused beside a `durability` that says otherwise. */
   readonly sync?: boolean;
   /** What the acknowledged write survives. Default: `settings.wal.syncPolicy`. */
   readonly durability?: Durability;
@@ -87,8 +87,41 @@ export function checkOptions(options: object, known: readonly string[]): void {
   }
 }
 
+/** Throws for what is not an AbortSignal: only a real one takes listeners, and gives them back. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  const isLike =
+    typeof addEventListener === "function" && typeof removeEventListener === "function";
+  if (typeof aborted === "boolean" && isLike) return;
+  throw new AuraError(
+    "AURA_INVALID_ARGUMENT",
+    `options.signal: expected an AbortSignal, got ${String(signal)}`,
+  );
+}
+
+/**
+ * Returns the level that the options of a write ask for, undefined for none. Throws for what is no
+ * level, and for two that contradict each other.
+ */
+export function levelOf({ sync, durability }: WriteOptions): Durability | undefined {
+  if (sync !== undefined && typeof sync !== "boolean") {
+    throw new AuraError(
+      "AURA_INVALID_ARGUMENT",
+      `options.sync: expected true or false, got ${String(sync)}`,
+    );
+  }
+  if (durability === undefined) return sync === undefined ? undefined : sync ? "sync" : "os";
+  const level = checkedLevel(durability);
+  if (sync === undefined || sync === (level === "sync")) return level;
+  throw new AuraError(
+    "AURA_INVALID_ARGUMENT",
+    `options.sync: ${sync} contradicts durability, ${level}`,
+  );
+}
+
 /** Throws for what is not a level. */
-export function checkedLevel(durability: Durability): Durability {
+function checkedLevel(durability: Durability): Durability {
   if (durability !== "buffered" && durability !== "os" && durability !== "sync") {
     throw new AuraError(
       "AURA_INVALID_ARGUMENT",

@@ -11,6 +11,7 @@
  * broke it; `done` only for whoever called `return` (as a loop that is left does).
  */
 import { AuraError, type FileSystem } from "@aura/base";
+import { checkSignal } from "./call-options.ts";
 import type { ChangeGroup } from "./change-group.ts";
 import type { LogCatalog, LogPin } from "./log-catalog.ts";
 import { LogHistory } from "./log-history.ts";
@@ -268,9 +269,7 @@ function checkOptions(options: ChangesOptions): void {
   if (since !== undefined && !(Number.isSafeInteger(since) && since >= 0)) {
     throw invalid("since", "a sequence number");
   }
-  if (signal !== undefined && typeof signal?.aborted !== "boolean") {
-    throw invalid("signal", "an AbortSignal");
-  }
+  checkSignal(signal);
 }
 
 function invalid(what: string, expected: string): AuraError {

@@ -105,7 +105,8 @@ export class Flusher {
       }),
       snapshots: snapshots.seqs(),
       io: this.#parts.io.flushShare(),
-      syncTokens: logs.map((log) => log.writer.token),
+      // The "sync" lane has the first one, and may be at it.
+      syncTokens: logs.map((log) => log.writer.secondToken),
     };
     this.#running = true;
     this.#startedMs = this.#parts.clock.monotonicMs();

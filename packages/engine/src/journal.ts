@@ -229,6 +229,8 @@ export class Journal {
       next.nameDurable = true;
       return known;
     } catch (second) {
+      // The new log was synced: what failed is the directory's sync.
+      const isNameless = next?.writer.syncFailed === false;
       if (next?.writer.syncFailed) this.syncs.noteFailed(next, second);
       // No edit may say that these numbers were reached: recovery would miss what is not there.
       this.appendedSeq = before;
@@ -246,7 +248,18 @@ export class Journal {
           `a write failed and no new log could be made; reopen to know whether it survived: ${String(second)}`,
           { cause, file: path },
         );
+      } finally {
+        if (isNameless) this.#noteNamesFailed(second);
       }
+    }
+  }
+
+  /** The history stands in logs that may have no name after a power loss, whatever a later sync says. */
+  #noteNamesFailed(error: unknown): void {
+    const nameless = this.#files.filter((log) => !log.nameDurable);
+    this.syncs.noteNamesFailed(nameless, error);
+    if (nameless.some((log) => log.lastSeq > log.createdAtSeq)) {
+      this.#place.onSyncFailed(ioError(error, this.#place.directory, "sync"));
     }
   }
 
@@ -289,8 +302,7 @@ export class Journal {
     this.#poisoned = [];
     const log = this.#create("wal");
     log.writer.syncSync();
-    this.#place.fs.syncDirSync(this.#place.directory);
-    log.nameDurable = true;
+    this.syncs.syncNamesSync();
     // A power loss may undo the removal of what was before it.
     this.logFloor = log.number;
   }

@@ -95,7 +95,7 @@ export class LogSync {
       .filter((log, i) => log.syncedSeq < marks[i + 1]! && open.includes(log))
       .forEach(syncHere);
     if (failure !== undefined) throw failure as Error;
-    this.#syncNamesSync();
+    this.syncNamesSync();
     this.#noteDurable(target, dirty, marks);
   }
 
@@ -107,7 +107,7 @@ export class LogSync {
     const marks = dirty.map((log) => log.lastSeq);
     const nameless = this.#place.files().filter((log) => !log.nameDurable);
     const work: Promise<void>[] = dirty.map((log) => this.#syncFile(log));
-    if (nameless.length > 0) work.push(this.#syncNames());
+    if (nameless.length > 0) work.push(this.#syncNames(nameless));
     await settleAll(work);
     for (const log of nameless) log.nameDurable = true;
     this.#noteDurable(target, dirty, marks);
@@ -125,6 +125,29 @@ export class LogSync {
   noteFailed(log: LogFile, error: unknown): void {
     if (log.syncFailed) return;
     log.noteSyncFailed(error);
+    this.#place.noteFailed();
+  }
+
+  /**
+   * Makes the names of all logs durable, on this thread. As little as of a file a failed sync of the
+   * directory is tried again: logs whose name it was to make durable count as not synced, for good.
+   */
+  syncNamesSync(): void {
+    const { fs, directory } = this.#place;
+    const nameless = this.#place.files().filter((log) => !log.nameDurable);
+    if (nameless.length === 0) return;
+    try {
+      fs.syncDirSync(directory);
+    } catch (error) {
+      this.noteNamesFailed(nameless, error);
+      throw error;
+    }
+    for (const log of nameless) log.nameDurable = true;
+  }
+
+  /** Notes that a sync of the directory failed that was to make the names of `logs` durable. */
+  noteNamesFailed(logs: readonly LogFile[], error: unknown): void {
+    for (const log of logs) log.noteSyncFailed(error);
     this.#place.noteFailed();
   }
 
@@ -249,27 +272,14 @@ export class LogSync {
     }
   }
 
-  async #syncNames(): Promise<void> {
-    const { fs, directory, noteFailed } = this.#place;
+  async #syncNames(logs: readonly LogFile[]): Promise<void> {
+    const { fs, directory } = this.#place;
     try {
       await fs.syncDir(directory);
     } catch (error) {
-      noteFailed();
+      this.noteNamesFailed(logs, error);
       throw error;
     }
-  }
-
-  #syncNamesSync(): void {
-    const { fs, directory, noteFailed } = this.#place;
-    const nameless = this.#place.files().filter((log) => !log.nameDurable);
-    if (nameless.length === 0) return;
-    try {
-      fs.syncDirSync(directory);
-    } catch (error) {
-      noteFailed();
-      throw error;
-    }
-    for (const log of nameless) log.nameDurable = true;
   }
 
   #noteDurable(target: number, logs: readonly LogFile[], marks: readonly number[]): void {

@@ -1,5 +1,6 @@
 /** Options of calls that read a part of a value, checked. */
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
+import { checkSignal } from "./call-options.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { ValueStreamRange } from "./value-stream.ts";
 
@@ -50,6 +51,7 @@ export function streamRangeOf(options: ReadStreamOptions): ValueStreamRange {
   checkBytes("start", start);
   checkBytes("end", end);
   checkBytes("highWaterMark", highWaterMark, PIECE_BYTES_MAX);
+  checkSignal(signal);
   return { start, end, highWaterMark: Math.max(1, highWaterMark), signal };
 }
 

@@ -262,6 +262,49 @@ describe("keys, values and options", () => {
   });
 });
 
+test("a signal that is none is refused before anything is done, whoever it is given to", async () => {
+  await withDb(async (db) => {
+    const refused = coded("AURA_INVALID_ARGUMENT", /signal/);
+    // The last one is no listener's friend: nothing could be taken back of what waits for it.
+    for (const signal of [null, 1, "abort", {}, { aborted: false }] as never[]) {
+      const first = db.put("first", "of its run");
+      await expect(db.put("k", "v", { signal })).rejects.toEqual(refused);
+      await expect(db.delete("first", { signal })).rejects.toEqual(refused);
+      await expect(db.write(new WriteBatch().put("k", "v"), { signal })).rejects.toEqual(refused);
+      expect(() => db.putSync("k", "v", { signal })).toThrow(refused);
+      expect(() => db.submit(new WriteBatch().put("k", "v"), { signal })).toThrow(refused);
+      expect(() => db.createWriteStream("k", { signal })).toThrow(refused);
+      expect(() => db.createReadStream("first", { signal })).toThrow(refused);
+      expect(() => db.changes({ signal })).toThrow(refused);
+      await first;
+    }
+    expect(db.stats().changeFeeds.open).toBe(0);
+    expect([...db.keysSync()].map(String)).toEqual(["first"]);
+  });
+});
+
+test("a level that is said twice is said the same", async () => {
+  await withDb(async (db) => {
+    const refused = coded("AURA_INVALID_ARGUMENT", /sync/);
+    for (const options of [
+      { sync: "yes" },
+      { sync: null },
+      { sync: 1, durability: "sync" },
+      { sync: true, durability: "os" },
+      { sync: true, durability: "buffered" },
+      { sync: false, durability: "sync" },
+    ] as never[]) {
+      await expect(db.put("k", "v", options)).rejects.toEqual(refused);
+      expect(() => db.deleteSync("k", options)).toThrow(refused);
+    }
+    expect(db.hasSync("k")).toBe(false);
+    db.putSync("k", "1", { sync: true, durability: "sync" });
+    db.putSync("k", "2", { sync: false, durability: "os" });
+    db.putSync("k", "3", { sync: false, durability: "buffered" });
+    expect(db.getSync("k")?.toString()).toBe("3");
+  });
+});
+
 test("a closed database refuses everything, and closing twice is one close", async () => {
   leaveOpen();
   const fs = new SimFs();

@@ -29,6 +29,8 @@ describe("behind a failed write whose new log cannot be made durable", () => {
       const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
       db.putSync("small", small);
       db.putSync("large", large);
+      // A failed sync of the directory ends writing where it was to make names of the history durable.
+      if (second === "syncDir") db.syncSync();
       const first = fs.failAt({ error: "EIO", partial: 10, at: (kind) => kind === "write" });
       const isWrite = second.startsWith("write");
       const fault = isWrite
@@ -72,6 +74,34 @@ describe("behind a failed write whose new log cannot be made durable", () => {
     },
   );
 });
+
+test.each([small.length, large.length])(
+  "a failed sync of the directory behind a failed write (%i B) is not tried again: what was written before may have no name",
+  async (lostBytes) => {
+    const fs = new SimFs();
+    const runtime = simRuntime(1);
+    const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+    db.putSync("small", small);
+    db.putSync("large", large);
+    const first = fs.failAt({ error: "EIO", partial: 10, at: (kind) => kind === "write" });
+    fs.failAt({ error: "EIO", at: (kind) => first.fired > 0 && kind === "syncDir" });
+    const lost = "?".repeat(lostBytes);
+    expect(() => db.putSync("lost", lost)).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+    // The next sync of the directory would succeed: on a disk that has lost the names of the logs.
+    const refused = expect.objectContaining({ code: "AURA_READ_ONLY" });
+    await expect(db.sync()).rejects.toEqual(refused);
+    expect(() => db.syncSync()).toThrow(refused);
+    await expect(db.put("b", small, { sync: true })).rejects.toEqual(refused);
+    // The names of values are among them, and no table has those.
+    await expect(bounded("resume", db.resume(), runtime)).rejects.toEqual(refused);
+    expect(db.getSync("large")?.toString()).toBe(large);
+    const keys = ["small", "large", "lost", "b"];
+    const wanted = [small, large, undefined, undefined];
+    expect(await valuesIn(fs.processKill(), keys)).toEqual(wanted);
+    await bounded("close", db.close(), runtime);
+    expect(await valuesIn(fs, keys)).toEqual(wanted);
+  },
+);
 
 test("a sync that fails beside a failed write is known to the next process: it does not trust the page cache", async () => {
   const fs = new SimFs();

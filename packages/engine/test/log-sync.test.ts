@@ -1,10 +1,11 @@
 /** What keeps syncs short: background syncs, zeros ahead of the log's end, several files at once. */
-import type { JobQueue } from "@aura/base";
+import type { Executor, JobQueue } from "@aura/base";
 import { AuraError, FileType } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { LogWriter } from "@aura/wal";
 import { describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
+import { simulatedJobs } from "../src/job-lanes.ts";
 import { LogFile } from "../src/log-file.ts";
 import { LogSync, type LogSyncPlace } from "../src/log-sync.ts";
 import { bounded, fewTurns } from "./support/fault-run.ts";
@@ -297,6 +298,40 @@ describe("a log that grows without a sync", () => {
     expect(image.getSync("durable")?.toString()).toBe("1");
     await bounded("close", image.close(), runtime);
   });
+});
+
+test("a flush and the lane of syncs have an open file each: what fails is told to both", async () => {
+  const fs = new SimFs();
+  const tokens: Record<string, number[]> = { sync: [], flush: [] };
+  const inner = simulatedJobs(fs, runtime);
+  const executor: Executor = {
+    kind: inner.kind,
+    open() {
+      const queue = inner.open();
+      const submit: JobQueue["submit"] = (lane, name, input, done, failed) => {
+        const given = input as { tokens?: number[]; syncTokens?: number[] };
+        if (lane === "sync") tokens["sync"]!.push(...given.tokens!);
+        if (name === "flush") tokens["flush"]!.push(...given.syncTokens!);
+        return queue.submit(lane, name, input, done, failed);
+      };
+      return new Proxy(queue, {
+        get: (target, name) => {
+          if (name === "submit") return submit;
+          const value: unknown = Reflect.get(target, name);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    },
+  };
+  const settings: Settings = { wal: { backgroundSyncBytes: 64 * KIB } };
+  const db = await AuraDB.open(directory, settings, { fs, runtime, executor });
+  for (let i = 0; i < 9; i++) db.putSync(`k${i}`, Buffer.alloc(20 * KIB, i));
+  await db.flush();
+  expect(tokens["sync"]).not.toEqual([]);
+  expect(tokens["flush"]).toHaveLength(1);
+  expect(tokens["sync"]).not.toContain(tokens["flush"]![0]);
+  await bounded("close", db.close(), runtime);
+  expect(fs.openPaths()).toEqual([]);
 });
 
 describe("several files in one call", () => {

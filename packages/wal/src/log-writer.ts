@@ -144,9 +144,14 @@ export class LogWriter {
     return this.#lastChecksum;
   }
 
-  /** Names the open file to `FileSystem.syncTokenSync` in any thread, until it is closed. */
+  /** Names the open file to `FileSystem.syncTokenSync` in one other thread, until it is closed. */
   get token(): number {
     return this.#syncs.token;
+  }
+
+  /** As `token`, for a second thread: a failure that one of the two is told does not pass the other by. */
+  get secondToken(): number {
+    return this.#syncs.secondToken;
   }
 
   /** Why the file was given up, or undefined while it works. */

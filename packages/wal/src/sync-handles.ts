@@ -3,8 +3,8 @@
  *
  * A system that could not write something back says so to the next sync through each open file, once.
  * Two syncs through one of them that are under way together would leave it to chance which of the two
- * is told; the other would take what is lost for durable. So this thread, its thread pool and other
- * threads have one each; syncs through the pool are in order, or wait for each other's outcome.
+ * is told; the other would take what is lost for durable. So this thread, its thread pool and each other
+ * thread have one of their own; syncs through the pool are in order, or wait for each other's outcome.
  */
 import type { FileHandle, FileSystem } from "@aura/base";
 
@@ -14,6 +14,7 @@ export class SyncHandles {
   readonly #own: FileHandle;
   #pool: FileHandle | undefined;
   #elsewhere: FileHandle | undefined;
+  #elsewhereToo: FileHandle | undefined;
   #underWay = new Set<Promise<void>>();
 
   /** `own` is what this thread writes through. */
@@ -26,6 +27,12 @@ export class SyncHandles {
   get token(): number {
     this.#elsewhere ??= this.#another();
     return this.#elsewhere.token;
+  }
+
+  /** As `token`, for a second thread that syncs at the same time. */
+  get secondToken(): number {
+    this.#elsewhereToo ??= this.#another();
+    return this.#elsewhereToo.token;
   }
 
   /** Syncs on this thread. */
@@ -48,9 +55,10 @@ export class SyncHandles {
 
   /** Closes what was opened here. Idempotent. */
   closeSync(): void {
-    const opened = [this.#pool, this.#elsewhere];
+    const opened = [this.#pool, this.#elsewhere, this.#elsewhereToo];
     this.#pool = undefined;
     this.#elsewhere = undefined;
+    this.#elsewhereToo = undefined;
     for (const file of opened) if (file !== this.#own) file?.closeSync();
   }
 

@@ -160,6 +160,21 @@ describe("a log on a failing disk", () => {
     }
   });
 
+  it("tells each of two other threads of a failed sync", async () => {
+    for (const first of ["token", "secondToken"] as const) {
+      const second = first === "token" ? "secondToken" : "token";
+      const fs = emptyFs();
+      const log = create(fs);
+      log.appendSync(payload(1), [], 1, 1, 0);
+      const tokens = { [first]: log[first], [second]: log[second] };
+      fs.failAt({ at: (kind) => kind === "sync", error: "EIO" });
+      expect(() => fs.syncTokenSync(tokens[first]!), first).toThrow();
+      expect(() => fs.syncTokenSync(tokens[second]!), second).toThrow();
+      await log.close();
+      expect(fs.openPaths()).toEqual([]);
+    }
+  });
+
   it("believes no sync beside one that failed, by whichever way", async () => {
     for (const way of ["syncSync", "token", "fill"] as const) {
       const tasks: (() => void)[] = [];
