@@ -25,9 +25,9 @@ class TimedDisk {
   /** Pages in the page cache, where there is one: reading them takes no time. */
   readonly #pages: Set<string> | undefined;
 
-  constructor(readMs: number, options: FixtureOptions, isOpen = true) {
+  constructor(readMs: number, options: FixtureOptions, isOpen = true, entries = 3000) {
     this.#pages = isOpen ? undefined : new Set();
-    const history = drawHistory(new SeededRandom(3), 3000, 1500);
+    const history = drawHistory(new SeededRandom(3), entries, entries / 2);
     this.fixture = new ReadFixture(history, 3, { ...options, apart: 0, runtime: this.runtime });
     this.lookup = new Lookup(this.fixture.parts);
     this.keys = [...new Map(history.map(({ key }) => [textOf(key), key])).values()];
@@ -131,6 +131,17 @@ describe("get", () => {
     disk.check();
     fixture.close();
     expect(fixture.fs.openHandles).toBe(0);
+  });
+
+  test("opens cold tables of many pages through the pool", async () => {
+    const disk = new TimedDisk(1, { cacheBytes: 0, blockBytes: 64 }, false, 30_000);
+    const { lookup, keys, fixture } = disk;
+    await Promise.all(keys.slice(0, 20).map((key) => lookup.find(key, fixture.lastSeq)));
+    await lookup.findMany(keys.slice(0, 2000), fixture.lastSeq);
+    expect(fixture.parts.tables.openCount).toBeGreaterThan(5);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.check();
+    fixture.close();
   });
 
   test("on a fast disk never goes to the thread pool", async () => {
