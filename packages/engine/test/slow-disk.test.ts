@@ -2,7 +2,10 @@
 import { SeededRandom } from "@aura/base";
 import { type SimRuntime, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
+import { DbCursor } from "../src/db-cursor.ts";
 import { Lookup } from "../src/lookup.ts";
+import { parseCursorRange } from "../src/range.ts";
+import { keys as scanKeys, scan } from "../src/scan.ts";
 import { drawHistory, textOf } from "./support/fake-cursor.ts";
 import { type FixtureOptions, ReadFixture } from "./support/read-fixture.ts";
 
@@ -201,5 +204,44 @@ describe("findMany", () => {
     expect([versions.pinCount, snapshots.count]).toEqual([0, 0]);
     fixture.close();
     expect(fixture.fs.openHandles).toBe(0);
+  });
+});
+
+describe("scans and cursors", () => {
+  const cold = (): TimedDisk =>
+    new TimedDisk(1, { cacheBytes: 0, blockBytes: 64, maxOpenFiles: 1 }, false, 30_000);
+
+  test.each([false, true])("block the loop for 3 ms at most, reverse: %s", async (reverse) => {
+    const disk = cold();
+    const { parts } = disk.fixture;
+    const model = disk.fixture.modelAt(disk.fixture.lastSeq).map(({ key }) => textOf(key));
+    const got: string[] = [];
+    for await (const [key] of scan(parts, { reverse, limit: 3000 })) got.push(textOf(key));
+    expect(got).toEqual((reverse ? model.toReversed() : model).slice(0, 3000));
+    for (const from of model.filter((_, i) => i % 1000 === 0)) {
+      for await (const key of scanKeys(parts, { gte: from, limit: 2 })) got.push(textOf(key));
+    }
+    expect(disk.blockedMsMax).toBeGreaterThan(0);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.fixture.close();
+    expect(disk.fixture.fs.openHandles).toBe(0);
+  });
+
+  test("nor do seeks, and scans of a prefix", async () => {
+    const disk = cold();
+    const { parts, lastSeq } = disk.fixture;
+    const model = disk.fixture.modelAt(lastSeq).map(({ key }) => textOf(key));
+    const cursor = new DbCursor(parts, parseCursorRange({}));
+    for (let i = 0; i < 100; i++) {
+      const key = model[(i * 7919) % model.length]!;
+      expect(await cursor.seek(key)).toBe(true);
+      expect(cursor.key.toString()).toBe(key);
+    }
+    cursor.close();
+    let count = 0;
+    for await (const _ of scan(parts, { prefix: model[100]! })) count++;
+    expect(count).toBeGreaterThan(0);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.fixture.close();
   });
 });
