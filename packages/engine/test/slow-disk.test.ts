@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { DbCursor } from "../src/db-cursor.ts";
 import { Lookup } from "../src/lookup.ts";
 import { parseCursorRange } from "../src/range.ts";
-import { keys as scanKeys, scan } from "../src/scan.ts";
+import { scan, keys as scanKeys } from "../src/scan.ts";
 import { drawHistory, textOf } from "./support/fake-cursor.ts";
 import { type FixtureOptions, ReadFixture } from "./support/read-fixture.ts";
 
