@@ -8,7 +8,7 @@ import type { Clock, Runtime, Scheduler } from "@aura/base";
 /** Longest time of reads on this thread within one turn of the event loop, milliseconds. */
 const SYNC_READ_MS_MAX = 2;
 /** A read of a block that takes longer did not come from the page cache, milliseconds. */
-const SLOW_READ_MS = 0.2;
+export const SLOW_READ_MS = 0.2;
 /** The same for a read of a cursor, which may be of many blocks at once. */
 export const SLOW_CURSOR_READ_MS = 1;
 /** So many slow reads within the window send misses to the thread pool. */

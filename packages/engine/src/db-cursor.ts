@@ -24,7 +24,7 @@ import { MergeCursor } from "./merge-cursor.ts";
 import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { addMemtableSources, addRunSource, RangeCover, type RangeSource } from "./range-cover.ts";
-import { RunCursor } from "./run-cursor.ts";
+import { type ColdTables, RunCursor } from "./run-cursor.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
 import type { ScanSample } from "./work-counts.ts";
@@ -57,8 +57,8 @@ export class DbCursor {
   /** Runs and memtables that it merges. */
   readonly #runs: number;
   readonly #sample: ScanSample | undefined;
-  /** Those whose values batches hand out as views of the block under the cursor. */
-  readonly #lenders: RunCursor[] = [];
+  /** The runs among them. With values, batches hand out views of the block under each. */
+  readonly #tableRuns: RunCursor[] = [];
   /** A batch has been handed out since the cursor was placed: its bytes are the caller's to change. */
   #hasLent = false;
   #side: number = Side.before;
@@ -91,8 +91,8 @@ export class DbCursor {
     }
     const lendersFrom = children.length;
     const lendsValues = this.#fields.values;
-    const lenders = this.#lenders;
-    if (!range.empty) addRuns(lenders, children, sources, parts, version, range, seq, lendsValues);
+    const runs = this.#tableRuns;
+    if (!range.empty) addRuns(runs, children, sources, parts, version, range, seq, lendsValues);
     this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
     const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
@@ -315,7 +315,7 @@ export class DbCursor {
     const reverse = this.#reverse;
     if (this.#hasLent && move !== Move.next) {
       this.#hasLent = false;
-      for (const lender of this.#lenders) lender.dropBlock();
+      for (const run of this.#tableRuns) run.dropBlock();
       if (move === Move.prev) {
         this.#goBack();
         return;
@@ -433,11 +433,11 @@ export class DbCursor {
       if (visible.paused) {
         if (turns.mustTurn()) await turns.turn();
         visible.loadSync();
-      } else if (reads.maySync()) {
+      } else if (!this.#isOpening() && reads.maySync()) {
         const startMs = reads.startMs();
         this.#sample?.begin();
         try {
-          visible.loadSync();
+          visible.loadSync(1);
         } finally {
           this.#sample?.end();
           reads.note(startMs, SLOW_CURSOR_READ_MS);
@@ -445,6 +445,12 @@ export class DbCursor {
       } else await visible.load();
       this.#assertGoing();
     }
+  }
+
+  /** Whether it waits for the opening of a table, which is several reads: never done on this thread. */
+  #isOpening(): boolean {
+    for (const run of this.#tableRuns) if (run.opening) return true;
+    return false;
   }
 
   #settleSync(): void {
@@ -498,7 +504,7 @@ export class DbCursor {
 
 /** Adds a cursor for each run that may hold a key of the range that a reader at `seq` sees. */
 function addRuns(
-  lenders: RunCursor[],
+  runs: RunCursor[],
   children: EntryCursor[],
   sources: RangeSource[],
   parts: ReadParts,
@@ -509,6 +515,10 @@ function addRuns(
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
+  const cold: ColdTables = {
+    isCold: ({ number }) => parts.tables.opened(number) === undefined,
+    warm: (meta) => parts.tables.warm(meta),
+  };
   for (const level of version.levels) {
     for (const { tables } of level.runs) {
       const within = tablesWithin(tables, range);
@@ -518,9 +528,9 @@ function addRuns(
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
       if (likely.length > 0) {
-        const run = new RunCursor(likely, open, { lendsValues }, release);
+        const run = new RunCursor(likely, open, { lendsValues }, release, cold);
         children.push(run);
-        if (lendsValues) lenders.push(run);
+        runs.push(run);
       }
       // As the reader sees them, whatever a filter says of entries.
       if (version.hasRangeDeletes) addRunSource(sources, parts.tables, old, children.length);

@@ -5,6 +5,7 @@
  * round.
  */
 import type { TableHit } from "@aura/sst";
+import { SLOW_READ_MS } from "./adaptive-reads.ts";
 import type { Health } from "./health.ts";
 import type { ReadTiming } from "./placed-reads.ts";
 import type { TableStore } from "./table-store.ts";
@@ -21,20 +22,29 @@ export interface AwaitedBlock {
   readonly hit: TableHit;
 }
 
-/** Reads what `uses` look-ups wait for, on this thread, and notes how long that took. */
+/**
+ * Reads what `uses` look-ups wait for, on this thread, and notes how long that took. Returns false when
+ * it did not: a table whose first bytes were slow to come would block this thread for many reads more.
+ */
 export function loadSync(
   tables: TableStore,
   reads: ReadTiming,
   meta: TableMeta,
   block: number,
   uses: number = 1,
-): void {
+): boolean {
   const startMs = reads.startMs();
+  let slowMs: number | undefined;
   try {
-    const table = tables.get(meta);
-    if (block !== UNOPENED) table.loadBlockSync(block, uses);
+    if (block !== UNOPENED) tables.get(meta).loadBlockSync(block, uses);
+    else {
+      if (!tables.touchSync(meta, () => reads.startMs() - startMs <= SLOW_READ_MS)) return false;
+      slowMs = SLOW_OPEN_MS;
+      tables.get(meta);
+    }
+    return true;
   } finally {
-    reads.note(startMs, block === UNOPENED ? SLOW_OPEN_MS : undefined);
+    reads.note(startMs, slowMs);
   }
 }
 
@@ -108,14 +118,17 @@ async function readRound<M extends Miss>(
     let end = start + 1;
     while (end < waiting.length && byPlace(waiting[start]!, waiting[end]!) === 0) end++;
     const from = start;
+    let isDone = false;
     if (reads.maySync()) {
       try {
-        loadSync(tables, reads, meta, block, end - from);
-        goOn(from, end);
+        isDone = loadSync(tables, reads, meta, block, end - from);
+        if (isDone) goOn(from, end);
       } catch (error) {
         failures.push(error);
+        isDone = true;
       }
-    } else {
+    }
+    if (!isDone) {
       const flight: Promise<void> = load(tables, meta, block, () => goOn(from, end), end - from)
         .catch((error: unknown) => {
           failures.push(error);

@@ -4,7 +4,8 @@
  *
  * `decideIndex` is pure: the same observations give the same decisions. A change needs the same
  * advice from two observations in a row, each over at least `LOOKUPS_MIN` look-ups, and moves one
- * step. Tables that are written already stay as they are.
+ * step. Tables that are written already stay as they are. Models that were given up are tried again
+ * after a while, since keys change: each time they fail, after twice as long.
  */
 import type { LearnedIndexSettings } from "@aura/learned-index";
 import type { ResolvedSettings } from "./settings.ts";
@@ -45,11 +46,21 @@ export interface IndexDecision {
   readonly reason: string;
 }
 
+/** Models that a level gave up for separators. */
+interface GivenUp {
+  readonly modelType: IndexPlan["modelType"];
+  /** Decisions until they are tried again, and how many those were in all. */
+  readonly left: number;
+  readonly rest: number;
+}
+
 /** What is remembered of a level from one decision to the next. */
 export interface IndexTuning {
   readonly plan: IndexPlan;
   /** Advice of the last observation that was not followed yet. */
   readonly advice: string | undefined;
+  /** Kept while separators, or the models tried after them, have not proved to be better. */
+  readonly givenUp?: GivenUp | undefined;
 }
 
 /** Fewer look-ups say nothing. */
@@ -66,6 +77,9 @@ const READ_SHARE_LOW = 0.05;
 const INDEX_SHARE_HIGH = 0.004;
 const BLOCK_FACTOR_MIN = 0.5;
 const BLOCK_FACTOR_MAX = 4;
+/** Decisions for which separators stay before models are tried again; each time twice as many. */
+const REST_MIN = 8;
+const REST_MAX = 256;
 
 /** Returns the next tuning of a level, and the decision that led to it. */
 export function decideIndex(
@@ -73,19 +87,37 @@ export function decideIndex(
   observation: IndexObservation,
 ): { readonly tuning: IndexTuning; readonly decision: IndexDecision } {
   const { plan } = tuning;
+  let { givenUp } = tuning;
   const keep = (reason: string, advice?: string) => ({
-    tuning: { plan, advice },
+    tuning: { plan, advice, givenUp },
     decision: { observation, plan, changed: false, reason },
   });
+  const change = (next: IndexPlan, reason: string) => ({
+    tuning: { plan: next, advice: undefined, givenUp },
+    decision: { observation, plan: next, changed: true, reason },
+  });
   if (observation.lookups < LOOKUPS_MIN) return keep("too few look-ups", tuning.advice);
+  if (plan.modelType === "none" && givenUp !== undefined) {
+    const { modelType, left } = givenUp;
+    givenUp = { ...givenUp, left: left - 1 };
+    if (left <= 1) return change({ ...plan, modelType }, "separators for a while: models again");
+  } else if (hasQuickModels(plan, observation)) givenUp = undefined;
   const advised = advise(plan, observation);
   if (advised === undefined) return keep("costs are as they should be");
   const [next, reason] = advised;
   if (tuning.advice !== reason) return keep(`to be confirmed: ${reason}`, reason);
-  return {
-    tuning: { plan: next, advice: undefined },
-    decision: { observation, plan: next, changed: true, reason },
-  };
+  if (next.modelType !== plan.modelType) {
+    const rest = Math.min(givenUp === undefined ? REST_MIN : givenUp.rest * 2, REST_MAX);
+    givenUp = { modelType: plan.modelType, left: rest, rest };
+  }
+  return change(next, reason);
+}
+
+/** Whether models were timed, and are worth what they cost. */
+function hasQuickModels({ modelType }: IndexPlan, seen: IndexObservation): boolean {
+  const { modelled, searchNs, separatorNs } = seen;
+  if (modelType === "none" || modelled === 0 || searchNs <= 0 || separatorNs <= 0) return false;
+  return searchNs <= separatorNs * SEARCH_SHARE_MAX;
 }
 
 /** Returns the plan that an observation speaks for, one step from the present one, and why. */

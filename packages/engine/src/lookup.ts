@@ -304,7 +304,7 @@ export class Lookup {
       let state = this.#searchTables(search, versions.current, key, seq, false);
       while (state === Found.pending) {
         if (!reads.maySync()) return state;
-        loadSync(this.#parts.tables, reads, search.meta!, search.hit.block);
+        if (!loadSync(this.#parts.tables, reads, search.meta!, search.hit.block)) return state;
         state = this.#searchTables(search, versions.current, key, seq, false);
       }
       if (startMs >= 0) counts.endRead(startMs, search);

@@ -140,10 +140,19 @@ export class MergeCursor implements EntryCursor {
     this.#settleTop(top, child);
   }
 
-  loadSync(): void {
+  /** `most`: so many children read, and the move goes on waiting for the others. Default: all. */
+  loadSync(most: number = Number.POSITIVE_INFINITY): void {
     if (!this.pending) return;
     this.pending = false;
-    for (const child of this.#children) if (child.pending) child.loadSync();
+    let left = most;
+    for (const child of this.#children) {
+      if (!child.pending) continue;
+      if (left-- <= 0) {
+        this.pending = true;
+        return;
+      }
+      child.loadSync();
+    }
     this.#settle();
   }
 

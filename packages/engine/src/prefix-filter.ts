@@ -26,7 +26,8 @@ export function sharedPrefixBytes({ lower, upper }: Pick<ParsedRange, "lower" | 
 
 /**
  * Returns the tables of a run that may hold a key of the range, of those given: all but the ones
- * whose filters deny its prefix. A table that cannot be opened stays, and fails who reads it.
+ * whose filters deny its prefix. A table that is not open stays: to open it takes reads that the
+ * caller may not wait for here.
  */
 export function tablesWithPrefix(
   tables: readonly TableMeta[],
@@ -39,14 +40,11 @@ export function tablesWithPrefix(
   if (shared === 0) return tables;
   const { lower } = range;
   const mayHave = (meta: TableMeta): boolean => {
-    try {
-      const table = store.get(meta);
-      const { prefixBytes } = table.summary;
-      if (prefixBytes === 0 || prefixBytes > shared) return true;
-      return table.mayHavePrefix(hashKey(lower!, 0, prefixBytes, hashSeed));
-    } catch {
-      return true;
-    }
+    const table = store.peek(meta);
+    if (table === undefined) return true;
+    const { prefixBytes } = table.summary;
+    if (prefixBytes === 0 || prefixBytes > shared) return true;
+    return table.mayHavePrefix(hashKey(lower!, 0, prefixBytes, hashSeed));
   };
   return tables.every(mayHave) ? tables : tables.filter(mayHave);
 }

@@ -1,7 +1,8 @@
 /**
  * A cursor over one run: its tables one behind the other, in both directions. One table is open at
  * a time, from the move that enters it to the move that leaves it. A table that cannot be opened or
- * read fails the move; it is never passed over.
+ * read fails the move; it is never passed over. A move may have to wait for the opening of a table as
+ * it does for a block.
  */
 import { assert, compareBytes, type EntryCursor } from "@aura/base";
 import type { Table, TableCursor, TableCursorOptions } from "@aura/sst";
@@ -9,6 +10,15 @@ import { type TableMeta, tableIndexFor } from "./version.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_TABLE = -1;
+const Move = { first: 0, last: 1, seek: 2, seekBefore: 3 } as const;
+
+/** How tables are opened without blocking. */
+export interface ColdTables {
+  /** Whether the opening of a table would read. */
+  isCold(meta: TableMeta): boolean;
+  /** Reads ahead, through the thread pool, what the opening reads. Does not fail. */
+  warm(meta: TableMeta): Promise<void>;
+}
 
 /** Walks the entries of a run. */
 export class RunCursor implements EntryCursor {
@@ -18,6 +28,11 @@ export class RunCursor implements EntryCursor {
   readonly #open: (meta: TableMeta) => Table;
   readonly #release: ((meta: TableMeta) => void) | undefined;
   readonly #options: TableCursorOptions;
+  readonly #cold: ColdTables | undefined;
+  /** The table whose opening a move waits for, and where it goes there. */
+  #awaited = NO_TABLE;
+  #move: number = Move.first;
+  #key: Uint8Array = NO_BYTES;
   #index = NO_TABLE;
   #cursor: TableCursor | undefined;
   #forward = true;
@@ -26,18 +41,26 @@ export class RunCursor implements EntryCursor {
   /**
    * `open` returns a table that stays open until `release` is called for it, or, without `release`,
    * as long as this cursor. `options` are those of the tables' cursors: with `mayRead`, missing
-   * blocks are read on this thread and never `pending`.
+   * blocks are read on this thread and never `pending`. `cold`: moves wait for tables that are not
+   * open; default: those are opened by the move.
    */
   constructor(
     tables: readonly TableMeta[],
     open: (meta: TableMeta) => Table,
     options: TableCursorOptions,
     release?: (meta: TableMeta) => void,
+    cold?: ColdTables,
   ) {
+    this.#cold = cold;
     this.#tables = tables;
     this.#open = open;
     this.#options = options;
     this.#release = release;
+  }
+
+  /** The move waits for the opening of a table: `loadSync` does several reads. */
+  get opening(): boolean {
+    return this.#awaited !== NO_TABLE;
   }
 
   get failed(): boolean {
@@ -78,27 +101,19 @@ export class RunCursor implements EntryCursor {
 
   first(): void {
     this.#begin(true);
-    if (this.#tables.length === 0) return;
-    const cursor = this.#enter(0);
-    cursor.first();
-    this.#settle(cursor);
+    if (this.#tables.length > 0) this.#go(0, Move.first, NO_BYTES, 0, 0);
   }
 
   last(): void {
     this.#begin(false);
-    if (this.#tables.length === 0) return;
-    const cursor = this.#enter(this.#tables.length - 1);
-    cursor.last();
-    this.#settle(cursor);
+    const { length } = this.#tables;
+    if (length > 0) this.#go(length - 1, Move.last, NO_BYTES, 0, 0);
   }
 
   seek(key: Uint8Array, start: number, end: number): void {
     this.#begin(true);
     const index = tableIndexFor(this.#tables, key, start, end);
-    if (index === this.#tables.length) return;
-    const cursor = this.#enter(index);
-    cursor.seek(key, start, end);
-    this.#settle(cursor);
+    if (index < this.#tables.length) this.#go(index, Move.seek, key, start, end);
   }
 
   seekBefore(key: Uint8Array, start: number, end: number): void {
@@ -108,16 +123,11 @@ export class RunCursor implements EntryCursor {
     if (index < tables.length) {
       const { smallestKey } = tables[index]!;
       if (compareBytes(smallestKey, 0, smallestKey.length, key, start, end) < 0) {
-        const cursor = this.#enter(index);
-        cursor.seekBefore(key, start, end);
-        this.#settle(cursor);
+        this.#go(index, Move.seekBefore, key, start, end);
         return;
       }
     }
-    if (index === 0) return;
-    const cursor = this.#enter(index - 1);
-    cursor.last();
-    this.#settle(cursor);
+    if (index > 0) this.#go(index - 1, Move.last, NO_BYTES, 0, 0);
   }
 
   next(): void {
@@ -141,6 +151,10 @@ export class RunCursor implements EntryCursor {
   loadSync(): void {
     if (!this.pending) return;
     this.pending = false;
+    if (this.#awaited !== NO_TABLE) {
+      this.#goOn();
+      return;
+    }
     const cursor = this.#cursor!;
     cursor.loadSync();
     this.#settle(cursor);
@@ -148,6 +162,12 @@ export class RunCursor implements EntryCursor {
 
   async load(): Promise<void> {
     if (!this.pending) return;
+    if (this.#awaited !== NO_TABLE) {
+      await this.#cold!.warm(this.#tables[this.#awaited]!);
+      this.pending = false;
+      this.#goOn();
+      return;
+    }
     const cursor = this.#cursor!;
     try {
       await cursor.load();
@@ -171,7 +191,44 @@ export class RunCursor implements EntryCursor {
     this.valid = false;
     this.pending = false;
     this.#openFailed = false;
+    this.#awaited = NO_TABLE;
     this.#forward = forward;
+  }
+
+  /** Begins a move in a table, or notes that it has to wait for the table. */
+  #go(index: number, move: number, key: Uint8Array, start: number, end: number): void {
+    if (this.#isCold(index)) {
+      this.#key = key.slice(start, end);
+      this.#await(index, move);
+    } else this.#settle(this.#place(index, move, key, start, end));
+  }
+
+  /** Goes on with the move that waited for a table. */
+  #goOn(): void {
+    const index = this.#awaited;
+    if (index === NO_TABLE) return;
+    this.#awaited = NO_TABLE;
+    this.#settle(this.#place(index, this.#move, this.#key, 0, this.#key.length));
+  }
+
+  #isCold(index: number): boolean {
+    return index !== this.#index && this.#cold?.isCold(this.#tables[index]!) === true;
+  }
+
+  #await(index: number, move: number): void {
+    this.#awaited = index;
+    this.#move = move;
+    this.pending = true;
+  }
+
+  /** Enters a table and moves its cursor. */
+  #place(index: number, move: number, key: Uint8Array, start: number, end: number): TableCursor {
+    const cursor = this.#enter(index);
+    if (move === Move.first) cursor.first();
+    else if (move === Move.last) cursor.last();
+    else if (move === Move.seek) cursor.seek(key, start, end);
+    else cursor.seekBefore(key, start, end);
+    return cursor;
   }
 
   /** Takes over the state of the table's cursor, or goes on into the neighbouring tables. */
@@ -188,9 +245,12 @@ export class RunCursor implements EntryCursor {
       }
       const index = this.#forward ? this.#index + 1 : this.#index - 1;
       if (index < 0 || index === this.#tables.length) return;
-      cursor = this.#enter(index);
-      if (this.#forward) cursor.first();
-      else cursor.last();
+      const move = this.#forward ? Move.first : Move.last;
+      if (this.#isCold(index)) {
+        this.#await(index, move);
+        return;
+      }
+      cursor = this.#place(index, move, NO_BYTES, 0, 0);
     }
   }
 

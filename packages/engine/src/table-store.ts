@@ -28,6 +28,8 @@ import type { TableMeta } from "./version.ts";
 const HEAD_BYTES = 4096;
 const TAIL_SHARE = 32;
 const TAIL_BYTES_MIN = 64 * 1024;
+/** Systems read ahead by as much. */
+const TOUCH_EVERY = 64 * 1024;
 /** Tables that stay open, per table that may have a file handle. */
 const RESIDENT_FACTOR = 4;
 
@@ -166,11 +168,35 @@ export class TableStore implements CacheOwner {
     return warming;
   }
 
-  async #warm({ number, bytes, filterBits }: TableMeta): Promise<void> {
+  /**
+   * Touches here and there what the opening of a table reads, on this thread, as long as `isQuick`. Returns
+   * whether it was to the end: then all of it is in the page cache, but for what somebody pushed out of
+   * the middle. Does not fail, as `warm`.
+   */
+  touchSync(meta: TableMeta, isQuick: () => boolean): boolean {
+    const { fs, directory } = this.#options;
+    const byte = new Uint8Array(1);
+    try {
+      const handle = fs.openSync(filePath(directory, meta.number, "sst"), "read");
+      try {
+        handle.readSync(byte, 0);
+        for (let at = meta.bytes - 1; at >= tailStart(meta) && isQuick(); at -= TOUCH_EVERY) {
+          handle.readSync(byte, at);
+        }
+      } finally {
+        handle.closeSync();
+      }
+    } catch {
+      // The opening meets it again.
+    }
+    return isQuick();
+  }
+
+  async #warm(meta: TableMeta): Promise<void> {
     if (this.#closed) return;
     const { fs, directory } = this.#options;
-    const tail = Math.min(bytes, filterBits / 8 + bytes / TAIL_SHARE + TAIL_BYTES_MIN);
-    const start = Math.floor(bytes - tail);
+    const { number, bytes } = meta;
+    const start = tailStart(meta);
     try {
       const handle = fs.openSync(filePath(directory, number, "sst"), "read");
       try {
@@ -299,6 +325,12 @@ export class TableStore implements CacheOwner {
       table.closeSync();
     }
   }
+}
+
+/** Returns where what the opening of a table reads begins, its head aside, or a little before. */
+function tailStart({ bytes, filterBits }: TableMeta): number {
+  const tail = filterBits / 8 + bytes / TAIL_SHARE + TAIL_BYTES_MIN;
+  return Math.max(Math.floor(bytes - tail), 0);
 }
 
 /**

@@ -191,10 +191,11 @@ export class VisibleCursor implements EntryCursor {
     this.#goBackward();
   }
 
-  loadSync(): void {
+  /** `most`: reads of so many of the source's children at most, see `MergeCursor.loadSync`. */
+  loadSync(most?: number): void {
     if (!this.pending) return;
     this.pending = false;
-    if (this.#source.pending) this.#source.loadSync();
+    if (this.#source.pending) this.#source.loadSync(most);
     this.#goOn();
   }
 

@@ -75,6 +75,38 @@ test("a model whose searches stay slow is given up", () => {
   expect(after.every(({ changed }) => !changed)).toBe(true);
 });
 
+test("a model that was given up is tried again, ever later as long as it stays slow", () => {
+  /** Models are slow for so many decisions; without one there is nothing to time. */
+  const watch = (slowFor: number, count: number): string[] => {
+    let tuning: IndexTuning = { plan: PLAN, advice: undefined };
+    return Array.from({ length: count }, (_, i) => {
+      const times = { searchNs: i < slowFor ? 150 : 90, separatorNs: 110 };
+      const none = { modelled: 0, searchNs: 0, separatorNs: 0 };
+      const isNone = tuning.plan.modelType === "none";
+      ({ tuning } = decideIndex(tuning, seen(isNone ? none : times)));
+      return tuning.plan.modelType;
+    });
+  };
+  const slow = watch(Number.POSITIVE_INFINITY, 200);
+  const tries = slow.flatMap((type, i) => (type !== "none" && slow[i - 1] === "none" ? [i] : []));
+  expect(tries.length).toBeGreaterThan(2);
+  const gaps = tries.slice(1).map((at, i) => at - tries[i]!);
+  for (const [i, gap] of gaps.slice(1).entries()) expect(gap).toBeGreaterThan(gaps[i]! * 1.5);
+  // Keys that suit models came: one more try, and they stay.
+  expect(
+    watch(30, 200)
+      .slice(100)
+      .every((type) => type === "piecewise-linear"),
+  ).toBe(true);
+  // Who asked for separators keeps them.
+  const none = { ...PLAN, modelType: "none" } as const;
+  const after = run(
+    Array.from({ length: 600 }, () => seen({ modelled: 0 })),
+    none,
+  );
+  expect(after.every(({ plan }) => plan.modelType === "none")).toBe(true);
+});
+
 test("blocks that are mostly read get smaller, heavy indexes get larger blocks, within bounds", () => {
   const cold = Array.from({ length: 20 }, () => seen({ blocksRead: 4000 }));
   expect(run(cold).at(-1)!.plan.blockFactor).toBe(0.5);

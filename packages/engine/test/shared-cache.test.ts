@@ -123,6 +123,28 @@ describe("filters by level in statistics", () => {
     expect(asked).toBeGreaterThan(5000);
     await db.close();
   });
+
+  test.each([
+    ["prefixes in the filter", 7, 1],
+    ["many versions of a key", 0, 6],
+  ])("with %s, too", async (_, prefixBytes, versions) => {
+    const table = { bloomBitsPerKey: 6, filterAllocation: "uniform", prefixBytes } as const;
+    const settings: Settings = { memtable: small.memtable!, table };
+    const db = await AuraDB.open("/db", settings, { fs: new SimFs(), runtime: simRuntime(1) });
+    const keys = 2000;
+    const snapshots = Array.from({ length: versions }, () => {
+      for (let i = 0; i < keys; i++) db.putSync(`${String(i).padStart(7, "0")}key`, "x");
+      return db.snapshot();
+    });
+    await db.compact();
+    for (let i = 0; i < 10_000; i++) db.hasSync(`${String(i % keys).padStart(7, "0")}ka${i}`);
+    const { filter, entries } = db.stats().levels.find((level) => level.entries > 0)!;
+    expect(entries).toBe(keys * versions);
+    expect(filter.falsePositiveRate).toBeLessThan(filter.expectedRate * 1.3);
+    expect(filter.falsePositiveRate).toBeGreaterThan(filter.expectedRate * 0.7);
+    for (const snapshot of snapshots) snapshot.release();
+    await db.close();
+  });
 });
 
 describe("what tables are asked", () => {

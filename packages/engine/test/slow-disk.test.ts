@@ -2,7 +2,10 @@
 import { SeededRandom } from "@aura/base";
 import { type SimRuntime, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
+import { DbCursor } from "../src/db-cursor.ts";
 import { Lookup } from "../src/lookup.ts";
+import { parseCursorRange } from "../src/range.ts";
+import { scan, keys as scanKeys } from "../src/scan.ts";
 import { drawHistory, textOf } from "./support/fake-cursor.ts";
 import { type FixtureOptions, ReadFixture } from "./support/read-fixture.ts";
 
@@ -25,9 +28,9 @@ class TimedDisk {
   /** Pages in the page cache, where there is one: reading them takes no time. */
   readonly #pages: Set<string> | undefined;
 
-  constructor(readMs: number, options: FixtureOptions, isOpen = true) {
+  constructor(readMs: number, options: FixtureOptions, isOpen = true, entries = 3000) {
     this.#pages = isOpen ? undefined : new Set();
-    const history = drawHistory(new SeededRandom(3), 3000, 1500);
+    const history = drawHistory(new SeededRandom(3), entries, entries / 2);
     this.fixture = new ReadFixture(history, 3, { ...options, apart: 0, runtime: this.runtime });
     this.lookup = new Lookup(this.fixture.parts);
     this.keys = [...new Map(history.map(({ key }) => [textOf(key), key])).values()];
@@ -133,6 +136,17 @@ describe("get", () => {
     expect(fixture.fs.openHandles).toBe(0);
   });
 
+  test("opens cold tables of many pages through the pool", async () => {
+    const disk = new TimedDisk(1, { cacheBytes: 0, blockBytes: 64 }, false, 30_000);
+    const { lookup, keys, fixture } = disk;
+    await Promise.all(keys.slice(0, 20).map((key) => lookup.find(key, fixture.lastSeq)));
+    await lookup.findMany(keys.slice(0, 2000), fixture.lastSeq);
+    expect(fixture.parts.tables.openCount).toBeGreaterThan(5);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.check();
+    fixture.close();
+  });
+
   test("on a fast disk never goes to the thread pool", async () => {
     const disk = new TimedDisk(0.002, { cacheBytes: 0 });
     const { lookup, keys, fixture } = disk;
@@ -190,5 +204,44 @@ describe("findMany", () => {
     expect([versions.pinCount, snapshots.count]).toEqual([0, 0]);
     fixture.close();
     expect(fixture.fs.openHandles).toBe(0);
+  });
+});
+
+describe("scans and cursors", () => {
+  const cold = (): TimedDisk =>
+    new TimedDisk(1, { cacheBytes: 0, blockBytes: 64, maxOpenFiles: 1 }, false, 30_000);
+
+  test.each([false, true])("block the loop for 3 ms at most, reverse: %s", async (reverse) => {
+    const disk = cold();
+    const { parts } = disk.fixture;
+    const model = disk.fixture.modelAt(disk.fixture.lastSeq).map(({ key }) => textOf(key));
+    const got: string[] = [];
+    for await (const [key] of scan(parts, { reverse, limit: 3000 })) got.push(textOf(key));
+    expect(got).toEqual((reverse ? model.toReversed() : model).slice(0, 3000));
+    for (const from of model.filter((_, i) => i % 1000 === 0)) {
+      for await (const key of scanKeys(parts, { gte: from, limit: 2 })) got.push(textOf(key));
+    }
+    expect(disk.blockedMsMax).toBeGreaterThan(0);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.fixture.close();
+    expect(disk.fixture.fs.openHandles).toBe(0);
+  });
+
+  test("nor do seeks, and scans of a prefix", async () => {
+    const disk = cold();
+    const { parts, lastSeq } = disk.fixture;
+    const model = disk.fixture.modelAt(lastSeq).map(({ key }) => textOf(key));
+    const cursor = new DbCursor(parts, parseCursorRange({}));
+    for (let i = 0; i < 100; i++) {
+      const key = model[(i * 7919) % model.length]!;
+      expect(await cursor.seek(key)).toBe(true);
+      expect(cursor.key.toString()).toBe(key);
+    }
+    cursor.close();
+    let count = 0;
+    for await (const _ of scan(parts, { prefix: model[100]! })) count++;
+    expect(count).toBeGreaterThan(0);
+    expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
+    disk.fixture.close();
   });
 });

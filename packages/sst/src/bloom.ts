@@ -57,6 +57,27 @@ export function buildBloom(
   return bytes;
 }
 
+/** Words that are counted of a long filter: enough to know its rate within a hundredth of it. */
+const WORDS_COUNTED_MAX = 8192;
+
+/**
+ * Returns the share of bits that are 1, of words spread over the filter. It knows what no count of
+ * entries does: versions share a key, and prefixes are in it as well.
+ */
+function bitsSetShare(words: Uint32Array): number {
+  const step = Math.max(Math.floor(words.length / WORDS_COUNTED_MAX), 1);
+  let counted = 0;
+  let bits = 0;
+  for (let i = 0; i < words.length; i += step) {
+    let word = words[i]!;
+    word -= (word >>> 1) & 0x55555555;
+    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
+    bits += Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+    counted += 32;
+  }
+  return bits / counted;
+}
+
 /** A Bloom filter in memory. */
 export class Bloom {
   readonly #words: Uint32Array;
@@ -95,8 +116,8 @@ export class Bloom {
     return this.#words.byteLength;
   }
 
-  rateOf(count: number): number {
-    return (1 - Math.exp((-this.#probes * count) / this.bits)) ** this.#probes;
+  get rate(): number {
+    return bitsSetShare(this.#words) ** this.#probes;
   }
 
   /** Returns false when no key of the table has this hash. */

@@ -17,8 +17,8 @@ export interface KeyFilter {
   readonly byteLength: number;
   /** Bits of the filter as it is stored, without the four bytes of its head. */
   readonly bits: number;
-  /** Returns the share of absent keys that it lets pass, by theory, with so many keys in it. */
-  rateOf(count: number): number;
+  /** The share of absent keys that it lets pass, by theory, with what is in it. Not for hot paths. */
+  readonly rate: number;
   /** Returns false when no key of the table has this hash. Allocates nothing. */
   has(keyHash: number): boolean;
 }

@@ -296,7 +296,7 @@ export class Ribbon {
   }
 
   /** It does not depend on the number of keys: it is how many bits of a sum are compared. */
-  rateOf(): number {
+  get rate(): number {
     const shards = this.#shards;
     let rate = 0;
     for (let i = 0; i < shards.length; i += FIELDS) rate += 2 ** -shards[i + 2]!;

@@ -352,7 +352,7 @@ export class Table {
     }
     const opened = openFilter(this.#file.sectionSync(filter), this.path, offset);
     if (opened.bits !== this.summary.filterBits) throw corruption(this.path, offset, "filter bits");
-    this.counts.filterRate = opened.rateOf(this.summary.entryCount);
+    this.counts.filterRate = opened.rate;
     return opened;
   }
 
