@@ -145,7 +145,7 @@ export class DeletedValues {
       if (compareKeys(key, end) >= 0) break;
       bytes += valueBytesAt(cursor);
       if (++seen < WALK_MAX) continue;
-      bytes = rest;
+      bytes = Math.max(bytes, memtable.valueBytes * shareOfAll(cursor, begin, end));
       break;
     }
     bytes = Math.min(bytes, rest);
@@ -160,9 +160,22 @@ function valueBytesAt(cursor: ReturnType<MemtableEntry["table"]["cursor"]>): num
   return isApart ? recordBytes(keyEnd - keyStart, pointer.stored) : 0;
 }
 
+/** As `coveredShare`, of a memtable. Moves the cursor. */
+function shareOfAll(
+  cursor: ReturnType<MemtableEntry["table"]["cursor"]>,
+  begin: Uint8Array,
+  end: Uint8Array,
+): number {
+  cursor.first();
+  const smallestKey = cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd);
+  cursor.last();
+  const largestKey = cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd);
+  return coveredShare({ smallestKey, largestKey }, begin, end);
+}
+
 /** Returns about what share of a table's keys lies in [begin, end), by where these are between its bounds. */
 function coveredShare(
-  { smallestKey, largestKey }: TableMeta,
+  { smallestKey, largestKey }: Pick<TableMeta, "smallestKey" | "largestKey">,
   begin: Uint8Array,
   end: Uint8Array,
 ): number {

@@ -53,6 +53,11 @@ const WAYS: Record<string, (db: AuraDB) => Promise<void>> = {
     for (let i = 0; i < GONE; i++) await db.delete(keyOf(i));
   },
   "by range": (db) => db.deleteRange({ lt: keyOf(GONE) }),
+  "by some ranges": async (db) => {
+    for (let i = 0; i < 9; i++) {
+      await db.deleteRange({ gte: keyOf((GONE / 9) * i), lt: keyOf((GONE / 9) * (i + 1)) });
+    }
+  },
   "by many ranges": async (db) => {
     for (let i = 0; i < GONE; i += 4) {
       await db.deleteRange({ gte: keyOf(i), lt: keyOf(i + 4) });
