@@ -393,6 +393,7 @@ function assemble(
       committer.drain();
     },
   });
+  snapshots.onReleased = () => compactor.noteReleased();
   const flusher = new Flusher({
     queue,
     memtables,

@@ -125,3 +125,32 @@ test("the same range, deleted time and again, does not flush each time", async (
   expect(db.stats().flushes.count - count).toBeLessThan(10);
   await db.close();
 });
+
+const HELD: Record<string, (db: AuraDB) => Promise<void>> = {
+  ...WAYS,
+  overwritten: async (db) => {
+    for (let i = 0; i < GONE; i++) await db.put(keyOf(i), Buffer.alloc(VALUE / 4, i));
+  },
+};
+
+test.each(Object.keys(HELD))("what a snapshot held goes when it ends: %s", async (way) => {
+  const fs = new SimFs();
+  const runtime = simRuntime(5, { tickMs: 0.01, autoAdvance: true });
+  const executor = simulatedJobs(fs, runtime);
+  const db = await AuraDB.open(directory, settings, { fs, runtime, executor });
+  for (let i = 0; i < KEYS; i++) await db.put(keyOf(i), Buffer.alloc(VALUE, i));
+  await db.compact();
+  const snapshot = db.snapshot();
+  await HELD[way]!(db);
+  await db.flush();
+  await db.idle();
+  expect([...db.keysSync({ snapshot })].length).toBe(KEYS);
+  expect(valueBytes(fs)).toBeGreaterThan(KEYS * VALUE);
+  snapshot.release();
+  runtime.advance(1000);
+  await turns(db);
+  const live = (KEYS - GONE) * VALUE + (way === "overwritten" ? (GONE * VALUE) / 4 : 0);
+  const said = JSON.stringify(db.stats().valueLog);
+  expect(valueBytes(fs), said).toBeLessThan(live + 10 * 64 * KIB);
+  await db.close();
+});
