@@ -462,6 +462,8 @@ export class AuraDB {
   async idle(): Promise<void> {
     this.#assertOpen();
     const { writes, memtables, flusher, compactor, queue, health, tree } = this.#parts;
+    const mayFlush = health.failure === undefined && memtables.maySeal;
+    if (mayFlush && this.#parts.valueGc.isDeletedInMemory) this.#parts.committer.sealMemtable();
     await compactor.awaited(() =>
       this.#until(
         () =>

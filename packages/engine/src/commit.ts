@@ -520,11 +520,15 @@ export class Committer {
       health.fail(error);
       throw error;
     }
-    if (memtables.active.valueBytes === 0 || !this.#parts.mustSeal() || !memtables.maySeal) return;
+    this.sealHidden();
+  }
+
+  /** Seals the active memtable if it hides too much garbage, and may be sealed. */
+  sealHidden(): void {
     try {
-      this.sealMemtable();
+      if (this.#parts.mustSeal() && this.#parts.memtables.maySeal) this.sealMemtable();
     } catch {
-      // The group is written. What kept the memtable from being sealed is met by the next one again.
+      // What was written is written. What kept the memtable from being sealed is met again.
     }
   }
 

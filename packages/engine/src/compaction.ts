@@ -39,9 +39,13 @@ import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { ValueLocality } from "./value-locality.ts";
+import { valueSpace } from "./value-space.ts";
 import type { Run } from "./version.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
+
+/** Snapshots that end within so many ms are looked at together. */
+const RELEASED_MS = 50;
 
 /** What compaction works with. */
 export interface CompactionParts {
@@ -85,6 +89,7 @@ export class Compactor {
   #held = 0;
   #awaited = 0;
   #ageTimer: Timer | undefined;
+  #releasedTimer: Timer | undefined;
   /** Counters for stats. */
   merges = 0;
   moves = 0;
@@ -117,6 +122,17 @@ export class Compactor {
     this.#parts.onReshaped(shape);
     this.#parts.events.announce("compactionMode", { mode: shape.name, shape });
     this.start();
+  }
+
+  /** A snapshot has ended: looks soon whether what only it saw is to go. */
+  noteReleased(): void {
+    const { tree, scheduler } = this.#parts;
+    const mayHold = tree.version.hasRangeDeletes || valueSpace(tree.version).shadowedBytes > 0;
+    if (!mayHold || this.#releasedTimer !== undefined) return;
+    this.#releasedTimer = scheduler.after(RELEASED_MS, () => {
+      this.#releasedTimer = undefined;
+      this.start();
+    });
   }
 
   /** True while a compaction runs or is to be tried again. */
@@ -177,6 +193,8 @@ export class Compactor {
   cancel(): void {
     this.#ageTimer?.cancel();
     this.#ageTimer = undefined;
+    this.#releasedTimer?.cancel();
+    this.#releasedTimer = undefined;
     for (const task of [...this.#tasks]) {
       task.cancel();
       this.#settle(task);

@@ -8,6 +8,7 @@ import { assert, Kind } from "@aura/base";
 import type { Memtable, MemtableImplementation, MemtableShare } from "@aura/memtable";
 import { ArenaPool, createMemtable } from "@aura/memtable";
 import { encodePointer, POINTER_BYTES, recordBytes } from "@aura/vlog";
+import type { DeletedValues } from "./deleted-values.ts";
 import { OperationReader } from "./operations.ts";
 import { MemtableRanges, rangeBytesMax } from "./range-tombstones.ts";
 
@@ -23,6 +24,9 @@ export class MemtableEntry {
   valueBytes = 0;
   /** Of them, those of keys that were new (new-keys.ts). */
   newKeyBytes = 0;
+  /** About what its deletes, and its range deletes, take away of values (deleted-values.ts). */
+  deletedBytes = 0;
+  coveredBytes = 0;
   /** Its range tombstones; undefined for none. */
   ranges: MemtableRanges | undefined;
   /** What they take of the memtable. */
@@ -90,6 +94,8 @@ export class Memtables {
   valueBytesAdded = 0;
   /** Whether a key is surely in no memtable and no table; until it is set, none is. */
   isNewKey: (bytes: Uint8Array, start: number, end: number) => boolean = () => false;
+  /** What deletes take away; until it is set, nothing. */
+  deleted: Pick<DeletedValues, "ofKey" | "ofRange"> | undefined;
   /** Most bytes that one group may need: what an empty memtable has room for. */
   readonly groupBytesMax: number;
 
@@ -174,12 +180,9 @@ export class Memtables {
       const { tag, keyStart, keyEnd } = operations;
       let fits: boolean;
       if (tag === Kind.rangeDelete) {
-        addRange(
-          active,
-          new Uint8Array(bytes.subarray(keyStart, keyEnd)),
-          operations.rangeEnd,
-          seq++,
-        );
+        const begin = new Uint8Array(bytes.subarray(keyStart, keyEnd));
+        active.coveredBytes += this.deleted?.ofRange(begin, operations.rangeEnd) ?? 0;
+        addRange(active, begin, operations.rangeEnd, seq++);
         continue;
       }
       if (tag === Kind.pointer) {
@@ -198,6 +201,9 @@ export class Memtables {
         this.valueBytesAdded += valueBytes;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
       } else {
+        if (tag === Kind.delete) {
+          active.deletedBytes += this.deleted?.ofKey(bytes, keyStart, keyEnd) ?? 0;
+        }
         const valueStart = tag === Kind.value ? operations.valueStart : 0;
         const valueEnd = tag === Kind.value ? operations.valueEnd : 0;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, bytes, valueStart, valueEnd);

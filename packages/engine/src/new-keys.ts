@@ -45,7 +45,7 @@ export class NewKeys {
   has(bytes: Uint8Array, start: number, end: number): boolean {
     const { active, sealed } = this.#memtables;
     if (active.table.find(bytes, start, end, SEQ_MAX)) return false;
-    return isInNone(sealed, bytes, start, end) && this.#isInNoTable(bytes, start, end);
+    return isInNone(sealed, bytes, start, end) && this.isInNoTable(bytes, start, end);
   }
 
   /** Counts what recovery brought back, which knows no tables while it reads logs. */
@@ -74,12 +74,13 @@ export class NewKeys {
         cursor.next();
       } while (cursor.valid && isKeyOf(cursor, keyBytes, keyStart, keyEnd));
       if (oldest === 0 || !isInNone(older, keyBytes, keyStart, keyEnd)) continue;
-      if (this.#isInNoTable(keyBytes, keyStart, keyEnd)) bytes += oldest;
+      if (this.isInNoTable(keyBytes, keyStart, keyEnd)) bytes += oldest;
     }
     return bytes;
   }
 
-  #isInNoTable(bytes: Uint8Array, start: number, end: number): boolean {
+  /** Whether bytes[start, end) is surely a key that no table holds. */
+  isInNoTable(bytes: Uint8Array, start: number, end: number): boolean {
     const runs = this.#orders.of(this.#versions.current);
     if (runs.length === 0) return true;
     const key = bytes.subarray(start, end);

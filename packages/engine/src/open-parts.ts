@@ -13,6 +13,7 @@ import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { CoveredTables } from "./covered-tables.ts";
+import { recoveredDeletes } from "./deleted-values.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
@@ -208,6 +209,7 @@ function assemble(
   const newKeys = new NewKeys(memtables, versions, tables, identity.hashSeed);
   newKeys.countRecovered();
   memtables.isNewKey = (bytes, start, end) => newKeys.has(bytes, start, end);
+  memtables.deleted = recoveredDeletes(memtables, () => versions.current, newKeys);
   const values = new ValueStore({
     fs,
     directory,
@@ -391,6 +393,7 @@ function assemble(
       committer.drain();
     },
   });
+  snapshots.onReleased = () => compactor.noteReleased();
   const flusher = new Flusher({
     queue,
     memtables,
@@ -411,6 +414,7 @@ function assemble(
     onFlushed: () => {
       committer.admission.noteProgress();
       committer.drain();
+      committer.sealHidden();
       compactor.start();
     },
   });

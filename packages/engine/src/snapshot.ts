@@ -54,6 +54,8 @@ export class SnapshotList {
   readonly #seqs: number[] = [];
   readonly #holders: number[] = [];
   readonly #open = new Set<Snapshot>();
+  /** Called when a sequence number is not held any more. */
+  onReleased: () => void = () => undefined;
   readonly #home: SnapshotHome = {
     release: (snapshot, seq) => this.#release(snapshot, seq),
   };
@@ -110,6 +112,7 @@ export class SnapshotList {
     if (--this.#holders[at]! === 0) {
       this.#seqs.splice(at, 1);
       this.#holders.splice(at, 1);
+      this.onReleased();
     }
   }
 

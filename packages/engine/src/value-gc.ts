@@ -25,7 +25,7 @@ import type { Clock } from "@aura/base";
 import { chooseDrain, stillDraining } from "./drain-choice.ts";
 import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
-import type { Memtables } from "./memtables.ts";
+import type { MemtableEntry, Memtables } from "./memtables.ts";
 import type { OldLog } from "./replay.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import { ValuePace } from "./value-pace.ts";
@@ -53,6 +53,8 @@ const COPY_SEGMENTS = 1.25;
 const MARGIN_SWEEPS = 1.5;
 const MARGIN_SEGMENTS_MIN = 0.5;
 const MARGIN_SEGMENTS_MAX = 1.5;
+/** At rest, deletes in memory may take away this share of L. */
+const DELETED_SHARE_MAX = 0.05;
 /** Tables up to this share of L leave the bound as it is. */
 const LEAN_TABLE_SHARE = 0.1;
 
@@ -155,8 +157,8 @@ export class ValueGc {
 
   /** Whether the active memtable names so many values that it is to be sealed. */
   get mustSeal(): boolean {
-    const { valueBytes, newKeyBytes } = this.#parts.memtables.active;
-    return valueBytes - newKeyBytes > this.#sealAt || valueBytes > UNFLUSHED_BYTES_MAX;
+    const { active } = this.#parts.memtables;
+    return hiddenBytesOf(active) > this.#sealAt || active.valueBytes > UNFLUSHED_BYTES_MAX;
   }
 
   /** Looks at the sizes. */
@@ -279,8 +281,13 @@ export class ValueGc {
 
   /** Whether the active memtable holds enough of what nobody knows to be garbage to be sealed for it. */
   get isHiddenInMemory(): boolean {
-    const { valueBytes, newKeyBytes } = this.#parts.memtables.active;
-    return valueBytes - newKeyBytes >= this.#segmentBytes / 4;
+    return hiddenBytesOf(this.#parts.memtables.active) >= this.#segmentBytes / 4;
+  }
+
+  /** Whether deletes in the active memtable take so much away that who waits for quiet waits for it. */
+  get isDeletedInMemory(): boolean {
+    const { deletedBytes, coveredBytes } = this.#parts.memtables.active;
+    return deletedBytes + coveredBytes > this.#least() * DELETED_SHARE_MAX;
   }
 
   /**
@@ -418,30 +425,39 @@ export class ValueGc {
 
   #liveWith(freshShare: number): number {
     const { current } = this.#parts.versions;
-    const { bottomBytes, aboveBytes, aboveNewBytes, aboveDeletes, bottomEntries, shadowedBytes } =
-      valueSpace(current);
-    const { valueBytes, newKeyBytes } = this.#unflushed();
+    const { bottomBytes, aboveBytes, aboveNewBytes, shadowedBytes } = valueSpace(current);
+    const { valueBytes, newKeyBytes, deletedBytes } = this.#unflushed();
     const known = aboveNewBytes + newKeyBytes;
     const fresh = known + (aboveBytes + valueBytes - known) * freshShare;
-    const deleted = bottomEntries > 0 ? (aboveDeletes * bottomBytes) / bottomEntries : 0;
-    return Math.max(0, bottomBytes + fresh - Math.min(deleted, bottomBytes) - shadowedBytes);
+    const deleted = this.#deletedAbove() + deletedBytes;
+    return Math.max(0, bottomBytes + fresh - deleted - shadowedBytes);
   }
 
-  #unflushed(): { valueBytes: number; newKeyBytes: number } {
+  #unflushed(): { valueBytes: number; newKeyBytes: number; deletedBytes: number } {
     const { active, sealed } = this.#parts.memtables;
-    let { valueBytes, newKeyBytes } = active;
+    let { valueBytes, newKeyBytes, deletedBytes } = active;
     for (const each of sealed) {
       valueBytes += each.valueBytes;
       newKeyBytes += each.newKeyBytes;
+      deletedBytes += each.deletedBytes;
     }
-    return { valueBytes, newKeyBytes };
+    return { valueBytes, newKeyBytes, deletedBytes };
   }
 
   /** Hidden garbage that a merge could make known, about. */
   #hiddenInTables(): number {
     const { aboveBytes, aboveNewBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
     const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
-    return aboveBytes - aboveNewBytes + shadowed;
+    const deleted = this.#deletedAbove();
+    // A few deletes are no reason to merge.
+    const isMuch = deleted > this.#least() / LIVE_SEGMENTS_MIN;
+    return aboveBytes - aboveNewBytes + shadowed + (isMuch ? deleted : 0);
+  }
+
+  /** What the deletes above the bottom run take away, about. */
+  #deletedAbove(): number {
+    const { aboveDeletes, bottomBytes, bottomEntries } = valueSpace(this.#parts.versions.current);
+    return bottomEntries > 0 ? bottomBytes * Math.min(1, aboveDeletes / bottomEntries) : 0;
   }
 
   /**
@@ -502,6 +518,12 @@ export class ValueGc {
     }
     return bytes;
   }
+}
+
+/** Bytes of values of which a flush may find out that they are garbage. */
+function hiddenBytesOf(memtable: MemtableEntry): number {
+  const { valueBytes, newKeyBytes, deletedBytes, coveredBytes } = memtable;
+  return valueBytes - newKeyBytes + deletedBytes + coveredBytes;
 }
 
 function isSealed(segments: ReadonlyMap<number, SegmentMeta>, number: number): boolean {

@@ -119,7 +119,7 @@ export function* flushJob(
           output.noteReference(moved, mover.bytes);
         }
       }
-      if (keep && !newKey) output.noteShadowed();
+      if (keep && (!newKey || cover?.isHidden === true)) output.noteShadowed();
       if (++entriesRead % SLICE_ENTRIES === 0 || mover.readBytes - sliceStart > MOVER_SLICE_BYTES) {
         sliceStart = mover.readBytes;
         yield;

@@ -244,6 +244,7 @@ class Merge {
       for (let i = plan.froms[range]!; i < to; i++) {
         if (!cover.covers(key, 0, scan.copyKey(i, key, 0), scan.seqAt(i), scan.tagAt(i))) {
           this.#write(scan, i);
+          if (cover.isHidden) this.#output.noteShadowed();
           continue;
         }
         dropped++;
@@ -302,7 +303,7 @@ class Merge {
       return;
     }
     this.#write(scan, i);
-    if (!isNewKey) this.#output.noteShadowed();
+    if (!isNewKey || this.#cover?.isHidden === true) this.#output.noteShadowed();
   }
 
   #isCovered(scan: TableScan, i: number): boolean {

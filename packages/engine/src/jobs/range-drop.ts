@@ -20,6 +20,8 @@ export class CoverSweep {
   readonly #fragments: RangeFragments;
   readonly #snapshots: readonly number[];
   #at = 0;
+  /** `covers` was asked last of an entry that a tombstone hides from the present, and that stays for a snapshot. */
+  isHidden = false;
 
   /** `fragments`: of each stratum of `snapshots` the newest tombstone. */
   constructor(fragments: RangeFragments, snapshots: readonly number[]) {
@@ -43,6 +45,7 @@ export class CoverSweep {
 
   /** Returns whether a tombstone covers the entry for everyone who could see it. Keys ascend. */
   covers(key: Uint8Array, start: number, end: number, seq: number, tag: number): boolean {
+    this.isHidden = false;
     this.#seek(key, start, end);
     const from = this.#fragments.starts[this.#at];
     if (from === undefined || compareBytes(from, 0, from.length, key, start, end) > 0) return false;
@@ -50,6 +53,7 @@ export class CoverSweep {
       // The delete that stands for a tombstone in its table has the same number, and is not needed.
       if (newer < seq || (newer === seq && tag !== Kind.delete)) return false;
       if (stratumOf(this.#snapshots, newer) === stratumOf(this.#snapshots, seq)) return true;
+      this.isHidden = true;
     }
     return false;
   }
