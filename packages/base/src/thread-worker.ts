@@ -3,7 +3,7 @@
  * `Atomics.wait` between them. Its event loop does not turn once it serves.
  */
 import { readlinkSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { assert } from "./errors.ts";
 import type { JobContext, JobTable, Lane } from "./executor.ts";
@@ -138,7 +138,7 @@ function taskId(): number {
 function standBack(): void {
   if (process.platform !== "linux") return;
   try {
-    setPriority(0, MERGE_NICE);
+    setPriority(0, Math.max(getPriority(0), MERGE_NICE));
   } catch {
     // A host that forbids it runs merges at full priority.
   }
