@@ -76,7 +76,10 @@ export class PlacedReads {
 
   /** Reads all values into `values`, on this thread. */
   resolveSync(store: ValueStore, values: (Buffer | undefined)[]): void {
-    for (const run of this.#runs(store, values)) this.#readSync(store, run, values);
+    for (const run of this.#runs(store, values)) {
+      let rest: Run | undefined = run;
+      while (rest !== undefined) rest = this.#stepSync(store, rest, values);
+    }
   }
 
   /** As `resolveSync`; on this thread only as far as `timing` allows. */
@@ -88,17 +91,21 @@ export class PlacedReads {
     const flying = new Set<Promise<void>>();
     const failures: unknown[] = [];
     for (const run of this.#runs(store, values)) {
-      if (run.end - run.start <= SYNC_VALUE_BYTES_MAX && timing.maySync()) {
+      let rest: Run | undefined = run;
+      const isShort = run.end - run.start <= SYNC_VALUE_BYTES_MAX;
+      while (rest !== undefined && isShort && timing.maySync()) {
         const startMs = timing.startMs();
         try {
-          this.#readSync(store, run, values);
+          rest = this.#stepSync(store, rest, values);
         } catch (error) {
           failures.push(error);
+          rest = undefined;
         } finally {
           timing.note(startMs);
         }
-      } else {
-        const flight: Promise<void> = this.#read(store, run, values)
+      }
+      if (rest !== undefined) {
+        const flight: Promise<void> = this.#read(store, rest, values)
           .catch((error: unknown) => {
             failures.push(error);
           })
@@ -115,19 +122,28 @@ export class PlacedReads {
     if (failures.length > 0) throw failures[0] as Error;
   }
 
-  #readSync(store: ValueStore, run: Run, values: (Buffer | undefined)[]): void {
+  /** Does one read of a run, on this thread. Returns what is left of it. */
+  #stepSync(store: ValueStore, run: Run, values: (Buffer | undefined)[]): Run | undefined {
     const { file, start, end, used, members } = run;
     if (this.#isShared(run) || used < SINGLE_BYTES_MIN * members.length) {
       this.#take(store, run, store.fetchSync(file, start, end), values);
-      return;
+      return undefined;
     }
-    for (const i of members) {
-      const at = i * POINTER_BYTES;
-      const { offset, stored } = store.decode(this.#pointers, at, at + POINTER_BYTES);
-      const behind = offset + recordBytes(this.#keys[i]!.length, stored);
-      const single: Run = { file, start: offset, end: behind, used, members: [i] };
-      this.#take(store, single, store.fetchSync(file, offset, behind), values);
-    }
+    const [i, ...others] = members as [number, ...number[]];
+    const [from, behind] = this.#place(store, i);
+    const single: Run = { file, start: from, end: behind, used, members: [i] };
+    this.#take(store, single, store.fetchSync(file, from, behind), values);
+    const [next] = this.#place(store, others[0]!);
+    // The same place twice was counted once.
+    const left = used - (next >= behind ? behind - from : 0);
+    return { file, start: next, end, used: left, members: others };
+  }
+
+  /** Returns where the record of value `i` begins and ends. */
+  #place(store: ValueStore, i: number): [start: number, end: number] {
+    const at = i * POINTER_BYTES;
+    const { offset, stored } = store.decode(this.#pointers, at, at + POINTER_BYTES);
+    return [offset, offset + recordBytes(this.#keys[i]!.length, stored)];
   }
 
   /** Whether the values of a read share its memory. */

@@ -1,5 +1,5 @@
 /**
- * Tables that a scan of a prefix need not open at their blocks: those whose filter knows the first
+ * Open tables of which a scan of a prefix need read no block: those whose filter knows the first
  * bytes of keys (`table.prefixBytes`) and denies the ones that all keys of the scan begin with.
  */
 import { hashKey } from "@aura/base";

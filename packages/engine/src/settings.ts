@@ -102,7 +102,7 @@ export interface ResolvedSettings {
     readonly filterAllocation: "monkey" | "uniform";
     /**
      * Filters know the first so many bytes of keys too, so that a scan of a prefix as long or longer
-     * passes over tables without it; 0: none; at most 255.
+     * passes over open tables without it; 0: none; at most 255.
      */
     readonly prefixBytes: number;
     /**

@@ -1,3 +1,4 @@
+import { getU48 } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { expect, test } from "vitest";
 import { AuraDB } from "../src/index.ts";
@@ -50,4 +51,33 @@ test("searches are timed for keys of the tables, in models and in the separators
   expect(observation.searchNs).toBeGreaterThan(0);
   expect(observation.searchNs).toBeCloseTo(observation.separatorNs, 3);
   await db.close();
+});
+
+test("separators that are damaged behind a model stop no merge", async () => {
+  const fs = new SimFs();
+  const components = { fs, runtime: simRuntime(1, { tickMs: 0.001 }) };
+  const settings = {
+    table: { blockSize: 512, compression: "none" },
+    learnedIndex: { onlineTuning: true },
+  } as const;
+  const db = await AuraDB.open("/db", settings, components);
+  const keyOf = (i: number): string => `key${String(i).padStart(6, "0")}`;
+  for (let i = 0; i < 3000; i++) db.putSync(keyOf(i), "a".repeat(60));
+  await db.compact();
+  for (let i = 0; i < 3000; i++) expect(db.getSync(keyOf(i))).toBeDefined();
+  for (const name of fs.listSync("/db").filter((one) => one.endsWith(".sst"))) {
+    const handle = fs.openSync(`/db/${name}`, "read");
+    const at = new Uint8Array(6);
+    // The footer begins with where the separators do.
+    handle.readSync(at, handle.sizeSync() - 92);
+    handle.closeSync();
+    fs.flipBits(`/db/${name}`, getU48(at, 0) + 20, 1);
+  }
+  db.putSync(keyOf(7), "b");
+  await db.compact();
+  expect(db.getSync(keyOf(7))?.toString()).toBe("b");
+  expect(db.stats().compactions.merges).toBeGreaterThan(0);
+  expect(db.stats().indexTuning.at(-1)!.observation).toMatchObject({ searchNs: 0 });
+  await db.close();
+  await AuraDB.verify("/db", components);
 });

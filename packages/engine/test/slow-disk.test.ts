@@ -143,7 +143,6 @@ describe("get", () => {
     await lookup.findMany(keys.slice(0, 2000), fixture.lastSeq);
     expect(fixture.parts.tables.openCount).toBeGreaterThan(5);
     expect(disk.blockedMsMax).toBeLessThanOrEqual(3);
-    disk.check();
     fixture.close();
   });
 
