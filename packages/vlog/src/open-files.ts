@@ -2,7 +2,8 @@
  * Open files of a value reader: a bounded set of handles, the longest unused one closed first.
  *
  * A file's header is read once; its uid stays known when its handle is closed for room. A handle
- * with a read under way is never closed; the bound may be passed by as many.
+ * with a read under way is never closed; the bound may be passed by as many. Who reads through the
+ * thread pool gets the header through it as well.
  */
 import {
   AuraError,
@@ -25,8 +26,10 @@ export interface ValueFile {
   handle: FileHandle | undefined;
   /** The file was at least this long when last looked at. */
   bytes: number;
-  /** Reads on the thread pool that use the handle. */
+  /** Reads on the thread pool that use the handle, or wait for it. */
   readers: number;
+  /** Under way while the header is read through the thread pool. */
+  opening: Promise<void> | undefined;
   lastUse: number;
   /** Nobody may read it any more; its handle is closed with the last reader. */
   forgotten: boolean;
@@ -63,6 +66,7 @@ export class OpenFiles {
       handle: undefined,
       bytes: 0,
       readers: 0,
+      opening: undefined,
       lastUse: 0,
       forgotten: false,
     });
@@ -70,13 +74,47 @@ export class OpenFiles {
 
   /** Returns the file `number`, open. */
   use(number: number): ValueFile {
+    const file = this.#known(number);
+    if (file.handle === undefined) this.#openSync(file);
+    return file;
+  }
+
+  /** Returns the file `number`, held open until `release`; undefined when that takes a read. */
+  hold(number: number): ValueFile | undefined {
+    const file = this.#known(number);
+    if (file.handle === undefined) {
+      if (!file.verified) return undefined;
+      this.#openSync(file);
+    }
+    file.readers++;
+    return file;
+  }
+
+  /** As `hold`, where that takes a read: through the thread pool. */
+  async holdCold(number: number): Promise<ValueFile> {
+    const file = this.#known(number);
+    file.readers++;
+    try {
+      while (file.handle === undefined) {
+        file.opening ??= this.#openCold(file).finally(() => {
+          file.opening = undefined;
+        });
+        await file.opening;
+      }
+    } catch (error) {
+      this.release(file);
+      throw error;
+    }
+    return file;
+  }
+
+  #known(number: number): ValueFile {
     let file = this.#files.get(number);
     if (file === undefined) {
       this.register(number, this.#pathOf(number), undefined);
       file = this.#files.get(number)!;
     }
     file.lastUse = ++this.#uses;
-    if (file.handle === undefined) this.#openSync(file);
     return file;
   }
 
@@ -107,13 +145,34 @@ export class OpenFiles {
     const handle = this.#fs.openSync(file.path, "read");
     try {
       file.bytes = handle.sizeSync();
-      verifyHeader(handle, file);
+      if (!file.verified) {
+        const bytes = new Uint8Array(FILE_HEADER_BYTES);
+        verifyHeader(bytes.subarray(0, handle.readSync(bytes, 0)), file);
+      }
     } catch (error) {
       handle.closeSync();
       throw error;
     }
     file.handle = handle;
     this.#open++;
+  }
+
+  async #openCold(file: ValueFile): Promise<void> {
+    if (this.#open >= this.#maxOpen) this.#closeUnused(this.#maxOpen - 1);
+    const handle = this.#fs.openSync(file.path, "read");
+    try {
+      const bytes = new Uint8Array(FILE_HEADER_BYTES);
+      const read = await handle.read(bytes, 0);
+      verifyHeader(bytes.subarray(0, read), file);
+      // Somebody on this thread may have been faster.
+      if (file.handle === undefined) {
+        file.bytes = handle.sizeSync();
+        file.handle = handle;
+        this.#open++;
+      }
+    } finally {
+      if (file.handle !== handle) handle.closeSync();
+    }
   }
 
   /** Closes handles, longest unused first, until at most `wanted` are open. */
@@ -138,11 +197,9 @@ export class OpenFiles {
   }
 }
 
-/** Reads and checks the header of a file that is opened for the first time. */
-function verifyHeader(handle: FileHandle, file: ValueFile): void {
-  if (file.verified) return;
-  const bytes = new Uint8Array(FILE_HEADER_BYTES);
-  const header = decodeFileHeader(bytes.subarray(0, handle.readSync(bytes, 0)), file.path);
+/** Checks the header of a file that is opened for the first time. */
+function verifyHeader(bytes: Uint8Array, file: ValueFile): void {
+  const header = decodeFileHeader(bytes, file.path);
   if (header.type !== FileType.segment && header.type !== FileType.valueLog) {
     throw mismatch(file, "holds no values", "segment or value log", header.type);
   }

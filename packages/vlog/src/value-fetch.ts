@@ -23,22 +23,33 @@ export function fetchSync(file: ValueFile, offset: number, length: number): Buff
   return bytes;
 }
 
-/** Reads through the thread pool; the file stays open meanwhile. */
+/** What was read, and the file it is from, which may be closed since. */
+export interface Fetched {
+  readonly file: ValueFile;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Reads through the thread pool; the file stays open meanwhile. `recordBytes`: what the file has to
+ * hold from `offset` on, if that is more than what is read of it.
+ */
 export async function fetch(
   files: OpenFiles,
-  file: ValueFile,
+  number: number,
   offset: number,
   length: number,
-): Promise<Buffer> {
-  const bytes = allocate(file, offset, length);
-  file.readers++;
+  recordBytes: number = length,
+): Promise<Fetched> {
+  const file = files.hold(number) ?? (await files.holdCold(number));
   try {
+    assertWithin(file, offset, recordBytes);
+    const bytes = allocate(file, offset, length);
     const read = await file.handle!.read(bytes, offset);
     if (read < length) throw corruption(file.path, offset, "the file ends in a record");
+    return { file, bytes };
   } finally {
     files.release(file);
   }
-  return bytes;
 }
 
 /** Not cleared and not pooled: either a read fills it to its last byte or it goes nowhere. */

@@ -56,8 +56,8 @@ export class ValueParts {
     if (chunked === undefined || start === end) return this.readSync(start, end);
     this.#assertRange(start, end);
     const { from, to } = this.#chunksOf(start, end);
-    const file = this.#files.use(chunked.number);
-    const bytes = await fetch(this.#files, file, this.#placeOf(chunked, from), to - from);
+    const place = this.#placeOf(chunked, from);
+    const { bytes } = await fetch(this.#files, chunked.number, place, to - from);
     return this.#take(chunked, bytes, from, to, start, end);
   }
 

@@ -93,8 +93,8 @@ export class ValueReader {
     keyStart: number,
     keyEnd: number,
   ): Promise<Buffer> {
-    const file = this.#files.use(number);
-    const bytes = await fetch(this.#files, file, offset, recordBytes(keyEnd - keyStart, stored));
+    const length = recordBytes(keyEnd - keyStart, stored);
+    const { file, bytes } = await fetch(this.#files, number, offset, length);
     this.#verify(file, bytes, offset, stored, raw, codec, key, keyStart, keyEnd);
     return this.#value(file, bytes, offset);
   }
@@ -160,9 +160,13 @@ export class ValueReader {
       const whole = await this.read(number, offset, stored, raw, codec, key, keyStart, keyEnd);
       return new ValueParts(this.#files, whole);
     }
-    const file = this.#files.use(number);
-    assertWithin(file, offset, recordBytes(keyLength, stored));
-    const head = await fetch(this.#files, file, offset, recordHeadBytes(keyLength, stored));
+    const { file, bytes: head } = await fetch(
+      this.#files,
+      number,
+      offset,
+      recordHeadBytes(keyLength, stored),
+      recordBytes(keyLength, stored),
+    );
     return this.#parts(file, head, offset, stored, raw, codec, key, keyStart, keyEnd);
   }
 
@@ -172,8 +176,8 @@ export class ValueReader {
   }
 
   /** As `fetchSync`, through the thread pool. */
-  fetch(number: number, start: number, end: number): Promise<Buffer> {
-    return fetch(this.#files, this.#files.use(number), start, end - start);
+  async fetch(number: number, start: number, end: number): Promise<Buffer> {
+    return (await fetch(this.#files, number, start, end - start)).bytes;
   }
 
   /**
