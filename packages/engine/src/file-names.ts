@@ -4,6 +4,7 @@
  * NNNNNN.wal   log of groups without separated values     NNNNNN.vlog  log of groups with them
  * NNNNNN.seg   relocated values                           NNNNNN.sst   table
  * NNNNNN.*.copy  a log that recovery writes anew, until it is renamed
+ * NNNNNN.*.damaged  a log that nobody could read: nothing of it counts, and nobody removes it
  * NNNNNN.manifest, CURRENT (names the manifest), CURRENT.tmp, LOCK, BALLAST
  *
  * All numbers come from one counter and are never used twice.
@@ -14,6 +15,7 @@ export type NumberedKind = "wal" | "vlog" | "seg" | "sst" | "manifest";
 
 export const CURRENT_NAME = "CURRENT";
 export const COPY_SUFFIX = ".copy";
+export const DAMAGED_SUFFIX = ".damaged";
 export const CURRENT_TMP_NAME = "CURRENT.tmp";
 export const LOCK_NAME = "LOCK";
 export const BALLAST_NAME = "BALLAST";

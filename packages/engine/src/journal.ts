@@ -330,9 +330,15 @@ export class Journal {
     if (log === undefined || durableSeq === 0) return;
     try {
       log.writer.appendSync([], [], this.appendedSeq + 1, 0, durableSeq);
-    } catch {
+    } catch (error) {
       // Nothing is lost with a watermark; the next group goes to a new file.
       this.#giveUp(log);
+      try {
+        // No log may come to say how far this one is valid: half a frame must not stay at its end.
+        log.writer.cutOffSync();
+      } catch {
+        if (log.writer.syncFailed) this.syncs.noteFailed(log, error);
+      }
     }
   }
 

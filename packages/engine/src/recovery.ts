@@ -15,6 +15,7 @@ import {
   COPY_SUFFIX,
   CURRENT_NAME,
   CURRENT_TMP_NAME,
+  DAMAGED_SUFFIX,
   filePath,
   LOCK_NAME,
   parseFileName,
@@ -160,6 +161,11 @@ function goOn(
       voids: replayed.voids,
     }),
   );
+  if (replayed.damagedLogs.length > 0) {
+    // Nobody else could read them either; they are not this recovery's to remove.
+    for (const path of replayed.damagedLogs) fs.renameSync(path, `${path}${DAMAGED_SUFFIX}`);
+    fs.syncDirSync(directory);
+  }
   return {
     identity,
     version,

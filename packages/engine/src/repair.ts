@@ -20,7 +20,7 @@ import { ByteReader } from "./byte-buffer.ts";
 import type { Components } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { snapshotEdit } from "./edit.ts";
-import { filePath, LOCK_NAME, parseFileName } from "./file-names.ts";
+import { DAMAGED_SUFFIX, filePath, LOCK_NAME, parseFileName } from "./file-names.ts";
 import { decodePreamble } from "./log-preamble.ts";
 import type { Identity, ManifestState } from "./manifest.ts";
 import { ManifestWriter, readManifest } from "./manifest.ts";
@@ -282,7 +282,7 @@ function isLog(
 }
 
 function setAside(fs: FileSystem, path: string, names: string[]): void {
-  fs.renameSync(path, `${path}.damaged`);
+  fs.renameSync(path, `${path}${DAMAGED_SUFFIX}`);
   fs.syncDirSync(path.slice(0, path.lastIndexOf("/")));
   names.push(path.slice(path.lastIndexOf("/") + 1));
 }

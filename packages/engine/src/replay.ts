@@ -48,8 +48,8 @@ export interface OldLog extends LogValidity {
 /** What replay found. */
 export interface Replayed {
   readonly logs: readonly OldLog[];
-  /** Logs without any operation that counts: nothing refers to them. */
-  readonly strayLogs: readonly string[];
+  /** Logs that could not be read at all: passed over, to salvage the rest. */
+  readonly damagedLogs: readonly string[];
   readonly voids: readonly VoidRange[];
   /** Highest sequence number that must not be given again. */
   readonly lastSeq: number;
@@ -78,9 +78,10 @@ export function replayLogs(
   memtables: Memtables,
   mode: ResolvedSettings["wal"]["recovery"],
 ): Replayed {
-  const strayLogs: string[] = [];
   const settled: OldLog[] = [];
-  const open = openLogs(fs, directory, state, strayLogs, settled);
+  const unreadable: AuraError[] = [];
+  const passed = { settled, unreadable: mode === "salvage" ? unreadable : undefined };
+  const open = openLogs(fs, directory, state, passed);
   const openNamed = (number: number): OpenLog | undefined => {
     const path = filePath(directory, number, "vlog");
     // It begins below the floor: a stream outlasted what raised that.
@@ -90,21 +91,20 @@ export function replayLogs(
     const far = new FarValues(fs, directory);
     const history = new History(state, { open, openNamed, far }, memtables);
     history.run();
-    const cut = history.judge(fs, directory, mode);
+    const cut = history.judge(fs, directory, mode, unreadable[0]);
     for (const log of open) {
-      const { kind, number, validBytes, lastSeq } = log;
-      const { path } = log.reader;
-      const { valuesAlone, createdAtSeq } = log.preamble;
+      const { kind, number, validBytes, lastSeq, reader, preamble } = log;
+      const { valuesAlone, createdAtSeq } = preamble;
       const isNamed = valuesAlone && state.version.segments.has(number);
       const empty = lastSeq === createdAtSeq && !isNamed;
       // Values whose group was never written, or of a stream that was not ended.
-      if (empty && valuesAlone) strayLogs.push(path);
-      else settled.push({ kind, number, validBytes, lastSeq, path, empty, valuesAlone });
+      if (empty && valuesAlone) continue;
+      settled.push({ kind, number, validBytes, lastSeq, path: reader.path, empty, valuesAlone });
     }
     settled.sort((a, b) => a.number - b.number);
     return {
       logs: settled,
-      strayLogs,
+      damagedLogs: unreadable.map(({ file }) => file!),
       voids: history.voidsAfter(),
       lastSeq: history.maxSeen,
       operations: history.operations,
@@ -115,13 +115,19 @@ export function replayLogs(
   }
 }
 
+/** What became of the logs that are not open. */
+interface PassedLogs {
+  readonly settled: OldLog[];
+  /** Why logs could not be opened; undefined: one that cannot be ends the replay. */
+  readonly unreadable: AuraError[] | undefined;
+}
+
 /** Opens the logs that may hold operations above the flushed sequence number. */
 function openLogs(
   fs: FileSystem,
   directory: string,
   state: ManifestState,
-  strayLogs: string[],
-  settled: OldLog[],
+  { settled, unreadable }: PassedLogs,
 ): OpenLog[] {
   const found: { kind: StreamKind; number: number; path: string }[] = [];
   for (const name of fs.listSync(directory)) {
@@ -151,9 +157,15 @@ function openLogs(
         settled.push({ kind, number, path, validBytes, lastSeq, empty: false, valuesAlone });
         continue;
       }
-      const log = openLog(fs, { kind, number, path }, state, known.get(number));
-      if (log === undefined) strayLogs.push(path);
-      else open.push(log);
+      try {
+        const log = openLog(fs, { kind, number, path }, state, known.get(number));
+        if (log !== undefined) open.push(log);
+      } catch (error) {
+        // Not one with values that tables refer to: repair knows what to do with those.
+        const isNamed = state.version.segments.has(number);
+        if (unreadable === undefined || isNamed || !hasCode(error, "AURA_CORRUPTION")) throw error;
+        unreadable.push(error as AuraError);
+      }
     }
     applyPoison(fs, open, state, known);
   } catch (error) {
@@ -314,12 +326,13 @@ class History {
     fs: FileSystem,
     directory: string,
     mode: ResolvedSettings["wal"]["recovery"],
+    unreadable: AuraError | undefined,
   ): Replayed["cut"] {
-    const damage = this.#damage(fs, directory, mode);
+    const damage = unreadable ?? this.#damage(fs, directory, mode);
     if (damage !== undefined && mode !== "salvage") throw damage;
     const torn = this.#tornEnd();
     const lostSeqs = this.maxSeen - this.cutSeq;
-    if (torn === undefined && lostSeqs <= 0) return undefined;
+    if (torn === undefined && lostSeqs <= 0 && unreadable === undefined) return undefined;
     const reason = damage?.message ?? torn ?? "later sequence numbers were given";
     if (mode === "absolute") {
       throw new AuraError("AURA_CORRUPTION", `the history is cut (${reason}); recovery: absolute`, {

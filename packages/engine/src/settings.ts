@@ -43,7 +43,7 @@ export interface ResolvedSettings {
      * What a bad frame means at open. `point-in-time` cuts a torn tail, also a long one, and refuses
      * damage to what is known to have been durable. `tolerate-tail` cuts a torn last frame of a log
      * only: whatever else is missing is refused. `absolute` refuses any of it; `salvage` keeps what
-     * lies before the damage.
+     * lies before the damage, and renames logs that cannot be read at all (`.damaged`).
      */
     readonly recovery: "point-in-time" | "tolerate-tail" | "absolute" | "salvage";
   };

@@ -1,7 +1,8 @@
 /** Defects of the write path that were found by attacking it, each as it was found. */
 import { once } from "node:events";
-import { SimFs } from "@aura/base/testing";
+import { SimFs, simRuntime } from "@aura/base/testing";
 import { expect, test } from "vitest";
+import { AuraDB } from "../src/index.ts";
 import { leaveOpen } from "./support/leaks.ts";
 import { openSim } from "./support/names-run.ts";
 
@@ -22,6 +23,28 @@ test("what is buffered keeps its numbers when a large write finds no log", async
   expect(db.stats().lastSeq).toBe(lastSeq);
   fs.clearFaults();
   await db.close().catch(() => undefined);
+});
+
+test("a watermark that fails half written leaves no torn end beside that of a later kill", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(3);
+  const db = await AuraDB.open("/db", {}, { fs, runtime });
+  db.putSync("small", "1", { sync: true });
+  const wal = fs.list("/db").find((path) => path.endsWith(".wal"))!;
+  const { length } = fs.readFile(wal);
+  const fault = fs.failAt({ at: (kind) => kind === "write", error: "ENOSPC", partial: 9 });
+  runtime.advance(50);
+  expect(fault.fired).toBe(1);
+  expect(fs.readFile(wal).length).toBe(length);
+  // The other stream's log is the current one: a kill may leave it with half a frame.
+  db.putSync("large", Buffer.alloc(4096, 1));
+  const image = fs.processKill();
+  const vlog = image.list("/db").find((path) => path.endsWith(".vlog"))!;
+  image.writeFile(vlog, image.readFile(vlog).subarray(0, -9));
+  const next = await AuraDB.open("/db", {}, { fs: image, runtime: simRuntime(4) });
+  expect([...next.keysSync()].map(String)).toEqual(["small"]);
+  await next.close();
+  await db.close();
 });
 
 test("a write stream ends with its database, also before it has a file", async () => {
