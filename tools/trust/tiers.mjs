@@ -11,7 +11,7 @@ const DISKS = "ext4,ext4-writeback,xfs,btrfs";
 
 export const RELEASE_SLICES = 10;
 
-/** What the slices of a release have to come to, all of one commit. Names are those of counts. */
+/** What the slices of a release have to come to, all of the same sources. Names are those of counts. */
 export const BAR = {
   kills: 10_000,
   calls: 2000,

@@ -3,18 +3,18 @@
  * [--slice 1-10] [--parts kills,model] [--jobs 2] [--minutes 60] [--results FILE]`.
  *
  * A slice has its number as seed, so that hours of it can be spread over days and machines; what the
- * file of results has of this commit already is passed over, and `--minutes` begins no further part
- * behind them. `npm run trust -- sum --results FILE` adds up the release slices of each commit beside
- * what a release has to come to. What a machine cannot do is said and counted as skipped.
+ * file of results has of these sources already is passed over, and `--minutes` begins no further part
+ * behind them. `npm run trust -- sum --results FILE` adds up the release slices of the same sources
+ * beside what a release has to come to. What a machine cannot do is said and counted as skipped.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { inLanes } from "./lanes.mjs";
-import { addCounts, addSlice } from "./results.mjs";
+import { addCounts, addSlice, sourcesHash } from "./results.mjs";
 import { BAR, RELEASE_SLICES, TIERS } from "./tiers.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -34,7 +34,7 @@ if (tier !== "sum" && !Object.hasOwn(TIERS, tier)) {
   console.error(`unknown tier ${tier}; one of: ${Object.keys(TIERS).join(", ")}, sum`);
   process.exit(2);
 }
-const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+const sources = sourcesHash();
 const folder = mkdtempSync(join(tmpdir(), "aura-trust-"));
 
 function results() {
@@ -43,7 +43,7 @@ function results() {
 }
 
 const isOf = (one, slice, part) =>
-  one.commit === commit && one.tier === tier && one.slice === slice && one.part === part;
+  one.sources === sources && one.tier === tier && one.slice === slice && one.part === part;
 
 /** Runs a program; resolves to its end and what it said. */
 function run(args, env = {}) {
@@ -109,16 +109,19 @@ async function runScript({ args }) {
   };
 }
 
-/** Prints the sums of each commit's release slices; returns whether the last one reached the bar. */
+/** Prints the sums of the release slices by sources; returns whether the last ones reached the bar. */
 function printSums() {
   const release = results().filter((one) => one.tier === "release");
   let isReached = false;
-  for (const of of new Set(release.map((one) => one.commit))) {
-    const slices = release.filter((one) => one.commit === of);
+  for (const of of new Set(release.map((one) => one.sources))) {
+    const slices = release.filter((one) => one.sources === of);
+    const commits = [...new Set(slices.map((one) => one.commit))].join(", ");
     const counts = addCounts(slices.map((one) => one.counts ?? {}));
     const wrong = slices.filter((one) => !one.isRight);
     const hours = slices.reduce((sum, one) => sum + one.seconds, 0) / 3600;
-    console.log(`commit ${of}: ${slices.length} parts, ${hours.toFixed(1)} hours of one lane`);
+    console.log(
+      `sources ${of} (${commits}): ${slices.length} parts, ${hours.toFixed(1)} hours of one lane`,
+    );
     for (const [name, count] of Object.entries(counts)) {
       const least = BAR[name];
       const mark = least === undefined ? "" : count >= least ? `, of ${least}` : `, BELOW ${least}`;

@@ -153,7 +153,9 @@ if (parts.includes("reads")) {
       `${(merged / MIB).toFixed(0)} MiB, ${after.toFixed(0)}/s after: ${((busy / before) * 100).toFixed(0)} %`,
     );
   }
-  console.log(`reads beside merges, of those before: ${(quantile(shares, 0.5) * 100).toFixed(0)} % (median)`);
+  console.log(
+    `reads beside merges, of those before: ${(quantile(shares, 0.5) * 100).toFixed(0)} % (median)`,
+  );
 }
 if (parts.includes("switch")) {
   for (let round = 0; round < ROUNDS; round++) {

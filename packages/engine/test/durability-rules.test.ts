@@ -95,6 +95,23 @@ test("a sync covers the whole history: what stands in other files too", async ()
   await db.close();
 });
 
+test("a sync covers what an earlier process left at level os, and so does an open", async () => {
+  const before = new SimFs();
+  const first = await open(before);
+  first.putSync("wal", "at level os");
+  first.putSync("vlog", LARGE);
+  const fs = before.processKill();
+  const second = await open(fs);
+  const wanted = { wal: "at level os", vlog: LARGE };
+  expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual(wanted);
+  second.putSync("later", "synced", { sync: true });
+  expect(await contentOf(fs.crash({ data: "none", names: "none" }))).toEqual({
+    ...wanted,
+    later: "synced",
+  });
+  await second.close();
+});
+
 test("level os survives a kill at once, level buffered after its delay or a close", async () => {
   const fs = new SimFs();
   const own = simRuntime(3);
