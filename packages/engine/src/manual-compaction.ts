@@ -6,7 +6,7 @@
  * by itself: an end by a signal keeps what was done, and only one step's files exist twice. Several
  * runs of a level that overlap go together. At the end the deepest level is one run in the range.
  */
-import { AuraError, compareKeys } from "@aura/base";
+import { AuraError, compareKeys, hasCode } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
 import type { Tree } from "./tree.ts";
 import type { TableMeta, Version } from "./version.ts";
@@ -67,7 +67,13 @@ export async function compactRange(
     throwIfAborted(signal);
     const drain = [...compactor.draining];
     const plan = { inputs, outputLevel, outputRunId, tableBytesMax, reason: "manual", drain };
-    await compactor.merge(plan, signal, (share) => report(bytesDone + share * bytes));
+    try {
+      await compactor.merge(plan, signal, (share) => report(bytesDone + share * bytes));
+    } catch (error) {
+      // With the reason of the signal.
+      if (hasCode(error, "AURA_ABORTED")) throwIfAborted(signal);
+      throw error;
+    }
     bytesDone += bytes;
     if (thrown !== undefined) throw thrown.error;
   };

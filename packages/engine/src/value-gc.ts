@@ -123,6 +123,8 @@ export class ValueGc {
   #granted = 0;
   #grantedSeq = -1;
   #sealAt = 0;
+  /** What a write that waits has to have. */
+  #neededBytes = 0;
   #segmentBytes = SEGMENT_BYTES_MIN;
   /** Garbage of a sweep lately. */
   #sweptBytes = Number.POSITIVE_INFINITY;
@@ -183,7 +185,10 @@ export class ValueGc {
     this.#refresh();
     const limit = this.#limit();
     const disk = this.#disk() - this.#held();
-    const high = limit - this.#copyRoom() - this.#softRoom;
+    const room = limit - this.#copyRoom();
+    // For a large group there is to be room before it comes: up to half of what may be garbage.
+    const needed = Math.min(this.#neededBytes, (room - this.#least()) / 2);
+    const high = room - Math.max(needed, this.#softRoom);
     let garbage = 0;
     let copies = -this.#copying;
     for (const number of this.#draining) {
@@ -198,17 +203,26 @@ export class ValueGc {
     if (wantedBytes > 0) {
       const copyBytesMax = limit - disk - copies - step;
       // What leaves may be all the room that is missing.
-      const isForced = this.#draining.size === 0 && !this.isLeaving && disk + step > limit;
+      const isShort = needed > 0 || disk + step > limit;
+      const isForced = this.#draining.size === 0 && !this.isLeaving && isShort;
       const chosen = chooseDrain(version, this.#taken(), { wantedBytes, copyBytesMax, isForced });
       for (const number of chosen) copies += liveBytesOf(version.segments.get(number)!);
       this.#mark(chosen);
       isBlocked = chosen.length === 0;
     }
     const hidden = this.#hiddenInTables();
+    // Nothing can be drained that level 0 refers to.
+    const { fileBytes, referencedBytes, levelZero } = valueSpace(version);
+    const isAtZero = isBlocked && levelZero.size > 0 && fileBytes - referencedBytes > step;
     return {
-      isUrgent: this.#draining.size > 0 && (isBlocked || disk + copies + 2 * step >= limit),
+      isUrgent:
+        this.#draining.size > 0 &&
+        (isBlocked || (needed > 0 && disk > high) || disk + copies + 2 * step >= limit),
       isHiding:
-        hidden > 0 && disk > high - this.#hiddenMax() && (isBlocked || hidden > this.#hiddenMax()),
+        isAtZero ||
+        (hidden > 0 &&
+          disk > high - this.#hiddenMax() &&
+          (isBlocked || hidden > this.#hiddenMax())),
     };
   }
 
@@ -240,12 +254,14 @@ export class ValueGc {
     const { live, room } = this.#roomForWrites();
     const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
     const isOver = room < bytes;
+    this.#neededBytes = isOver ? bytes : 0;
     const isBusy = room < 2 * this.#softRoom && isWorking(isOver);
     this.#look(room, isBusy);
     if (isOver && isBusy) {
       this.waits++;
       return false;
     }
+    this.#neededBytes = 0;
     this.#granted = active.valueBytes + Math.max(bytes, Math.min(room, step));
     this.#grantedSeq = active.afterSeq;
     return true;

@@ -214,6 +214,7 @@ describe("compact", () => {
     db.events.on("compactionStarted", () => abort.abort(new Error("enough")));
     await expect(db.compact({}, { signal: abort.signal })).rejects.toMatchObject({
       code: "AURA_ABORTED",
+      cause: { message: "enough" },
     });
     await db.idle();
     expect(db.stats().compactions.merges).toBe(0);

@@ -173,3 +173,25 @@ describe("the bound on the space of values holds after every step", () => {
     }),
   );
 });
+
+test("large batches: room is made for them before they come", { timeout: 120_000 }, async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(7, { tickMs: 0.01, autoAdvance: true });
+  const executor = simulatedJobs(fs, runtime);
+  const db = await AuraDB.open(directory, settings, { fs, runtime, executor });
+  const random = new SeededRandom(7);
+  const live = new Live();
+  const keys = 960;
+  let peak = 0;
+  for (let step = 0; step < 18; step++) {
+    const write = Array.from({ length: 120 }, (_, i): [number, number] => {
+      return [step < 8 ? step * 120 + i : random.uint32() % keys, 6 * KIB];
+    });
+    await db.write(batchOf(write));
+    for (const [key, bytes] of write) live.put(key, bytes);
+    if (step >= 8) peak = Math.max(peak, simBytes(fs) / live.bytes);
+  }
+  // A batch is an eighth of what lives, and the copies of a sweep come on top.
+  expect(peak).toBeLessThan(BOUND + 0.07);
+  await db.close();
+});
