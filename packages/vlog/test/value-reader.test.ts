@@ -332,16 +332,44 @@ describe("open files", () => {
     const reads = [0, 1, 2, 3].map((i) =>
       getLater(values, offsets[i]![0]!, items[0]!, i).then((value) => value.toString()),
     );
-    expect(values.openCount).toBe(4);
-    values.forget(2);
-    expect(values.openCount).toBe(4);
+    // Neither header nor value is read on this thread.
+    expect(fs.counts.read).toBe(0);
+    expect(fs.openHandles).toBe(4);
     for (const task of tasks.splice(0)) task();
-    expect(await Promise.all(reads)).toEqual(Array(4).fill("the first value"));
+    await Promise.resolve();
+    values.forget(2);
+    expect(fs.openHandles).toBe(4);
+    const settled = Promise.all(reads);
+    for (let turns = 0; turns < 20; turns++) {
+      for (const task of tasks.splice(0)) task();
+      await Promise.resolve();
+    }
+    expect(await settled).toEqual(Array(4).fill("the first value"));
+    expect(fs.counts.read).toBe(8);
     expect(values.openCount).toBe(1);
     const last = getLater(values, offsets[3]![0]!, items[0]!, 3);
     values.closeSync();
     for (const task of tasks.splice(0)) task();
     expect((await last).toString()).toBe("the first value");
+    expect(fs.openHandles).toBe(0);
+  });
+
+  it("are opened once for all who wait, and by whoever cannot", async () => {
+    const tasks: (() => void)[] = [];
+    const fs = emptyFs({ schedule: (task) => tasks.push(task) });
+    const [offsets] = manyFiles(fs, 1);
+    const values = reader(fs, 4);
+    const reads = [1, 2, 3].map(() => getLater(values, offsets![0]!, items[0]!, 0));
+    expect(fs.openHandles).toBe(1);
+    expect(get(values, offsets![0]!, items[0]!, 0).toString()).toBe("the first value");
+    const settled = Promise.all(reads);
+    for (let turns = 0; turns < 20; turns++) {
+      for (const task of tasks.splice(0)) task();
+      await Promise.resolve();
+    }
+    for (const value of await settled) expect(value.toString()).toBe("the first value");
+    expect([fs.openHandles, values.openCount]).toEqual([1, 1]);
+    values.closeSync();
     expect(fs.openHandles).toBe(0);
   });
 
