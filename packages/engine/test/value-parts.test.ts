@@ -297,8 +297,9 @@ describe("values read together", () => {
     for (const [i, value] of values.entries()) {
       expect(value!.equals(noise(64 * KIB, (i * 37) % 64)), `${i}`).toBe(true);
     }
+    // 22 for the values, and the head of their segment, which nobody read before.
     expect(seen.reads).toBeGreaterThan(15);
-    expect(seen.reads).toBeLessThanOrEqual(22);
+    expect(seen.reads).toBeLessThanOrEqual(23);
     expect(seen.steps).toBeLessThanOrEqual(3);
     // Each of them is the caller's alone.
     expect(new Set(values.map((value) => value!.buffer)).size).toBe(64);
