@@ -13,6 +13,7 @@
  */
 import type { Buffer } from "node:buffer";
 import { AuraError, assert, compareBytes, type EntryCursor, Kind } from "@aura/base";
+import type { LentMemory } from "@aura/sst";
 import { SLOW_CURSOR_READ_MS } from "./adaptive-reads.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
@@ -90,12 +91,12 @@ export class DbCursor {
       if (entry.table.entryCount > 0) children.push(entry.table.cursor());
     }
     const lendersFrom = children.length;
-    const lendsValues = this.#fields.values;
+    const lent = this.#fields.values ? parts.tables.lent : undefined;
     const runs = this.#tableRuns;
-    if (!range.empty) addRuns(runs, children, sources, parts, version, range, seq, lendsValues);
+    if (!range.empty) addRuns(runs, children, sources, parts, version, range, seq, lent);
     this.#runs = children.length;
     const cover = sources.length > 0 ? new RangeCover(sources, seq) : undefined;
-    const merge = new MergeCursor(children, lendsValues ? lendersFrom : children.length);
+    const merge = new MergeCursor(children, lent === undefined ? children.length : lendersFrom);
     this.#visible = new VisibleCursor(merge, seq, range, this.#fields.values, cover);
     this.#hold = new CursorHold(parts, held, version, this.#visible, this);
     this.#hold.sample = this.#sample;
@@ -511,7 +512,7 @@ function addRuns(
   version: Version,
   range: ParsedRange,
   seq: number,
-  lendsValues: boolean,
+  lent: LentMemory | undefined,
 ): void {
   const open = (meta: TableMeta) => parts.tables.hold(meta);
   const release = (meta: TableMeta) => parts.tables.release(meta);
@@ -528,7 +529,7 @@ function addRuns(
         : within.filter((table) => table.smallestSeq <= seq);
       const likely = tablesWithPrefix(old, range, parts.tables, parts.hashSeed);
       if (likely.length > 0) {
-        const run = new RunCursor(likely, open, { lendsValues }, release, cold);
+        const run = new RunCursor(likely, open, { lent }, release, cold);
         children.push(run);
         runs.push(run);
       }

@@ -14,6 +14,7 @@ import { learnedIndex } from "@aura/learned-index";
 import {
   type BlockCache,
   type BlockIndexFormat,
+  LentMemory,
   type RangeFragments,
   readRangesSync,
   Table,
@@ -62,6 +63,8 @@ interface OpenTable {
 export class TableStore implements CacheOwner {
   /** Blocks of all tables. */
   readonly cache: BlockCache;
+  /** Where cursors put blocks whose values they hand out. */
+  readonly lent: LentMemory = new LentMemory();
   /** Tables that were closed because filters and indexes took too much memory. */
   closedForMemory = 0;
   readonly #budget: MemoryBudget;

@@ -8,9 +8,11 @@ import { getU16, getU32, getU56 } from "@aura/base";
 import { BlockFlag, HEAD_BYTES, Head, rowStartsBytes } from "./block-layout.ts";
 import { copyBytes } from "./copy-bytes.ts";
 
+const NO_BYTES = new Uint8Array(0);
+
 /** A window on one data block. Positions are offsets in `bytes`; entries count from 0. */
 export class BlockReader {
-  bytes: Uint8Array = new Uint8Array(0);
+  bytes: Uint8Array = NO_BYTES;
   count = 0;
   prefixAt = 0;
   prefixBytes = 0;
@@ -84,6 +86,11 @@ export class BlockReader {
   /** Bytes of all suffixes. */
   get suffixBytes(): number {
     return this.#suffixBytes;
+  }
+
+  /** Bytes that no suffix exceeds. */
+  get suffixBytesMax(): number {
+    return this.#suffixWidth >= 0 ? this.#suffixWidth : this.#suffixBytes;
   }
 
   /** Returns where the suffix of entry `i` begins; that of entry i - 1 ends there. 0 <= i <= count. */

@@ -9,6 +9,7 @@ export {
 export type { BlockIndex, BlockIndexBuilder, BlockIndexFormat } from "./block-index.ts";
 export { FilterKind } from "./filter-kind.ts";
 export { filterRate } from "./key-filter.ts";
+export { LentMemory } from "./lent-memory.ts";
 export type { SegmentReferences, TableSummary } from "./properties.ts";
 export { readRangesSync } from "./range-block.ts";
 export { RangeFragments } from "./range-fragments.ts";

@@ -11,6 +11,7 @@ import type { BlockLocator } from "./block-locator.ts";
 import { BlockReader } from "./block-reader.ts";
 import type { BlockStore } from "./block-store.ts";
 import { copyBytes } from "./copy-bytes.ts";
+import type { LentMemory } from "./lent-memory.ts";
 import type { RawBlock } from "./table-file.ts";
 
 /** How a cursor reads. */
@@ -22,10 +23,10 @@ export interface TableCursorOptions {
   /** Most bytes read at once when the cursor goes on in one direction. Default 256 KiB. */
   readonly readAheadBytes?: number;
   /**
-   * Values may be kept: `valueBytes` is memory that the cursor never writes to again, of a block or
-   * of up to 64 KiB of neighbouring ones. Default false: borrowed until the next move.
+   * Values may be kept: blocks are copied to this memory, and `valueBytes` is never written to again.
+   * Default: they are borrowed until the next move.
    */
-  readonly lendsValues?: boolean;
+  readonly lent?: LentMemory | undefined;
 }
 
 const Move = { first: 0, last: 1, seek: 2, seekBefore: 3, next: 4, prev: 5 } as const;
@@ -33,8 +34,6 @@ const Move = { first: 0, last: 1, seek: 2, seekBefore: 3, next: 4, prev: 5 } as 
 const READ_AHEAD_BYTES = 256 * 1024;
 const READ_AHEAD_BYTES_START = 16 * 1024;
 const READ_AHEAD_GROWTH = 4;
-/** Memory for lent blocks comes in pieces up to this size, each twice the one before. */
-const LENT_PIECE_BYTES_MAX = 64 * 1024;
 const NO_BYTES = new Uint8Array(0);
 const NO_BLOCK = -1;
 
@@ -43,7 +42,7 @@ export class TableCursor implements EntryCursor {
   valid = false;
   pending = false;
   failed = false;
-  keyBytes: Uint8Array = new Uint8Array(256);
+  keyBytes: Uint8Array = NO_BYTES;
   readonly keyStart: number = 0;
   keyEnd = 0;
   seq = 0;
@@ -71,10 +70,8 @@ export class TableCursor implements EntryCursor {
   #seekKeyEnd = 0;
   /** Copy of a block that came from the cache. */
   #copy: Uint8Array = NO_BYTES;
-  /** Where blocks go whose values are lent: #piece[0, #pieceUsed) is never written to again. */
-  readonly #lendsValues: boolean;
-  #piece: Uint8Array = NO_BYTES;
-  #pieceUsed = 0;
+  /** Where blocks go whose values are lent. */
+  readonly #lent: LentMemory | undefined;
   /** Stored blocks [windowFirst, windowEnd), read in one go. */
   #window: Uint8Array = NO_BYTES;
   #windowFirst = 0;
@@ -92,7 +89,7 @@ export class TableCursor implements EntryCursor {
     this.#mayRead = options.mayRead ?? false;
     this.#fillCache = options.fillCache ?? true;
     this.#readAheadMax = options.readAheadBytes ?? READ_AHEAD_BYTES;
-    this.#lendsValues = options.lendsValues ?? false;
+    this.#lent = options.lent;
   }
 
   first(): void {
@@ -181,7 +178,7 @@ export class TableCursor implements EntryCursor {
     this.#current = NO_BLOCK;
     this.#windowFirst = this.#windowEnd = 0;
     this.#entryCount = 0;
-    this.#window = this.#copy = this.#piece = this.valueBytes = this.#raw.bytes = NO_BYTES;
+    this.#window = this.#copy = this.valueBytes = this.#raw.bytes = NO_BYTES;
     this.#reader.bytes = NO_BYTES;
   }
 
@@ -297,8 +294,8 @@ export class TableCursor implements EntryCursor {
       if (cache.find(space, block)) {
         this.#current = NO_BLOCK;
         const length = cache.end - cache.start;
-        if (this.#lendsValues) {
-          this.#openLent(block, cache.bytes, cache.start, cache.end);
+        if (this.#lent !== undefined) {
+          this.#openLent(this.#lent, block, cache.bytes, cache.start, cache.end);
           return true;
         }
         if (length > this.#copy.length) this.#copy = new Uint8Array(length + (length >>> 2));
@@ -322,23 +319,17 @@ export class TableCursor implements EntryCursor {
     const start = file.offsets.at(block) - base;
     file.openBlock(block, this.#window, start, file.offsets.at(block + 1) - base, raw);
     if (this.#fillCache) cache.insert(space, block, raw.bytes, raw.start, raw.end);
-    if (this.#lendsValues) this.#openLent(block, raw.bytes, raw.start, raw.end);
+    if (this.#lent !== undefined) this.#openLent(this.#lent, block, raw.bytes, raw.start, raw.end);
     else this.#open(block, raw.bytes, raw.start, raw.end);
     return true;
   }
 
   /** Opens a copy of the block bytes[start, end) in memory that is not used for another one. */
-  #openLent(block: number, bytes: Uint8Array, start: number, end: number): void {
+  #openLent(lent: LentMemory, block: number, bytes: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    if (this.#pieceUsed + length > this.#piece.length) {
-      const grown = Math.min(this.#piece.length * 2, LENT_PIECE_BYTES_MAX);
-      this.#piece = new Uint8Array(Math.max(length, grown));
-      this.#pieceUsed = 0;
-    }
-    const at = this.#pieceUsed;
-    this.#pieceUsed = at + length;
-    copyBytes(this.#piece, at, bytes, start, end);
-    this.#open(block, this.#piece, at, at + length);
+    lent.take(length);
+    copyBytes(lent.bytes, lent.start, bytes, start, end);
+    this.#open(block, lent.bytes, lent.start, lent.start + length);
   }
 
   #open(block: number, bytes: Uint8Array, start: number, end: number): void {
@@ -347,7 +338,7 @@ export class TableCursor implements EntryCursor {
     this.#current = block;
     this.#entryCount = reader.count;
     const { prefixAt, prefixBytes } = reader;
-    const keyBytesMax = prefixBytes + reader.suffixBytes;
+    const keyBytesMax = prefixBytes + reader.suffixBytesMax;
     if (keyBytesMax > this.keyBytes.length) this.keyBytes = new Uint8Array(keyBytesMax * 2);
     copyBytes(this.keyBytes, 0, bytes, prefixAt, prefixAt + prefixBytes);
     this.valueBytes = bytes;

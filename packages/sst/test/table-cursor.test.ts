@@ -1,7 +1,8 @@
 import { hashReady, SEQ_MAX } from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Table, TableHit } from "../src/index.ts";
+import { LentMemory, type Table, TableHit } from "../src/index.ts";
+import { LENT_PIECE_BYTES } from "../src/lent-memory.ts";
 import {
   cacheOf,
   emptyFs,
@@ -178,7 +179,7 @@ describe("what comes between", () => {
 
   test("lent values stay what they are, whatever the cursor and the cache do behind them", () => {
     const table = openTable(written(), { cache: cacheOf(128 * 1024) });
-    const cursor = table.cursor({ mayRead: true, lendsValues: true });
+    const cursor = table.cursor({ mayRead: true, lent: new LentMemory() });
     const lent: Uint8Array[] = [];
     const keep = (): void => {
       lent.push(cursor.valueBytes.subarray(cursor.valueStart, cursor.valueEnd));
@@ -195,7 +196,7 @@ describe("what comes between", () => {
     }
     // Neighbouring blocks share memory, of a bounded size.
     const memory = new Set(lent.map(({ buffer }) => buffer));
-    for (const { byteLength } of memory) expect(byteLength).toBeLessThanOrEqual(64 * 1024);
+    for (const { byteLength } of memory) expect(byteLength).toBeLessThanOrEqual(LENT_PIECE_BYTES);
   });
 
   test("the seek key may change while the move is pending", () => {
