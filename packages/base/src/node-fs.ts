@@ -8,6 +8,8 @@
  */
 import fs from "node:fs";
 import os from "node:os";
+import { dirname } from "node:path";
+import { holdDirectory, syncDir, syncDirSync } from "./directory-sync.ts";
 import { AuraError, assert, hasCode } from "./errors.ts";
 import type { FileHandle, FileLock, FileSystem } from "./fs.ts";
 import { lockFile } from "./node-lock.ts";
@@ -270,49 +272,42 @@ class NodeFile implements FileHandle {
   }
 }
 
-/** Some file systems cannot sync a directory, and say so in one of these ways. */
-function cannotSyncDirectory(cause: unknown): boolean {
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  return code === "EINVAL" || code === "ENOTSUP" || code === "EOPNOTSUPP";
-}
-
-function syncDirSync(directory: string): void {
-  if (onWindows) return;
-  const fd = call(directory, "open", () => fs.openSync(directory, O_RDONLY));
-  try {
-    fs.fsyncSync(fd);
-  } catch (cause) {
-    if (!cannotSyncDirectory(cause)) throw systemError(cause, directory, "directory sync");
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
-function syncDir(directory: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (onWindows) {
-      resolve();
-      return;
-    }
-    const fd = call(directory, "open", () => fs.openSync(directory, O_RDONLY));
-    fs.fsync(fd, (cause) => {
-      fs.close(fd, () => {
-        if (cause === null || cannotSyncDirectory(cause)) resolve();
-        else reject(systemError(cause, directory, "directory sync"));
-      });
-    });
-  });
-}
+/** Of the running kernel, once it was asked: it cannot change while this process runs. */
+let kernelIdentity: string | undefined;
 
 function bootId(): string {
+  kernelIdentity ??= readBootId();
+  return kernelIdentity;
+}
+
+function readBootId(): string {
   try {
     return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   } catch {
     // No kernel identity here: the host and when it booted, to the minute. It may differ between
-    // two calls in one boot (a clock that was set), but is never equal in two boots.
+    // two processes in one boot (a clock that was set), but is never equal in two boots.
     const bootedMs = systemRuntime.clock.wallMs() - os.uptime() * 1000;
     return `${os.hostname()}:${Math.round(bootedMs / 60_000)}`;
   }
+}
+
+/** Locks a directory, and holds it open for its syncs. */
+async function lockDirectory(path: string, owner: string): Promise<FileLock> {
+  const lock = await lockFile(path, owner);
+  let letGo: () => void;
+  try {
+    letGo = holdDirectory(dirname(path));
+  } catch (error) {
+    lock.releaseSync();
+    throw error;
+  }
+  return {
+    releaseSync: () => {
+      letGo();
+      letGo = () => undefined;
+      lock.releaseSync();
+    },
+  };
 }
 
 function openToRead(path: string): number {
@@ -384,8 +379,6 @@ export const nodeFileSystem: FileSystem = {
     const volume = call(path, "statfs", () => fs.statfsSync(path));
     return volume.bavail * volume.bsize;
   },
-  lock(path: string, owner: string): Promise<FileLock> {
-    return lockFile(path, owner);
-  },
+  lock: lockDirectory,
   bootId,
 };
