@@ -272,6 +272,28 @@ class NodeFile implements FileHandle {
   }
 }
 
+/**
+ * Creates a directory and its parents. Not with Node's `recursive`, which answers ENOENT on a volume
+ * that may only be read.
+ */
+function makeDirectories(path: string): void {
+  const parent = dirname(path);
+  if (parent !== path && !fs.existsSync(parent)) makeDirectories(parent);
+  try {
+    fs.mkdirSync(path, DIRECTORY_MODE);
+  } catch (cause) {
+    if (!isDirectory(path)) throw cause;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return fs.statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /** Of the running kernel, once it was asked: it cannot change while this process runs. */
 let kernelIdentity: string | undefined;
 
@@ -354,9 +376,7 @@ export const nodeFileSystem: FileSystem = {
     return call(directory, "list", () => fs.readdirSync(directory).sort());
   },
   makeDirectorySync(directory: string): void {
-    call(directory, "mkdir", () =>
-      fs.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE }),
-    );
+    call(directory, "mkdir", () => makeDirectories(directory));
   },
   removeDirectorySync(directory: string): void {
     call(directory, "rmdir", () => fs.rmdirSync(directory));

@@ -376,6 +376,21 @@ describe("names", () => {
     expect(fs.existsSync(`${directory}/target`)).toBe(false);
   });
 
+  it("of directories are made with their parents, where the system lets them", () => {
+    const deep = `${directory}/a/b/c`;
+    nodeFileSystem.makeDirectorySync(deep);
+    nodeFileSystem.makeDirectorySync(deep);
+    expect(fs.statSync(`${directory}/a`).mode & 0o777).toBe(0o700);
+    fs.writeFileSync(`${directory}/plain`, "");
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${directory}/plain`))).toBe("AURA_IO");
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${directory}/plain/a`))).toBe("AURA_IO");
+    vi.spyOn(fs, "mkdirSync").mockImplementation(() => {
+      throw systemError("EACCES");
+    });
+    nodeFileSystem.makeDirectorySync(deep);
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${deep}/d`))).toBe("AURA_IO");
+  });
+
   it("free bytes are those of the volume", () => {
     const free = nodeFileSystem.freeBytesSync(directory);
     const { bavail, bsize } = fs.statfsSync(directory);
