@@ -4,7 +4,8 @@
  *
  * - a durable watermark (in any frame that verifies, also behind a bad one) above the end: damage;
  * - all logs made under the running kernel (no power was lost since): only a last frame is torn that
- *   the file cuts off, or that ends in zeros filled ahead of it; anything else is damage;
+ *   the file cuts off, or that ends in zeros filled ahead of it; anything else is damage. Half a
+ *   watermark may stand at the end of another log: a failed write that could not be cut off either;
  * - a clean close promised exact files and a last sequence number: any difference is damage.
  *
  * Damage refuses the open (AURA_CORRUPTION, file and offset), unless the caller asked to salvage.
@@ -96,8 +97,9 @@ function damageOf(end: HistoryEnd, { fs, directory, mode }: EndPlace): AuraError
   const isTorn = ({ reader }: OpenLog): boolean =>
     reader.cutOff || (!sameBoot && reader.end?.kind === "bad" && reader.laterFrame === undefined);
   const cutOff = histories(end).filter(isTorn);
+  const lost = cutOff.filter(({ reader }) => !reader.cutOffInWatermark);
   const bad = histories(end).some((log) => log.reader.end?.kind === "bad" && !isTorn(log));
-  if (bad || end.gap !== undefined || cutOff.length > 1) {
+  if (bad || end.gap !== undefined || lost.length > 1) {
     const why = sameBoot
       ? "damaged, though no power was lost since it was written"
       : "more than a last frame is torn; recovery: tolerate-tail";
