@@ -61,6 +61,7 @@ const world: WorldRules = {
 
 /** The only files of packages that may touch the world, each with what it is there for. */
 const worldDoors: Readonly<Record<string, string>> = {
+  "packages/base/src/directory-sync.ts": "the file system",
   "packages/base/src/node-fs.ts": "the file system",
   "packages/base/src/node-lock.ts": "the lock of a directory",
   "packages/base/src/lock-claims.ts": "the LOCK file",

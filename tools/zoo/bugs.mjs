@@ -67,9 +67,9 @@ export const BUGS = [
     title: "rot in the synced part of a log is taken for a torn tail",
     edits: [
       {
-        file: "packages/engine/src/replay.ts",
-        find: "if (this.#durableSeen > this.cutSeq) {",
-        replace: "if (this.#durableSeen > Number.MAX_VALUE) {",
+        file: "packages/engine/src/history-end.ts",
+        find: "if (end.durableSeen > cutSeq) {",
+        replace: "if (end.durableSeen > Number.MAX_VALUE) {",
       },
     ],
     tests: [rules, damage, formats],
@@ -190,7 +190,7 @@ export const BUGS = [
     title: "what stands behind the valid length of a log is read",
     edits: [
       {
-        file: "packages/engine/src/replay.ts",
+        file: "packages/engine/src/old-logs.ts",
         find: "reader = readLog(fs, path, validBytes === undefined ? {} : { validBytes });",
         replace: "reader = readLog(fs, path, {});",
       },

@@ -8,6 +8,8 @@
  */
 import fs from "node:fs";
 import os from "node:os";
+import { dirname } from "node:path";
+import { holdDirectory, syncDir, syncDirSync } from "./directory-sync.ts";
 import { AuraError, assert, hasCode } from "./errors.ts";
 import type { FileHandle, FileLock, FileSystem } from "./fs.ts";
 import { lockFile } from "./node-lock.ts";
@@ -270,49 +272,64 @@ class NodeFile implements FileHandle {
   }
 }
 
-/** Some file systems cannot sync a directory, and say so in one of these ways. */
-function cannotSyncDirectory(cause: unknown): boolean {
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  return code === "EINVAL" || code === "ENOTSUP" || code === "EOPNOTSUPP";
-}
-
-function syncDirSync(directory: string): void {
-  if (onWindows) return;
-  const fd = call(directory, "open", () => fs.openSync(directory, O_RDONLY));
+/**
+ * Creates a directory and its parents. Not with Node's `recursive`, which answers ENOENT on a volume
+ * that may only be read.
+ */
+function makeDirectories(path: string): void {
+  const parent = dirname(path);
+  if (parent !== path && !fs.existsSync(parent)) makeDirectories(parent);
   try {
-    fs.fsyncSync(fd);
+    fs.mkdirSync(path, DIRECTORY_MODE);
   } catch (cause) {
-    if (!cannotSyncDirectory(cause)) throw systemError(cause, directory, "directory sync");
-  } finally {
-    fs.closeSync(fd);
+    if (!isDirectory(path)) throw cause;
   }
 }
 
-function syncDir(directory: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (onWindows) {
-      resolve();
-      return;
-    }
-    const fd = call(directory, "open", () => fs.openSync(directory, O_RDONLY));
-    fs.fsync(fd, (cause) => {
-      fs.close(fd, () => {
-        if (cause === null || cannotSyncDirectory(cause)) resolve();
-        else reject(systemError(cause, directory, "directory sync"));
-      });
-    });
-  });
+function isDirectory(path: string): boolean {
+  try {
+    return fs.statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
+/** Of the running kernel, once it was asked: it cannot change while this process runs. */
+let kernelIdentity: string | undefined;
+
 function bootId(): string {
+  kernelIdentity ??= readBootId();
+  return kernelIdentity;
+}
+
+function readBootId(): string {
   try {
     return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   } catch {
     // No kernel identity here: the host and when it booted, to the minute. It may differ between
-    // two calls in one boot (a clock that was set), but is never equal in two boots.
+    // two processes in one boot (a clock that was set), but is never equal in two boots.
     const bootedMs = systemRuntime.clock.wallMs() - os.uptime() * 1000;
     return `${os.hostname()}:${Math.round(bootedMs / 60_000)}`;
   }
+}
+
+/** Locks a directory, and holds it open for its syncs. */
+async function lockDirectory(path: string, owner: string): Promise<FileLock> {
+  const lock = await lockFile(path, owner);
+  let letGo: () => void;
+  try {
+    letGo = holdDirectory(dirname(path));
+  } catch (error) {
+    lock.releaseSync();
+    throw error;
+  }
+  return {
+    releaseSync: () => {
+      letGo();
+      letGo = () => undefined;
+      lock.releaseSync();
+    },
+  };
 }
 
 function openToRead(path: string): number {
@@ -359,9 +376,7 @@ export const nodeFileSystem: FileSystem = {
     return call(directory, "list", () => fs.readdirSync(directory).sort());
   },
   makeDirectorySync(directory: string): void {
-    call(directory, "mkdir", () =>
-      fs.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE }),
-    );
+    call(directory, "mkdir", () => makeDirectories(directory));
   },
   removeDirectorySync(directory: string): void {
     call(directory, "rmdir", () => fs.rmdirSync(directory));
@@ -384,8 +399,6 @@ export const nodeFileSystem: FileSystem = {
     const volume = call(path, "statfs", () => fs.statfsSync(path));
     return volume.bavail * volume.bsize;
   },
-  lock(path: string, owner: string): Promise<FileLock> {
-    return lockFile(path, owner);
-  },
+  lock: lockDirectory,
   bootId,
 };

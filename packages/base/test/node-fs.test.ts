@@ -255,6 +255,46 @@ describe("refusals of the system", () => {
   });
 });
 
+describe("a directory that is locked", () => {
+  it("is synced by a process that has no descriptor left", async () => {
+    const lock = await nodeFileSystem.lock(`${directory}/LOCK`, "a test");
+    const open = vi.spyOn(fs, "openSync").mockImplementation(() => {
+      throw systemError("EMFILE");
+    });
+    nodeFileSystem.syncDirSync(directory);
+    await nodeFileSystem.syncDir(directory);
+    lock.releaseSync();
+    lock.releaseSync();
+    expect(codeOf(() => nodeFileSystem.syncDirSync(directory))).toBe("AURA_IO");
+    open.mockRestore();
+    nodeFileSystem.syncDirSync(directory);
+  });
+
+  it("is closed when it is let go, behind a sync that is under way", async () => {
+    const before = fs.readdirSync("/proc/self/fd").length;
+    const lock = await nodeFileSystem.lock(`${directory}/LOCK`, "a test");
+    const ends: Promise<void>[] = [];
+    for (let i = 0; i < 4; i++) ends.push(nodeFileSystem.syncDir(directory));
+    const closed = vi.spyOn(fs, "closeSync");
+    lock.releaseSync();
+    const early = closed.mock.calls.length;
+    await Promise.all(ends);
+    expect(closed.mock.calls.length).toBe(early + 1);
+    expect(fs.readdirSync("/proc/self/fd").length).toBe(before);
+  });
+
+  it("is let go where it cannot be held", async () => {
+    const real = fs.openSync.bind(fs);
+    const open = vi.spyOn(fs, "openSync").mockImplementation(((path: string, ...rest: []) => {
+      if (path === directory) throw systemError("EMFILE");
+      return real(path, ...(rest as unknown as [number]));
+    }) as never);
+    expect(await codeOfAsync(nodeFileSystem.lock(`${directory}/LOCK`, "a test"))).toBe("AURA_IO");
+    open.mockRestore();
+    (await nodeFileSystem.lock(`${directory}/LOCK`, "a test")).releaseSync();
+  });
+});
+
 describe("closing", () => {
   it("waits for operations under way, and only for them", async () => {
     const file = create();
@@ -336,6 +376,21 @@ describe("names", () => {
     expect(fs.existsSync(`${directory}/target`)).toBe(false);
   });
 
+  it("of directories are made with their parents, where the system lets them", () => {
+    const deep = `${directory}/a/b/c`;
+    nodeFileSystem.makeDirectorySync(deep);
+    nodeFileSystem.makeDirectorySync(deep);
+    expect(fs.statSync(`${directory}/a`).mode & 0o777).toBe(0o700);
+    fs.writeFileSync(`${directory}/plain`, "");
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${directory}/plain`))).toBe("AURA_IO");
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${directory}/plain/a`))).toBe("AURA_IO");
+    vi.spyOn(fs, "mkdirSync").mockImplementation(() => {
+      throw systemError("EACCES");
+    });
+    nodeFileSystem.makeDirectorySync(deep);
+    expect(codeOf(() => nodeFileSystem.makeDirectorySync(`${deep}/d`))).toBe("AURA_IO");
+  });
+
   it("free bytes are those of the volume", () => {
     const free = nodeFileSystem.freeBytesSync(directory);
     const { bavail, bsize } = fs.statfsSync(directory);
@@ -343,14 +398,18 @@ describe("names", () => {
     expect(codeOf(() => nodeFileSystem.freeBytesSync(`${directory}/no`))).toBe("AURA_NOT_FOUND");
   });
 
-  it("the boot id is the kernel's, or host and boot time", () => {
+  it("the boot id is the kernel's, asked once, or host and boot time", async () => {
     const path = "/proc/sys/kernel/random/boot_id";
-    if (fs.existsSync(path)) {
-      expect(nodeFileSystem.bootId()).toBe(fs.readFileSync(path, "utf8").trim());
-    }
+    const name = fs.existsSync(path) ? fs.readFileSync(path, "utf8").trim() : undefined;
+    const before = nodeFileSystem.bootId();
+    if (name !== undefined) expect(before).toBe(name);
     vi.spyOn(fs, "readFileSync").mockImplementation(() => {
       throw systemError("ENOENT");
     });
-    expect(nodeFileSystem.bootId()).toMatch(new RegExp(`^${os.hostname()}:\\d{8,}$`));
+    // A process without a free descriptor still runs under the same kernel.
+    expect(nodeFileSystem.bootId()).toBe(before);
+    vi.resetModules();
+    const anew = await import("../src/node-fs.ts");
+    expect(anew.nodeFileSystem.bootId()).toMatch(new RegExp(`^${os.hostname()}:\\d{8,}$`));
   });
 });

@@ -23,7 +23,7 @@ import { performance } from "node:perf_hooks";
 const task = JSON.parse(process.argv[2]);
 const { store, path, count, valueBytes, mode, sync = false, inFlight = 1, batch = 0 } = task;
 const { latency = false, memtableBytes = 64 * 2 ** 20, cacheBytes = 32 * 2 ** 20 } = task;
-const { fileBytes = 256 * 2 ** 20 } = task;
+const { fileBytes = 256 * 2 ** 20, behind = false } = task;
 const fromBench = createRequire(new URL("../../../apps/bench/package.json", import.meta.url));
 mkdirSync(path, { recursive: true });
 
@@ -60,6 +60,10 @@ const valueAt = (i) => ready[i & 1023];
 // Keys of a batch: each store has read them when the batch is written.
 const batchLanes = Array.from({ length: batch }, makeKey);
 const keyAt = (i) => fill(batchLanes[i % batch], i);
+
+function throwIfFailed(error) {
+  if (error) throw error;
+}
 
 const openers = {
   aura: async () => {
@@ -199,7 +203,7 @@ const openers = {
       close: () => db.close(),
     };
   },
-  /** Plain files: what a put takes in a log, in the chunks that the engine's groups have. */
+  /** Plain files, with `behind` synced on the thread pool when they are full: what a put takes in a log, in the chunks that the engine's groups have. */
   raw: async () => {
     const head = Buffer.alloc(36 + 64 + 16);
     const directory = openSync(path, "r");
@@ -209,6 +213,7 @@ const openers = {
     const fds = [];
     const next = () => {
       if (at < fileBytes) return;
+      if (behind && fd >= 0) fdatasync(fd, throwIfFailed);
       fd = openSync(join(path, `raw${files++}`), "w");
       fds.push(fd);
       if (sync) fsyncSync(directory);
@@ -245,6 +250,8 @@ const openers = {
       },
       drain: () => undefined,
       close: () => {
+        // Syncs may be under way: the process ends behind them.
+        if (behind) return;
         for (const each of [directory, ...fds]) closeSync(each);
       },
     };

@@ -1,8 +1,9 @@
 /** What is done with a database that is not open: it is locked for the time that it takes. */
 import { AuraError } from "@aura/base";
 import { type Components, resolveComponents } from "./components.ts";
+import { directoryOf } from "./database-directory.ts";
 import { BALLAST_NAME, CURRENT_NAME, CURRENT_TMP_NAME, LOCK_NAME } from "./file-names.ts";
-import { directoryOf, makeMemtables } from "./open-parts.ts";
+import { makeMemtables } from "./open-parts.ts";
 import { resolveSettings } from "./settings.ts";
 import { destroyDirectory, type VerifyReport, verifyDirectory } from "./verify.ts";
 

@@ -1,7 +1,7 @@
 /** Closes a database: what it leaves behind tells the next open that nothing needs recovery. */
 import { fileName, filePath } from "./file-names.ts";
+import type { OldLog } from "./old-logs.ts";
 import type { DatabaseParts } from "./open-parts.ts";
-import type { OldLog } from "./replay.ts";
 
 /** Makes everything durable and writes the record of a clean close. */
 export async function closeCleanly(parts: DatabaseParts): Promise<void> {

@@ -19,8 +19,8 @@ import type { LogFile } from "./log-file.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
 
 import { flushedNewKeys } from "./new-keys.ts";
+import type { OldLog } from "./old-logs.ts";
 import type { OutputPlanner } from "./output-planner.ts";
-import type { OldLog } from "./replay.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";

@@ -15,7 +15,7 @@ import type { VoidRange } from "./edit.ts";
 import { filePath } from "./file-names.ts";
 import type { Journal } from "./journal.ts";
 import type { LogFile, StreamKind } from "./log-file.ts";
-import type { OldLog } from "./replay.ts";
+import type { OldLog } from "./old-logs.ts";
 import type { SegmentMeta } from "./version.ts";
 
 /** A log with a part of the history. */

@@ -3,7 +3,7 @@ import type { FileSystem } from "@aura/base";
 import { filePath } from "./file-names.ts";
 import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
-import type { OldLog } from "./replay.ts";
+import type { OldLog } from "./old-logs.ts";
 import type { Tree } from "./tree.ts";
 import type { VersionSet } from "./version-set.ts";
 

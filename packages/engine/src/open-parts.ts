@@ -2,10 +2,9 @@
  * Assembles a database: locks the directory, recovers it, and makes the parts that work together.
  * The only place that knows how they are wired.
  */
-import { resolve } from "node:path";
 import type { FileLock, JobQueue, Runtime } from "@aura/base";
 import { AuraError, assert, hashReady, SeededRandom } from "@aura/base";
-import { flexiblePolicy, type TreeSettings, treeGeometry } from "@aura/compaction-rl";
+import { flexiblePolicy, treeGeometry } from "@aura/compaction-rl";
 import { AdaptiveReads } from "./adaptive-reads.ts";
 import type { ChangeFeed } from "./change-feed.ts";
 import { Committer } from "./commit.ts";
@@ -13,6 +12,7 @@ import { Compactor } from "./compaction.ts";
 import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { CoveredTables } from "./covered-tables.ts";
+import { directoryOf, makeDurableDirectory } from "./database-directory.ts";
 import { recoveredDeletes } from "./deleted-values.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { LOCK_NAME } from "./file-names.ts";
@@ -27,11 +27,11 @@ import { LogCatalog } from "./log-catalog.ts";
 import { Memtables } from "./memtables.ts";
 import { NewKeys } from "./new-keys.ts";
 import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
+import type { OldLog } from "./old-logs.ts";
 import { OutputPlanner } from "./output-planner.ts";
 import { PriorityWrites } from "./priority-writes.ts";
 import type { Recovered } from "./recovery.ts";
 import { recover } from "./recovery.ts";
-import type { OldLog } from "./replay.ts";
 import { Reserve } from "./reserve.ts";
 import { Resumer } from "./resume.ts";
 import { Separation } from "./separation.ts";
@@ -44,11 +44,11 @@ import type { StreamedValueParts } from "./streamed-value.ts";
 import { TableStore } from "./table-store.ts";
 import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
+import { ageCheckMs, treeSettings } from "./tree-settings.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
 import { ValueGc } from "./value-gc.ts";
 import { ValueLocality } from "./value-locality.ts";
 import { ValueStore } from "./value-store.ts";
-import { LEVEL_COUNT_MAX } from "./version.ts";
 import { VersionSet } from "./version-set.ts";
 import { WorkCounts } from "./work-counts.ts";
 import { WriteDebt } from "./write-debt.ts";
@@ -103,10 +103,6 @@ export interface DatabaseParts {
 
 /** Level 0 with this many times its trigger gets all merge threads, also from under the foreground. */
 const L0_URGENT = 3;
-/** Bounds of the interval at which the age of tables is looked at, ms. */
-const AGE_CHECK_MS_MIN = 50;
-const AGE_CHECK_MS_MAX = 3_600_000;
-
 /** Opens or creates the database in `path`. */
 export async function openParts(
   path: string,
@@ -130,32 +126,6 @@ export async function openParts(
     lock.releaseSync();
     throw error;
   }
-}
-
-/** Creates a directory and its parents, and makes the new names durable. */
-function makeDurableDirectory(fs: ResolvedComponents["fs"], directory: string): void {
-  const parents: string[] = [];
-  for (let path = directory; !fs.existsSync(path); path = parentOf(path)) {
-    parents.push(parentOf(path));
-    if (parentOf(path) === path) break;
-  }
-  fs.makeDirectorySync(directory);
-  for (const parent of parents) fs.syncDirSync(parent);
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  if (slash < 0) return ".";
-  return slash === 0 ? "/" : path.slice(0, slash);
-}
-
-/** Returns the directory of a path. Throws AURA_INVALID_ARGUMENT. */
-export function directoryOf(path: string): string {
-  if (typeof path !== "string" || path.length === 0 || path.includes("\0")) {
-    throw new AuraError("AURA_INVALID_ARGUMENT", "path: expected the path of a directory");
-  }
-  // Absolute: a later change of the working directory must not move the database.
-  return resolve(path).replaceAll("\\", "/");
 }
 
 /** Returns memtables of the kind and sizes that the settings ask for. */
@@ -558,28 +528,6 @@ function assemble(
     visibleSeq: () => committer.visibleSeq(),
     recovered,
   };
-}
-
-/** Returns what the settings say of the tree. An agent changes it from the leveled shape on. */
-function treeSettings({ compaction, table }: ResolvedSettings): TreeSettings {
-  return {
-    mode: compaction.mode === "adaptive" ? "leveled" : compaction.mode,
-    ttlMs: compaction.ttlMs,
-    periodicMs: compaction.periodicMs,
-    fanout: compaction.fanout,
-    l0Trigger: compaction.l0Trigger,
-    baseLevelBytes: compaction.baseLevelSize,
-    tableBytesMin: Math.min(8 * 1024 * 1024, table.maxSize),
-    tableBytesMax: table.maxSize,
-    levelCount: LEVEL_COUNT_MAX,
-  };
-}
-
-/** Returns how often the age of tables is looked at, ms; 0: never. */
-function ageCheckMs({ compaction }: ResolvedSettings): number {
-  const limits = [compaction.ttlMs, compaction.periodicMs].filter((ms) => ms > 0);
-  if (limits.length === 0) return 0;
-  return Math.min(AGE_CHECK_MS_MAX, Math.max(AGE_CHECK_MS_MIN, Math.min(...limits) / 4));
 }
 
 /** The one counter that all file numbers come from. */

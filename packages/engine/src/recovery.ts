@@ -23,7 +23,8 @@ import {
 import type { Identity, ManifestState } from "./manifest.ts";
 import { ManifestWriter, readManifest } from "./manifest.ts";
 import type { Memtables } from "./memtables.ts";
-import type { OldLog, Replayed } from "./replay.ts";
+import type { OldLog } from "./old-logs.ts";
+import type { Replayed } from "./replay.ts";
 import { replayLogs } from "./replay.ts";
 import type { ResolvedSettings } from "./settings.ts";
 import type { Version } from "./version.ts";

@@ -26,7 +26,7 @@ import { chooseDrain, stillDraining } from "./drain-choice.ts";
 import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
-import type { OldLog } from "./replay.ts";
+import type { OldLog } from "./old-logs.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import { ValuePace } from "./value-pace.ts";
 import { bottomRun, liveBytesOf, valueSpace } from "./value-space.ts";

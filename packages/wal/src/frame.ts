@@ -66,6 +66,17 @@ export function putFrameHeader(
   return checksum;
 }
 
+/** So much of a header has to be there for `startsEmptyFrame`. */
+export const EMPTY_FRAME_START_BYTES: number = AT_COVERED_BYTES;
+
+/**
+ * Returns whether the header that begins at `source[at]`, of which EMPTY_FRAME_START_BYTES are there, is
+ * that of a frame without a covered part: no frame with stamps begins like that.
+ */
+export function startsEmptyFrame(source: Uint8Array, at: number): boolean {
+  return getU32(source, at + AT_PAYLOAD_CHECKSUM) === contentHash(source, at, at);
+}
+
 /** A decoded frame header. Reused: `read` overwrites the fields. */
 export class FrameHeader {
   /** The header's own checksum, as stored. */

@@ -19,7 +19,13 @@ import {
   type FileHeader,
   type FileSystem,
 } from "@aura/base";
-import { FRAME_HEADER_BYTES, FrameFlag, FrameHeader } from "./frame.ts";
+import {
+  EMPTY_FRAME_START_BYTES,
+  FRAME_HEADER_BYTES,
+  FrameFlag,
+  FrameHeader,
+  startsEmptyFrame,
+} from "./frame.ts";
 import { type FrameStamp, frameStamp, scanForFrames } from "./log-scan.ts";
 import { allZero, ReadWindow } from "./read-window.ts";
 
@@ -216,6 +222,18 @@ export class LogReader {
     if (end.kind !== "bad") return end.kind === "truncated";
     const frameEnd = end.offset + (end.frame?.bytes ?? FRAME_HEADER_BYTES);
     return zerosFrom < frameEnd && frameEnd < this.#window.limit;
+  }
+
+  /**
+   * After `scanOn`: the frame that the log is `cutOff` in was an empty one, a watermark, so that no stamp
+   * is lost with it. False also where too little of it is left to tell.
+   */
+  get cutOffInWatermark(): boolean {
+    if (!this.cutOff || this.end!.frame !== undefined) return false;
+    const { offset } = this.end!;
+    if (this.#window.limit - offset < EMPTY_FRAME_START_BYTES) return false;
+    const at = this.#window.ensure(offset, EMPTY_FRAME_START_BYTES);
+    return at >= 0 && startsEmptyFrame(this.#window.bytes, at);
   }
 
   /** Closes the file. Idempotent. */

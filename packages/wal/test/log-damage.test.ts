@@ -71,6 +71,9 @@ describe("a damaged log", () => {
       const reader = readToEnd(fs);
       expect(reader.laterFrame).toBeUndefined();
       expect(reader.cutOff).toBe(log.end === "truncated");
+      // Eight bytes of its header tell an empty frame from one with stamps.
+      const isTold = frames[good]?.count === 0 && length - log.endOffset >= 8;
+      expect(reader.cutOffInWatermark).toBe(isTold);
     }
   });
 

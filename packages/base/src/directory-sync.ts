@@ -1,0 +1,94 @@
+/**
+ * Syncing a directory, which makes the names in it durable.
+ *
+ * A directory that is locked is held open meanwhile, so that syncing it takes no descriptor: a
+ * process that has run out of them has lost nothing, and must not be told that a sync failed. A
+ * descriptor is closed behind the last sync through it, never under one.
+ */
+import fs from "node:fs";
+import { systemError } from "./system-error.ts";
+
+const onWindows: boolean = process.platform === "win32";
+
+/** A directory that is open. */
+interface OpenDirectory {
+  readonly fd: number;
+  /** Those who hold it, and syncs under way. */
+  users: number;
+}
+
+/** Directories that are held in this thread, by path. */
+const held = new Map<string, OpenDirectory>();
+
+function open(path: string): OpenDirectory {
+  try {
+    return { fd: fs.openSync(path, fs.constants.O_RDONLY), users: 0 };
+  } catch (cause) {
+    throw systemError(cause, path, "open");
+  }
+}
+
+/** Returns the directory, which counts one user more until `letGo`. */
+function use(path: string): OpenDirectory {
+  const directory = held.get(path) ?? open(path);
+  directory.users++;
+  return directory;
+}
+
+function letGo(directory: OpenDirectory): void {
+  directory.users--;
+  if (directory.users === 0) fs.closeSync(directory.fd);
+}
+
+/** Some file systems cannot sync a directory, and say so in one of these ways. */
+function cannotSync(cause: unknown): boolean {
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  return code === "EINVAL" || code === "ENOTSUP" || code === "EOPNOTSUPP";
+}
+
+/**
+ * Opens a directory that stays what it is while it is held, and keeps it open until the function
+ * returned is called, once. Throws as opening does.
+ */
+export function holdDirectory(path: string): () => void {
+  if (onWindows || held.has(path)) return nothing;
+  const directory = use(path);
+  held.set(path, directory);
+  return () => {
+    held.delete(path);
+    letGo(directory);
+  };
+}
+
+function nothing(): void {
+  // It cannot be synced here, or somebody else holds it.
+}
+
+/** Makes the names in a directory durable; does nothing where the platform cannot. */
+export function syncDirSync(path: string): void {
+  if (onWindows) return;
+  const directory = use(path);
+  try {
+    fs.fsyncSync(directory.fd);
+  } catch (cause) {
+    if (!cannotSync(cause)) throw systemError(cause, path, "directory sync");
+  } finally {
+    letGo(directory);
+  }
+}
+
+/** As `syncDirSync`, on the thread pool. */
+export function syncDir(path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (onWindows) {
+      resolve();
+      return;
+    }
+    const directory = use(path);
+    fs.fsync(directory.fd, (cause) => {
+      letGo(directory);
+      if (cause === null || cannotSync(cause)) resolve();
+      else reject(systemError(cause, path, "directory sync"));
+    });
+  });
+}
