@@ -193,11 +193,7 @@ function assemble(
   const snapshots = new SnapshotList();
   const versions = new VersionSet(version);
   const numbers = new FileNumbers(recovered.nextNumber);
-  const queue = new JobLanes(
-    world.executor,
-    () => inlineJobs(fs, runtime).open(),
-    (error) => events.announce("workersUnavailable", { error }),
-  );
+  const queue = new JobLanes(world.executor, () => inlineJobs(fs, runtime).open(), events);
   const tables = new TableStore({
     fs,
     directory,
