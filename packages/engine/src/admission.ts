@@ -62,7 +62,7 @@ export interface AdmissionParts {
   /** Whether the value log may grow by so many bytes now (value-gc.ts). */
   readonly mayGrow: (valueBytes: number) => boolean;
   /** What bytes of values cost. */
-  readonly pace: Pick<ValuePace, "msPerByte" | "lowMsPerByte">;
+  readonly pace: Pick<ValuePace, "msPerByte" | "lowMsPerByte" | "written">;
   /** Writes begin or end to wait. */
   readonly onStall: (event: StallEvent) => void;
 }
@@ -222,11 +222,11 @@ export class Admission {
     return { delayedWrites: count, delayMs: totalMs, msPerKiB, waiting };
   }
 
-  /** Bytes of values that were written since it was asked last. */
+  /** Room for values that was used since it was asked last. */
   #uncharged(): number {
-    const { valueBytesAdded } = this.#parts.memtables;
-    const bytes = valueBytesAdded - this.#chargedBytes;
-    this.#chargedBytes = valueBytesAdded;
+    const { written } = this.#parts.pace;
+    const bytes = written - this.#chargedBytes;
+    this.#chargedBytes = written;
     return bytes;
   }
 
