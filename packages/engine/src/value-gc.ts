@@ -266,7 +266,7 @@ export class ValueGc {
     const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
     const isOver = room < bytes;
     this.#neededBytes = isOver ? bytes : 0;
-    const isBusy = room < 2 * this.#softRoom && isWorking(isOver);
+    const isBusy = (isOver || room < 2 * this.#softRoom) && isWorking(isOver);
     this.#look(room, isBusy);
     if (isOver && isBusy) {
       this.waits++;
