@@ -9,9 +9,9 @@
  * without separated values pays nothing at all.
  *
  * Bytes that are gone are booked where they lie: on the table, or the memtable, that refers to them. A
- * flush or merge takes off what it drops. What it had counted and does not drop goes on with its outputs,
- * half of it: if the estimate was wrong, that fades away. The books are in memory only; after an open
- * they know what memtables hold that were read from logs.
+ * flush or merge takes off what it drops. What was booked and is not dropped goes on with its outputs; half
+ * of it, if what overwrites could have been met: where the estimate was wrong, that fades away. The
+ * books are in memory only; after an open they know what memtables hold that were read from logs.
  */
 import { compareKeys, hashKey, Kind, SEQ_MAX } from "@aura/base";
 import type { MemtableReader } from "@aura/memtable";
@@ -22,7 +22,7 @@ import type { MemtableEntry, Memtables } from "./memtables.ts";
 import { ReadOrders } from "./read-order.ts";
 import type { TableStore } from "./table-store.ts";
 import { referencedBytes, valueSpace } from "./value-space.ts";
-import type { TableMeta, Version } from "./version.ts";
+import type { Run, TableMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
 /** Expected bytes for which one put is looked up: this at most, and this part of a segment. */
@@ -46,6 +46,17 @@ export interface OverwrittenParts {
   readonly reads: AdaptiveReads;
   readonly hashSeed: number;
   readonly maxSegmentSize: number;
+}
+
+function isOfOneRun({ levels }: Version, tables: readonly TableMeta[]): boolean {
+  const wanted = new Set(tables);
+  const holds = (run: Run): boolean => run.tables.some((table) => wanted.has(table));
+  return levels.reduce((sum, { runs }) => sum + runs.filter(holds).length, 0) === 1;
+}
+
+/** Of what a table refers to, what not only snapshots saw when it was written. */
+function seenBytes(table: TableMeta): number {
+  return referencedBytes(table) * (1 - table.shadowedCount / Math.max(1, table.entryCount));
 }
 
 /** Counts what inline puts overwrite. */
@@ -128,8 +139,8 @@ export class OverwrittenValues {
     this.#spread(goneBytes - droppedBytes, tables);
   }
 
-  /** A merge, or the drop of tables, was published. */
-  noteMerged(inputs: readonly TableMeta[], outputs: readonly TableMeta[]): void {
+  /** A merge was published that read `inputs` of version `before`. */
+  noteMerged(before: Version, inputs: readonly TableMeta[], outputs: readonly TableMeta[]): void {
     if (this.#goneInTables === 0) return;
     let gone = 0;
     let dropped = 0;
@@ -138,11 +149,14 @@ export class OverwrittenValues {
       gone += bytes;
       this.#goneInTables -= bytes;
       this.#gone.delete(table.number);
-      dropped += referencedBytes(table);
+      dropped += seenBytes(table);
     }
-    for (const table of outputs) dropped -= referencedBytes(table);
+    for (const table of outputs) dropped -= seenBytes(table);
     if (this.#gone.size === 0) this.#goneInTables = 0;
-    if (!this.#isAlone()) this.#spread((gone - Math.max(0, dropped)) / 2, outputs);
+    if (this.#isAlone()) return;
+    // A run by itself meets nothing that overwrites what is in it.
+    const kept = isOfOneRun(before, inputs) ? 1 : 0.5;
+    this.#spread((gone - Math.max(0, dropped)) * kept, outputs);
   }
 
   /** Whether there is one run and nothing above it: nothing in it is overwritten. */
@@ -164,7 +178,7 @@ export class OverwrittenValues {
     for (const table of tables) this.#book(table, (bytes * referencedBytes(table)) / all);
   }
 
-  /** Returns what was booked: no more than what the table refers to. */
+  /** Books values of a table as gone. Returns how much: no more than what the table refers to. */
   #book(table: TableMeta, bytes: number): number {
     const before = this.#gone.get(table.number) ?? 0;
     const booked = Math.min(bytes, referencedBytes(table) - before);

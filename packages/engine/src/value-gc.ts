@@ -340,7 +340,7 @@ export class ValueGc {
 
   /** What a merge did, and if it reached the bottom run did: how many entries came, how many keys were new. */
   noteMerged(before: Version, inputs: readonly TableMeta[], outputs: readonly TableMeta[]): void {
-    this.#parts.overwritten.noteMerged(inputs, outputs);
+    this.#parts.overwritten.noteMerged(before, inputs, outputs);
     const bottom = new Set(bottomRun(before)?.tables);
     let arrived = 0;
     let fresh = 0;
