@@ -280,7 +280,7 @@ class Thread {
     if (state !== starting) return;
     this.#terminate();
     const slow = `did not come up within ${this.#pool.startTimeoutMs} ms`;
-    this.#lose(this.#failure ?? new Error(slow));
+    this.#lose(this.#failure ?? new AuraError("AURA_WORKER", slow));
   }
 
   /** Gives the worker up if the kernel does not know its thread any more. */

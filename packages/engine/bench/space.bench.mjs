@@ -137,7 +137,7 @@ async function run(pattern) {
     for (let i = 0; i < VALUE_BYTES; i++) value[i] = random();
     const times = new Times();
     const live = COUNT * ENTRY_BYTES;
-    const peak = { values: 0, all: 0, at: 0, rss: 0, files: 0 };
+    const peak = { values: 0, all: 0, at: 0, rss: 0, files: 0, parts: "" };
     const writtenAtStart = bytesWritten();
     let puts = 0;
     const put = async (index) => {
@@ -149,13 +149,17 @@ async function run(pattern) {
       puts++;
     };
     const sample = () => {
-      const { values, all, files } = sizes(directory);
+      const sum = sizes(directory);
+      const { values, all, files } = sum;
       const now = Math.min(puts, COUNT) * ENTRY_BYTES;
       if (values / now > peak.values && puts >= COUNT) {
         peak.values = values / now;
         peak.at = puts / COUNT - 1;
       }
-      if (puts >= COUNT) peak.all = Math.max(peak.all, all / now);
+      if (puts >= COUNT && all / now > peak.all) {
+        peak.all = all / now;
+        peak.parts = partsOf(db.stats(), sum, now);
+      }
       peak.rss = Math.max(peak.rss, process.memoryUsage.rss());
       peak.files = Math.max(peak.files, files);
     };
@@ -200,6 +204,7 @@ async function run(pattern) {
     console.log(
       `${pattern}, ${COUNT} values of ${VALUE_BYTES} B (${(live / MIB).toFixed(0)} MiB), bound ${options.bound}:`,
       `peak ${peak.values.toFixed(3)} of value files (at ${peak.at.toFixed(2)} overwrites), ${peak.all.toFixed(3)} of all files`,
+      peak.parts,
     );
     console.log(
       `  after idle: values ${(idle.values / live).toFixed(3)}, all ${(idle.all / live).toFixed(3)};`,
@@ -225,6 +230,16 @@ async function run(pattern) {
     await db.close();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** What the files of a moment are: tables by level, those of running merges or on their way out, the rest. */
+function partsOf({ levels }, { all, tables, values }, live) {
+  const share = (bytes) => (bytes / live).toFixed(3);
+  const listed = levels.reduce((sum, { bytes }) => sum + bytes, 0);
+  return (
+    `(levels ${levels.map(({ bytes, runs }) => `${share(bytes)} in ${runs}`).join(", ")}; tables in no level ${share(tables - listed)}, ` +
+    `values ${share(values)}, logs and others ${share(all - tables - values)})`
+  );
 }
 
 function line(stats, { values, tables, files }, live) {

@@ -62,7 +62,7 @@ export interface AdmissionParts {
   /** Whether the value log may grow by so many bytes now (value-gc.ts). */
   readonly mayGrow: (valueBytes: number) => boolean;
   /** What bytes of values cost. */
-  readonly pace: Pick<ValuePace, "msPerByte" | "lowMsPerByte">;
+  readonly pace: Pick<ValuePace, "msPerByte" | "lowMsPerByte" | "written">;
   /** Writes begin or end to wait. */
   readonly onStall: (event: StallEvent) => void;
 }
@@ -91,8 +91,9 @@ export class Admission {
   #stop: Period | undefined;
   #delay: Period | undefined;
   #closed = false;
-  /** Bytes of values that were charged, or passed by. */
+  /** Room for values that was charged, or passed by, and what was written of values by then. */
   #chargedBytes = 0;
+  #writtenBytes = 0;
   /** Times a write had to wait for room. */
   stallCount = 0;
 
@@ -166,6 +167,7 @@ export class Admission {
    * Its promise never rejects.
    */
   delay(bytes: number): Promise<void> | undefined {
+    const writtenBytes = bytes + this.#brought();
     const valueBytes = this.#uncharged();
     if (bytes === 0 || this.#closed) return undefined;
     if (!this.delays) {
@@ -174,7 +176,7 @@ export class Admission {
     }
     const { debt, pace } = this.#parts;
     const cost = bytes * debt.msPerByte + valueBytes * pace.msPerByte;
-    const answer = this.#answers.answer(cost, limitMs(bytes + valueBytes));
+    const answer = this.#answers.answer(cost, limitMs(writtenBytes));
     if (answer !== undefined) this.#beginDelay();
     return answer;
   }
@@ -187,6 +189,7 @@ export class Admission {
 
   /** As `delay`, for a call that blocks: sleeps until it may return. */
   delaySync(bytes: number, priority: Priority): void {
+    const writtenBytes = bytes + this.#brought();
     const valueBytes = this.#uncharged();
     if (priority === "high") return;
     const { debt, pace } = this.#parts;
@@ -196,7 +199,7 @@ export class Admission {
         : bytes * debt.msPerByte + valueBytes * pace.msPerByte;
     const cost = costOf();
     if (cost > 0) {
-      const delayMs = this.#answers.charge(cost, limitMs(bytes + valueBytes));
+      const delayMs = this.#answers.charge(cost, limitMs(writtenBytes));
       this.#sleepSync(delayMs, costOf);
     }
     if (cost === 0 && this.#delay !== undefined && !this.delays) this.#endDelay();
@@ -222,11 +225,19 @@ export class Admission {
     return { delayedWrites: count, delayMs: totalMs, msPerKiB, waiting };
   }
 
-  /** Bytes of values that were written since it was asked last. */
-  #uncharged(): number {
+  /** Bytes of values that came since it was asked last. */
+  #brought(): number {
     const { valueBytesAdded } = this.#parts.memtables;
-    const bytes = valueBytesAdded - this.#chargedBytes;
-    this.#chargedBytes = valueBytesAdded;
+    const bytes = valueBytesAdded - this.#writtenBytes;
+    this.#writtenBytes = valueBytesAdded;
+    return bytes;
+  }
+
+  /** Room for values that was used since it was asked last. */
+  #uncharged(): number {
+    const { written } = this.#parts.pace;
+    const bytes = written - this.#chargedBytes;
+    this.#chargedBytes = written;
     return bytes;
   }
 

@@ -418,7 +418,7 @@ export class AuraDB {
 
   /**
    * Compacts a range of keys (default: all), flushed first, down to the deepest level: overwritten
-   * versions, deletes and the values they named go, but for what snapshots see.
+   * versions, deletes and the values they named go, but for what snapshots see. Throws AURA_INVALID_ARGUMENT.
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();

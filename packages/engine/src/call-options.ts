@@ -2,7 +2,7 @@
  * The options of calls, and what they are checked for: a misspelt option is refused, because it may
  * be the one that asks for durability.
  */
-import { AuraError } from "@aura/base";
+import { AuraError, compareKeys } from "@aura/base";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
@@ -51,16 +51,30 @@ export interface KeyRangeOptions {
   readonly lte?: Bytes;
 }
 
-/** Returns the bounds of a compaction; the caller may reuse its buffers. */
+/**
+ * Returns the bounds of a compaction; the caller may reuse its buffers. Throws AURA_INVALID_ARGUMENT, also
+ * for bounds the wrong way round, as `deleteRange` does.
+ */
 export function compactionRange(range: KeyRangeOptions): CompactionRange {
+  if (typeof range !== "object" || range === null) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "range: expected an object");
+  }
   for (const name of Object.keys(range)) {
     if (name !== "gte" && name !== "lte") {
       throw new AuraError("AURA_INVALID_ARGUMENT", `range.${name}: unknown; known: gte, lte`);
     }
   }
+  const smallest = range.gte === undefined ? undefined : new Uint8Array(keyBytes(range.gte));
+  const largest = range.lte === undefined ? undefined : new Uint8Array(keyBytes(range.lte));
+  if (smallest !== undefined && largest !== undefined && compareKeys(smallest, largest) > 0) {
+    throw new AuraError(
+      "AURA_INVALID_ARGUMENT",
+      "range: its lower bound lies above its upper bound",
+    );
+  }
   return {
-    ...(range.gte === undefined ? {} : { smallest: new Uint8Array(keyBytes(range.gte)) }),
-    ...(range.lte === undefined ? {} : { largest: new Uint8Array(keyBytes(range.lte)) }),
+    ...(smallest === undefined ? {} : { smallest }),
+    ...(largest === undefined ? {} : { largest }),
   };
 }
 

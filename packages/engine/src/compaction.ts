@@ -353,7 +353,10 @@ export class Compactor {
       return;
     }
     this.drops += change.removed!.length;
-    for (const { number } of change.removed!) this.#damage.tables.delete(number);
+    for (const { number } of change.removed!) {
+      this.#damage.tables.delete(number);
+      this.#parts.valueGc.noteDropped(number);
+    }
     this.#parts.debt.noteVersion();
   }
 

@@ -26,7 +26,7 @@ export interface DrainRoom {
   readonly wantedBytes: number;
   /** What may be copied. */
   readonly copyBytesMax: number;
-  /** One segment is marked even if its copies do not fit. */
+  /** There is no time to wait: of those that fit the best are marked; if none does, the one with the fewest copies. */
   readonly isForced?: boolean;
 }
 
@@ -63,16 +63,20 @@ export function chooseDrain(
   scored.sort((a, b) => b.score - a.score || a.segment.number - b.segment.number);
   let wanted = wantedBytes;
   let room = copyBytesMax;
-  const best = scored[0];
+  const best = isForced ? scored.find(({ live }) => live <= room) : scored[0];
   const shareMin =
     best === undefined ? 0 : (best.garbage / best.segment.fileBytes) * BEST_SHARE_MIN;
   for (const { segment, live, garbage } of scored) {
     if (garbage < segment.fileBytes * shareMin) continue;
     if (wanted <= 0 || chosen.length >= SWEEP_SEGMENTS_MAX) break;
-    if (live > room && !(isForced && chosen.length === 0)) continue;
+    if (live > room) continue;
     chosen.push(segment.number);
     wanted -= garbage;
     room -= live;
+  }
+  if (isForced && chosen.length === 0 && scored.length > 0) {
+    const fewest = scored.reduce((least, each) => (each.live < least.live ? each : least));
+    chosen.push(fewest.segment.number);
   }
   return chosen;
 }

@@ -13,7 +13,15 @@ export interface BackgroundErrorEvent {
    * `error.offset`); background work leaves it alone from now on, what else there is is served.
    */
   readonly severity: "soft" | "hard" | "corruption";
-  readonly activity: "flush" | "compaction" | "manifest" | "sync" | "removal" | "log" | "steering";
+  readonly activity:
+    | "flush"
+    | "compaction"
+    | "manifest"
+    | "sync"
+    | "removal"
+    | "log"
+    | "steering"
+    | "worker";
   readonly error: Error;
 }
 

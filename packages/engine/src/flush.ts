@@ -154,6 +154,7 @@ export class Flusher {
     this.packed = addPacked(this.packed, output.valuesPacked);
     const ms = clock.monotonicMs() - this.#startedMs;
     const memtableBytes = memtable.table.usedBytes;
+    memtables.overwritten?.noteFlushed(memtable, tables, output.valueBytesDropped);
     memtables.dropOldest(memtable);
     debt.noteFlush(memtableBytes, output.bytesWritten, ms);
     counts.noteFlush(memtableBytes, memtable.valueBytes, {

@@ -10,6 +10,7 @@ import { ArenaPool, createMemtable } from "@aura/memtable";
 import { encodePointer, POINTER_BYTES, recordBytes } from "@aura/vlog";
 import type { DeletedValues } from "./deleted-values.ts";
 import { OperationReader } from "./operations.ts";
+import type { OverwrittenValues } from "./overwritten-values.ts";
 import { MemtableRanges, rangeBytesMax } from "./range-tombstones.ts";
 
 /** One memtable and what flushing it has to know. */
@@ -27,6 +28,9 @@ export class MemtableEntry {
   /** About what its deletes, and its range deletes, take away of values (deleted-values.ts). */
   deletedBytes = 0;
   coveredBytes = 0;
+  /** About what its inline puts take away of values, and what such puts took away of its own (overwritten-values.ts). */
+  takenBytes = 0;
+  goneBytes = 0;
   /** Its range tombstones; undefined for none. */
   ranges: MemtableRanges | undefined;
   /** What they take of the memtable. */
@@ -92,10 +96,14 @@ export class Memtables {
   #sealed: MemtableEntry[] = [];
   /** Bytes of separated values that operations named, over all time. */
   valueBytesAdded = 0;
+  /** Bytes of separated values that deletes and inline puts took away, about, over all time. */
+  valueBytesTaken = 0;
   /** Whether a key is surely in no memtable and no table; until it is set, none is. */
   isNewKey: (bytes: Uint8Array, start: number, end: number) => boolean = () => false;
   /** What deletes take away; until it is set, nothing. */
   deleted: Pick<DeletedValues, "ofKey" | "ofRange"> | undefined;
+  /** What inline puts take away; until it is set, nothing. */
+  overwritten: Pick<OverwrittenValues, "ofPut" | "noteFlushed"> | undefined;
   /** Most bytes that one group may need: what an empty memtable has room for. */
   readonly groupBytesMax: number;
 
@@ -202,7 +210,13 @@ export class Memtables {
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
       } else {
         if (tag === Kind.delete) {
-          active.deletedBytes += this.deleted?.ofKey(bytes, keyStart, keyEnd) ?? 0;
+          const deletedBytes = this.deleted?.ofKey(bytes, keyStart, keyEnd) ?? 0;
+          active.deletedBytes += deletedBytes;
+          this.valueBytesTaken += deletedBytes;
+        } else {
+          const takenBytes = this.overwritten?.ofPut(bytes, keyStart, keyEnd) ?? 0;
+          active.takenBytes += takenBytes;
+          this.valueBytesTaken += takenBytes;
         }
         const valueStart = tag === Kind.value ? operations.valueStart : 0;
         const valueEnd = tag === Kind.value ? operations.valueEnd : 0;

@@ -13,7 +13,6 @@ import type { Components, ResolvedComponents } from "./components.ts";
 import { resolveComponents } from "./components.ts";
 import { CoveredTables } from "./covered-tables.ts";
 import { directoryOf, makeDurableDirectory } from "./database-directory.ts";
-import { recoveredDeletes } from "./deleted-values.ts";
 import { DatabaseEmitter } from "./events.ts";
 import { LOCK_NAME } from "./file-names.ts";
 import { Flusher } from "./flush.ts";
@@ -25,7 +24,6 @@ import { inlineJobs, JobLanes } from "./job-lanes.ts";
 import { Journal } from "./journal.ts";
 import { LogCatalog } from "./log-catalog.ts";
 import { Memtables } from "./memtables.ts";
-import { NewKeys } from "./new-keys.ts";
 import { obsoleteLogs, removeOrphans } from "./obsolete-files.ts";
 import type { OldLog } from "./old-logs.ts";
 import { OutputPlanner } from "./output-planner.ts";
@@ -46,6 +44,7 @@ import { Tracing } from "./tracing.ts";
 import { Tree } from "./tree.ts";
 import { ageCheckMs, treeSettings } from "./tree-settings.ts";
 import { TurnKeeper } from "./turn-keeper.ts";
+import { watchValues } from "./value-fates.ts";
 import { ValueGc } from "./value-gc.ts";
 import { ValueLocality } from "./value-locality.ts";
 import { ValueStore } from "./value-store.ts";
@@ -163,11 +162,7 @@ function assemble(
   const snapshots = new SnapshotList();
   const versions = new VersionSet(version);
   const numbers = new FileNumbers(recovered.nextNumber);
-  const queue = new JobLanes(
-    world.executor,
-    () => inlineJobs(fs, runtime).open(),
-    (error) => events.announce("workersUnavailable", { error }),
-  );
+  const queue = new JobLanes(world.executor, () => inlineJobs(fs, runtime).open(), events);
   const tables = new TableStore({
     fs,
     directory,
@@ -176,10 +171,10 @@ function assemble(
     cacheBytes: settings.cache.capacity,
     sharedCache: settings.cache.shared,
   });
-  const newKeys = new NewKeys(memtables, versions, tables, identity.hashSeed);
-  newKeys.countRecovered();
-  memtables.isNewKey = (bytes, start, end) => newKeys.has(bytes, start, end);
-  memtables.deleted = recoveredDeletes(memtables, () => versions.current, newKeys);
+  const reads = new AdaptiveReads(runtime);
+  const { hashSeed } = identity;
+  const { maxSegmentSize } = settings.valueLog;
+  const watched = { memtables, versions, tables, reads, hashSeed, maxSegmentSize };
   const values = new ValueStore({
     fs,
     directory,
@@ -235,7 +230,8 @@ function assemble(
     clock: runtime.clock,
     streamedBytes: () => streamRoom.bytes,
     spaceAmplificationMax: settings.valueLog.spaceAmplificationMax,
-    maxSegmentSize: settings.valueLog.maxSegmentSize,
+    maxSegmentSize,
+    overwritten: watchValues(watched),
     onLooked: () => tuneIo(),
     onDraining: (event) => events.announce("segmentsDraining", event),
   });
@@ -517,10 +513,10 @@ function assemble(
     },
     feeds: new Set(),
     feedsGone: 0,
-    reads: new AdaptiveReads(runtime),
+    reads,
     counts,
     cursors: new Set(),
-    hashSeed: identity.hashSeed,
+    hashSeed,
     tracing: new Tracing({ fs, runtime, events, directory, databaseUuid: identity.databaseUuid }),
     inline,
     resumer,

@@ -27,6 +27,7 @@ import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
 import type { MemtableEntry, Memtables } from "./memtables.ts";
 import type { OldLog } from "./old-logs.ts";
+import type { OverwrittenValues } from "./overwritten-values.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import { ValuePace } from "./value-pace.ts";
 import { bottomRun, liveBytesOf, valueSpace } from "./value-space.ts";
@@ -71,6 +72,10 @@ export interface ValueGcParts {
   readonly streamedBytes: () => number;
   readonly spaceAmplificationMax: number;
   readonly maxSegmentSize: number;
+  readonly overwritten: Pick<
+    OverwrittenValues,
+    "bytes" | "bytesInTables" | "noteMerged" | "noteDropped"
+  >;
   /** It was looked at how much room there is. */
   readonly onLooked: () => void;
   readonly onDraining: (event: SegmentsDraining) => void;
@@ -119,7 +124,7 @@ export class ValueGc {
   #overwrote: number;
   /** The same of the last merge alone: what has changed shows here first. */
   #lastShare = 0;
-  /** `mayWrite` says yes until the active memtable holds so many bytes of values. */
+  /** `mayWrite` says yes until the active memtable has used so much room. */
   #granted = 0;
   #grantedSeq = -1;
   #sealAt = 0;
@@ -139,7 +144,11 @@ export class ValueGc {
 
   constructor(parts: ValueGcParts) {
     this.#parts = parts;
-    this.pace = new ValuePace(parts.clock, () => parts.memtables.valueBytesAdded);
+    const { memtables, spaceAmplificationMax } = parts;
+    this.pace = new ValuePace(
+      parts.clock,
+      () => memtables.valueBytesAdded + spaceAmplificationMax * memtables.valueBytesTaken,
+    );
     // What a reopened database is like is not known before its first merge: look from below.
     const { segments } = parts.versions.current;
     this.#overwrote = [...segments.values()].some(({ deadBytes }) => deadBytes > 0) ? 1 : 0;
@@ -241,29 +250,31 @@ export class ValueGc {
   }
 
   /**
-   * Whether a write may take `bytes` more of values now. `isWorking`: something is under way that makes
-   * room; it may begin it, by all means if there is none.
+   * Whether a write may take `bytes` more of values now. Without any it may yet take values away, and so
+   * lower the limit: where such writes came, others may have to wait. `isWorking`: something is under way
+   * that makes room; it may begin it, by all means if there is none.
    */
   mayWrite(bytes: number, isWorking: (isNeeded: boolean) => boolean): boolean {
-    if (bytes === 0) return true;
     const { active } = this.#parts.memtables;
-    if (active.valueBytes + bytes <= this.#granted && active.afterSeq === this.#grantedSeq) {
-      return true;
-    }
+    const { valueBytes, afterSeq } = active;
+    const takenBytes = active.deletedBytes + active.takenBytes;
+    if (bytes === 0 && takenBytes === 0) return true;
+    const used = valueBytes + this.#parts.spaceAmplificationMax * takenBytes;
+    if (used + bytes <= this.#granted && afterSeq === this.#grantedSeq) return true;
     this.#refresh();
     const { live, room } = this.#roomForWrites();
     const step = Math.max(Math.min(MIB, this.#segmentBytes / 4), live / 512);
     const isOver = room < bytes;
     this.#neededBytes = isOver ? bytes : 0;
-    const isBusy = room < 2 * this.#softRoom && isWorking(isOver);
+    const isBusy = (isOver || room < 2 * this.#softRoom) && isWorking(isOver);
     this.#look(room, isBusy);
     if (isOver && isBusy) {
       this.waits++;
       return false;
     }
     this.#neededBytes = 0;
-    this.#granted = active.valueBytes + Math.max(bytes, Math.min(room, step));
-    this.#grantedSeq = active.afterSeq;
+    this.#granted = used + Math.max(bytes, Math.min(room, step));
+    this.#grantedSeq = afterSeq;
     return true;
   }
 
@@ -302,8 +313,8 @@ export class ValueGc {
 
   /** Whether deletes in the active memtable take so much away that who waits for quiet waits for it. */
   get isDeletedInMemory(): boolean {
-    const { deletedBytes, coveredBytes } = this.#parts.memtables.active;
-    return deletedBytes + coveredBytes > this.#least() * DELETED_SHARE_MAX;
+    const { deletedBytes, coveredBytes, takenBytes } = this.#parts.memtables.active;
+    return deletedBytes + coveredBytes + takenBytes > this.#least() * DELETED_SHARE_MAX;
   }
 
   /**
@@ -327,8 +338,9 @@ export class ValueGc {
     this.#copying -= bytes;
   }
 
-  /** What a merge that reached the bottom run did: how many entries came, how many keys were new. */
+  /** What a merge did, and if it reached the bottom run did: how many entries came, how many keys were new. */
   noteMerged(before: Version, inputs: readonly TableMeta[], outputs: readonly TableMeta[]): void {
+    this.#parts.overwritten.noteMerged(before, inputs, outputs);
     const bottom = new Set(bottomRun(before)?.tables);
     let arrived = 0;
     let fresh = 0;
@@ -346,6 +358,11 @@ export class ValueGc {
     this.#arrived = this.#arrived / 2 + arrived;
     this.#overwrote = this.#overwrote / 2 + overwrote;
     this.#lastShare = overwrote / arrived;
+  }
+
+  /** The tree has dropped a table unread. */
+  noteDropped(table: number): void {
+    this.#parts.overwritten.noteDropped(table);
   }
 
   /** The tree has dropped a segment in version `versionId`. */
@@ -445,7 +462,7 @@ export class ValueGc {
     const { valueBytes, newKeyBytes, deletedBytes } = this.#unflushed();
     const known = aboveNewBytes + newKeyBytes;
     const fresh = known + (aboveBytes + valueBytes - known) * freshShare;
-    const deleted = this.#deletedAbove() + deletedBytes;
+    const deleted = this.#deletedAbove() + deletedBytes + this.#parts.overwritten.bytes;
     return Math.max(0, bottomBytes + fresh - deleted - shadowedBytes);
   }
 
@@ -464,7 +481,7 @@ export class ValueGc {
   #hiddenInTables(): number {
     const { aboveBytes, aboveNewBytes, shadowedBytes } = valueSpace(this.#parts.versions.current);
     const shadowed = this.#parts.snapshots.oldest === undefined ? shadowedBytes : 0;
-    const deleted = this.#deletedAbove();
+    const deleted = this.#deletedAbove() + this.#parts.overwritten.bytesInTables;
     // A few deletes are no reason to merge.
     const isMuch = deleted > this.#least() / LIVE_SEGMENTS_MIN;
     return aboveBytes - aboveNewBytes + shadowed + (isMuch ? deleted : 0);
@@ -538,8 +555,8 @@ export class ValueGc {
 
 /** Bytes of values of which a flush may find out that they are garbage. */
 function hiddenBytesOf(memtable: MemtableEntry): number {
-  const { valueBytes, newKeyBytes, deletedBytes, coveredBytes } = memtable;
-  return valueBytes - newKeyBytes + deletedBytes + coveredBytes;
+  const { valueBytes, newKeyBytes, deletedBytes, coveredBytes, takenBytes } = memtable;
+  return valueBytes - newKeyBytes + deletedBytes + coveredBytes + takenBytes;
 }
 
 function isSealed(segments: ReadonlyMap<number, SegmentMeta>, number: number): boolean {

@@ -26,7 +26,7 @@ const USED_MAX = 0.995;
 /** Prices the bytes of values. */
 export class ValuePace {
   readonly #clock: Clock;
-  /** Bytes of values written so far. */
+  /** Room that writes have used so far, bytes: what they brought, and what they took off the limit. */
   readonly #written: () => number;
   /** Room at the last look, what was written by then, and the room at which the delay begins. */
   #room = Number.POSITIVE_INFINITY;
@@ -41,6 +41,11 @@ export class ValuePace {
   constructor(clock: Clock, written: () => number) {
     this.#clock = clock;
     this.#written = written;
+  }
+
+  /** Room that writes have used so far, bytes: what is to be charged. */
+  get written(): number {
+    return this.#written();
   }
 
   /** What a byte costs, ms; 0: nothing. */

@@ -245,6 +245,9 @@ describe("keys, values and options", () => {
       expect(() => db.cursor({ limit: 1 } as object)).toThrow(refused);
       expect(() => db.scanSync({ signal: 1 as never }).next()).toThrow(refused);
       await expect(db.compact({ from: "a" } as object)).rejects.toEqual(refused);
+      await expect(db.compact({ gte: "b", lte: "a" })).rejects.toEqual(refused);
+      await expect(db.compact(null as never)).rejects.toEqual(refused);
+      await db.compact({ gte: "b", lte: "b" });
       await expect(db.put("k", "v", { durability: "disk" as never })).rejects.toEqual(refused);
       await expect(db.getMany("k" as never)).rejects.toEqual(refused);
       await expect(db.write({} as WriteBatch)).rejects.toEqual(refused);

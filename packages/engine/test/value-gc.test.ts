@@ -79,12 +79,17 @@ async function beforeRelocation(fs: SimFs, watched: WatchedFs | SimFs): Promise<
   await db.flush();
   for (let i = 0; i < 48; i += 3) db.putSync(keyOf(i), bytesAt(i, 1));
   db.deleteSync(keyOf(1));
+  for (let i = 2; i < 48; i += 6) db.putSync(keyOf(i), `inline ${i}`);
   await db.sync();
   return db;
 }
 
 function expectAll(db: AuraDB): void {
   for (let i = 0; i < 48; i++) {
+    if (i % 6 === 2) {
+      expect(db.getSync(keyOf(i))?.toString()).toBe(`inline ${i}`);
+      continue;
+    }
     const wanted = i === 1 ? undefined : bytesAt(i, i % 3 === 0 ? 1 : 0);
     expect(db.getSync(keyOf(i))?.toString("latin1", 0, 16)).toBe(wanted?.toString("latin1", 0, 16));
   }

@@ -1,5 +1,5 @@
 /** Workers that die in the middle of a job, lane by lane: said as an event, made again, never a hang. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { expect, inject, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
@@ -80,4 +80,72 @@ test.each([
     await db.close();
     expect((await AuraDB.verify(path)).problems).toEqual([]);
   });
+});
+
+/** Runs `work` with a worker entry whose first `deaths` threads end while they load, or until workers are given up. */
+async function withDeathsAtLoad(
+  deaths: number,
+  work: (db: AuraDB, served: () => number) => Promise<void>,
+): Promise<{ errors: string[]; unavailable: number }> {
+  const errors: string[] = [];
+  let unavailable = 0;
+  await withDirectory(async (root) => {
+    const entry = `${root}/worker.mjs`;
+    mkdirSync(`${root}/db`);
+    mkdirSync(`${root}/starts`);
+    writeFileSync(
+      entry,
+      `import fs from "node:fs";
+      import { threadId } from "node:worker_threads";
+      const starts = ${JSON.stringify(`${root}/starts`)};
+      if (fs.existsSync(starts) && fs.readdirSync(starts).length < ${deaths}) {
+        fs.writeFileSync(starts + "/" + threadId, "");
+        process.exit(1);
+      }
+      fs.writeFileSync(${JSON.stringify(root)} + "/served-" + threadId, "");
+      await import(${JSON.stringify(inject("workerUrl"))});`,
+    );
+    const db = await AuraDB.open(`${root}/db`, settings, { workerUrl: pathToFileURL(entry) });
+    db.events.on("backgroundError", ({ severity, activity, error }) => {
+      errors.push(`${severity} ${activity} ${(error as { code?: string }).code}`);
+    });
+    db.events.on("workersUnavailable", () => {
+      unavailable++;
+      renameSync(`${root}/starts`, `${root}/healed`);
+    });
+    const served = (): number =>
+      readdirSync(root).filter((name) => name.startsWith("served-")).length;
+    await work(db, served);
+    expect(db.stats().failure).toBe(undefined);
+    await db.close();
+    expect((await AuraDB.verify(`${root}/db`)).problems).toEqual([]);
+  });
+  return { errors, unavailable };
+}
+
+async function fill(db: AuraDB, from: number): Promise<void> {
+  for (let i = from; i < from + 2000; i++) await db.put(`k${i}`, pad + i);
+  await db.flush();
+  await db.idle();
+  for (let i = from; i < from + 2000; i += 7) {
+    expect(db.getSync(`k${i}`)?.toString()).toBe(pad + i);
+  }
+}
+
+test("a worker that ends while it loads is said and replaced", async () => {
+  const { errors, unavailable } = await withDeathsAtLoad(2, async (db, served) => {
+    await fill(db, 0);
+    expect(served()).toBeGreaterThan(0);
+  });
+  expect(errors).toEqual(["soft worker AURA_WORKER", "soft worker AURA_WORKER"]);
+  expect(unavailable).toBe(0);
+});
+
+test("work that came to this thread leaves it once workers come up", async () => {
+  const { errors, unavailable } = await withDeathsAtLoad(1000, async (db, served) => {
+    for (let from = 0; served() === 0 && from < 40_000; from += 2000) await fill(db, from);
+    expect(served()).toBeGreaterThan(0);
+  });
+  expect(unavailable).toBe(1);
+  expect(new Set(errors)).toEqual(new Set(["soft worker AURA_WORKER"]));
 });
