@@ -103,14 +103,15 @@ export class WindowMeter {
     this.#clear();
   }
 
-  /** What was done since the window began. */
+  /** What was done since the window began. Asked several times a window: reads what it needs alone. */
   get done(): WorkDone {
-    const now = this.#totals();
-    const start = this.#start;
-    const entries = (now.scanEntries - start.scanEntries) / ENTRIES_PER_OPERATION;
-    const operations =
-      now.reads - start.reads + now.writes - start.writes + now.scans - start.scans + entries;
-    return { operations, bytes: now.writtenBytes - start.writtenBytes };
+    const { counts, memtables, lastSeq } = this.#sources;
+    const { reads, writes, scans, scanEntries, writtenBytes } = this.#start;
+    const entries = (counts.scanEntries - scanEntries) / ENTRIES_PER_OPERATION;
+    return {
+      operations: counts.reads - reads + lastSeq() - writes + counts.scans - scans + entries,
+      bytes: writtenBytesOf(counts, memtables) - writtenBytes,
+    };
   }
 
   /** Tables are about to leave a level: what they were asked there counts for it. */
@@ -194,8 +195,7 @@ export class WindowMeter {
       relocatedBytes: counts.relocatedBytes,
       deviceSeconds: counts.deviceMs / 1000,
       writes: lastSeq(),
-      // What is in memory now, and what was when it was flushed.
-      writtenBytes: counts.memtableBytes + memtables.usedBytes,
+      writtenBytes: writtenBytesOf(counts, memtables),
       separatedBytes: counts.separatedBytes + valueBytes,
       delaySeconds: delayMs / 1000,
       stalls: stallCount,
@@ -268,6 +268,11 @@ export class WindowMeter {
     const known = Object.entries(costs).filter(([, seconds]) => seconds !== undefined);
     return Object.fromEntries(known) as UnitCosts;
   }
+}
+
+/** Bytes that memtables took: what is in memory now, and what was when it was flushed. */
+function writtenBytesOf(counts: WorkCounts, memtables: Memtables): number {
+  return counts.memtableBytes + memtables.usedBytes;
 }
 
 const NO_BYTES = new Uint8Array(0);
