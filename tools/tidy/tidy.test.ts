@@ -65,6 +65,7 @@ const worldDoors: Readonly<Record<string, string>> = {
   "packages/base/src/node-fs.ts": "the file system",
   "packages/base/src/node-lock.ts": "the lock of a directory",
   "packages/base/src/lock-claims.ts": "the LOCK file",
+  "packages/base/src/pooled-memory.ts": "keeping memory from other threads",
   "packages/base/src/runtime.ts": "clock, timers and random seed",
   "packages/base/src/thread-executor.ts": "worker threads",
   "packages/base/src/thread-time.ts": "processor time of a thread",

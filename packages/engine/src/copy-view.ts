@@ -3,6 +3,8 @@
  * `VIEW_COPY_BYTES_MAX` less than a native copy, which needs a new view of its source each time.
  */
 
+import { pooledMemory } from "@aura/base";
+
 /** Longer ranges are better copied by `Uint8Array.prototype.set`. */
 export const VIEW_COPY_BYTES_MAX = 192;
 
@@ -43,14 +45,14 @@ export const NO_WORDS: Int32Array = new Int32Array(0);
 /** Longer ranges are better copied by `Uint8Array.prototype.set` than word by word. */
 const WORD_COPY_BYTES_MAX = 256;
 
-let pool = new Uint8Array(POOL_BYTES);
-let poolMemory: ArrayBuffer = pool.buffer;
+let poolMemory: ArrayBuffer = pooledMemory(POOL_BYTES);
+let pool = new Uint8Array(poolMemory);
 let poolWords = new Int32Array(poolMemory);
 let poolUsed = 0;
 
 function renewPool(): void {
-  pool = new Uint8Array(POOL_BYTES);
-  poolMemory = pool.buffer;
+  poolMemory = pooledMemory(POOL_BYTES);
+  pool = new Uint8Array(poolMemory);
   poolWords = new Int32Array(poolMemory);
   poolUsed = 0;
 }

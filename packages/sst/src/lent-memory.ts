@@ -5,7 +5,7 @@
  * All cursors of a database share one: a scan of a few entries takes a block from each of its runs, and
  * an array of its own for each costs as much as the copy (RFC 0013).
  */
-import { Buffer } from "node:buffer";
+import { pooledMemory } from "@aura/base";
 
 /** Bytes of a piece: neighbouring blocks that share one stay in memory together. */
 export const LENT_PIECE_BYTES: number = 64 * 1024;
@@ -20,15 +20,15 @@ export class LentMemory {
   bytes: Uint8Array = this.#piece;
   start = 0;
 
-  /** Sets `bytes` and `start` to `length` bytes that nobody has or will have; what is in them is undefined. */
+  /** Sets `bytes` and `start` to `length` bytes that nobody has or will have. */
   take(length: number): void {
     if (length > SHARED_BYTES_MAX) {
-      this.bytes = unfilled(length);
+      this.bytes = fresh(length);
       this.start = 0;
       return;
     }
     if (this.#used + length > this.#piece.length) {
-      this.#piece = unfilled(LENT_PIECE_BYTES);
+      this.#piece = fresh(LENT_PIECE_BYTES);
       this.#used = 0;
     }
     this.bytes = this.#piece;
@@ -38,6 +38,6 @@ export class LentMemory {
 }
 
 /** Not a `Buffer`: readers of blocks see arrays of one kind. */
-function unfilled(length: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+function fresh(length: number): Uint8Array {
+  return new Uint8Array(pooledMemory(length));
 }
