@@ -4,6 +4,10 @@
  * A directory that is locked is held open meanwhile, so that syncing it takes no descriptor: a
  * process that has run out of them has lost nothing, and must not be told that a sync failed. A
  * descriptor is closed behind the last sync through it, never under one.
+ *
+ * A system tells each open file once of what it could not write back. So this thread and its thread pool
+ * have a descriptor each, and syncs of the pool that are under way together share their outcome: none of
+ * them succeeds because another one was told.
  */
 import fs from "node:fs";
 import { systemError } from "./system-error.ts";
@@ -13,6 +17,12 @@ const onWindows: boolean = process.platform === "win32";
 /** A directory that is open. */
 interface OpenDirectory {
   readonly fd: number;
+  /** For the thread pool; the same where there was no second one. */
+  readonly poolFd: number;
+  /** Syncs on the thread pool, those that have ended too as long as any has to wait for the others. */
+  underWay: Promise<void>[];
+  /** Those of them that were not answered. */
+  waiting: number;
   /** Those who hold it, and syncs under way. */
   users: number;
 }
@@ -22,9 +32,20 @@ const held = new Map<string, OpenDirectory>();
 
 function open(path: string): OpenDirectory {
   try {
-    return { fd: fs.openSync(path, fs.constants.O_RDONLY), users: 0 };
+    const fd = fs.openSync(path, fs.constants.O_RDONLY);
+    return { fd, poolFd: fd, underWay: [], waiting: 0, users: 0 };
   } catch (cause) {
     throw systemError(cause, path, "open");
+  }
+}
+
+/** As `open`, to be held. */
+function openTwice(path: string): OpenDirectory {
+  const directory = open(path);
+  try {
+    return { ...directory, poolFd: fs.openSync(path, fs.constants.O_RDONLY) };
+  } catch {
+    return directory;
   }
 }
 
@@ -37,7 +58,10 @@ function use(path: string): OpenDirectory {
 
 function letGo(directory: OpenDirectory): void {
   directory.users--;
-  if (directory.users === 0) fs.closeSync(directory.fd);
+  if (directory.users > 0) return;
+  const { fd, poolFd } = directory;
+  fs.closeSync(fd);
+  if (poolFd !== fd) fs.closeSync(poolFd);
 }
 
 /** Some file systems cannot sync a directory, and say so in one of these ways. */
@@ -52,7 +76,8 @@ function cannotSync(cause: unknown): boolean {
  */
 export function holdDirectory(path: string): () => void {
   if (onWindows || held.has(path)) return nothing;
-  const directory = use(path);
+  const directory = openTwice(path);
+  directory.users++;
   held.set(path, directory);
   return () => {
     held.delete(path);
@@ -78,15 +103,25 @@ export function syncDirSync(path: string): void {
 }
 
 /** As `syncDirSync`, on the thread pool. */
-export function syncDir(path: string): Promise<void> {
+export async function syncDir(path: string): Promise<void> {
+  if (onWindows) return;
+  const directory = use(path);
+  const work = syncOnPool(directory.poolFd, path);
+  directory.waiting++;
+  directory.underWay.push(work);
+  try {
+    await work;
+    // With all that were under way meanwhile: what one of them was told is not told again.
+    await Promise.all(directory.underWay);
+  } finally {
+    if (--directory.waiting === 0) directory.underWay = [];
+    letGo(directory);
+  }
+}
+
+function syncOnPool(fd: number, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (onWindows) {
-      resolve();
-      return;
-    }
-    const directory = use(path);
-    fs.fsync(directory.fd, (cause) => {
-      letGo(directory);
+    fs.fsync(fd, (cause) => {
       if (cause === null || cannotSync(cause)) resolve();
       else reject(systemError(cause, path, "directory sync"));
     });

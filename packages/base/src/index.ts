@@ -77,7 +77,7 @@ export {
 } from "./hash.ts";
 export { type InlineExecutorOptions, inlineExecutor } from "./inline-executor.ts";
 export { nodeFileSystem } from "./node-fs.ts";
-export { pooledMemory } from "./pooled-memory.ts";
+export { keepFromTransfer, pooledMemory } from "./pooled-memory.ts";
 export {
   type Clock,
   type Random,

@@ -302,10 +302,15 @@ function bootId(): string {
   return kernelIdentity;
 }
 
+const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
+
 function readBootId(): string {
   try {
-    return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
+    return fs.readFileSync(BOOT_ID_PATH, "utf8").trim();
+  } catch (cause) {
+    // It has a name that could not be asked for. Another one would look like a power loss to the next process.
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "EMFILE" || code === "ENFILE") throw systemError(cause, BOOT_ID_PATH, "open");
     // No kernel identity here: the host and when it booted, to the minute. It may differ between
     // two processes in one boot (a clock that was set), but is never equal in two boots.
     const bootedMs = systemRuntime.clock.wallMs() - os.uptime() * 1000;

@@ -7,6 +7,11 @@ import { markAsUntransferable } from "node:worker_threads";
 /** Returns zeroed memory of `length` bytes that can be cloned, not transferred. */
 export function pooledMemory(length: number): ArrayBuffer {
   const memory = new ArrayBuffer(length);
-  markAsUntransferable(memory);
+  keepFromTransfer(memory);
   return memory;
+}
+
+/** Makes that of memory which is there already, before pieces of it are given out. */
+export function keepFromTransfer(memory: ArrayBufferLike): void {
+  markAsUntransferable(memory);
 }

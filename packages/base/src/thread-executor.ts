@@ -158,6 +158,15 @@ class ThreadPool {
   }
 }
 
+/**
+ * A worker takes over the options of the process, those of V8 with them, but may not be given these by name.
+ * A program given as text ("node -e") may say how to read it, which no worker loads with: it is a file, and
+ * goes without any.
+ */
+function workerOptions(execArgv: readonly string[]): { readonly execArgv?: string[] } {
+  return execArgv.some((option) => option.startsWith("--input-type")) ? { execArgv: [] } : {};
+}
+
 /** One worker and the jobs that it was given. */
 class Thread {
   readonly lane: Lane;
@@ -204,8 +213,7 @@ class Thread {
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
         workerData: start,
         transferList: [port2],
-        // A program given as text ("node -e") says how to read it; the worker is a file.
-        execArgv: process.execArgv.filter((argument) => !argument.startsWith("--input-type")),
+        ...workerOptions(process.execArgv),
       });
       worker.on("error", (error) => {
         this.#failure = error;

@@ -382,4 +382,21 @@ describe("the process", () => {
     });
     expect(typed.stdout).toBe("last");
   });
+
+  it.each([
+    ["of its heap", "--max-old-space-size=512"],
+    ["of V8", "--stack-trace-limit=20"],
+    ["of the process", "--title=aura"],
+    ["that threads take, too", "--enable-source-maps"],
+  ])("may be started with options %s", async (_, option) => {
+    const run = promisify(execFile);
+    const program = `${folder}/idle-program.mjs`;
+    const worker = pathToFileURL(`${folder}/job-worker.mjs`).href;
+    const { stdout } = await run(process.execPath, [option, program, worker], { timeout: 15_000 });
+    expect(stdout).toBe("last");
+    const text = `process.argv[2] = ${JSON.stringify(worker)};
+      await import(${JSON.stringify(pathToFileURL(program).href)});`;
+    const words = [option, "--input-type=module", "-e", text, "x", "y"];
+    expect((await run(process.execPath, words, { timeout: 15_000 })).stdout).toBe("last");
+  });
 });
