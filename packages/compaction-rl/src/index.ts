@@ -42,7 +42,7 @@ export {
   type ShapeChange,
   type TreeShape,
 } from "./shape.ts";
-export { type LevelTargets, levelBytes, levelTargets } from "./targets.ts";
+export { type LevelTargets, levelBytes, levelTargets, targetsOf } from "./targets.ts";
 export { type Choices, choicesOf } from "./tree-setting.ts";
 export { Trial, type TrialSettings, type TrialVerdict } from "./trial.ts";
 export {

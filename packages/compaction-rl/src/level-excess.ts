@@ -28,7 +28,8 @@ export function chooseExcess(plan: Plan): MergeChoice | MoveChoice | undefined {
   return undefined;
 }
 
-function chooseWithin(
+/** Returns a merge of the newest run of a level, or some of it, into the oldest one; undefined: none may start. */
+export function chooseWithin(
   plan: Plan,
   level: number,
   runs: readonly RunView[],

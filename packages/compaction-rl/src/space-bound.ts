@@ -3,6 +3,7 @@
  * fewer runs above the last one.
  */
 import { chooseLevelDrain } from "./level-drain.ts";
+import { chooseWithin } from "./level-excess.ts";
 import { chooseLevelZero } from "./level-zero.ts";
 import { hasDamage } from "./obstacles.ts";
 import { filledRuns } from "./overlap.ts";
@@ -18,7 +19,10 @@ export function chooseForBound(plan: Plan): MergeChoice | MoveChoice | undefined
   return hidden ?? (space.isUrgent && draining.size > 0 ? chooseRelocation(plan) : undefined);
 }
 
-/** Brings the topmost tables down, level by level; at the end, rewrites what hides old versions. */
+/**
+ * Brings the topmost tables down, level by level; at the end, makes one run of the last level, and rewrites
+ * what hides old versions.
+ */
 function chooseDown(plan: Plan): MergeChoice | MoveChoice | undefined {
   const { view, targets } = plan;
   if (filledRuns(view.levels[0]).length > 0) {
@@ -29,6 +33,11 @@ function chooseDown(plan: Plan): MergeChoice | MoveChoice | undefined {
   for (let level = targets.base; level < deepest; level++) {
     if (filledRuns(view.levels[level]).length === 0) continue;
     const choice = chooseLevelDrain(plan, level);
+    if (choice !== undefined || !hasDamage(view)) return choice;
+  }
+  const last = filledRuns(view.levels[deepest]);
+  if (deepest > 0 && last.length > 1) {
+    const choice = chooseWithin(plan, deepest, last);
     if (choice !== undefined || !hasDamage(view)) return choice;
   }
   return chooseShadowed(plan, deepest);

@@ -11,7 +11,6 @@
  * that has tables. No target is smaller than `baseLevelBytes`, or a nearly empty level would be
  * emptied again and again. The last level is never over its target.
  */
-import { filledRuns } from "./overlap.ts";
 import type { LevelView, TreeView } from "./policy.ts";
 import type { TreeGeometry } from "./settings.ts";
 
@@ -39,10 +38,15 @@ export function levelBytes(level: LevelView | undefined): number {
 
 /** Returns the target sizes for the tree as it is. */
 export function levelTargets(view: TreeView, geometry: TreeGeometry): LevelTargets {
-  const last = Math.max(geometry.levelCount, view.levels.length) - 1;
-  const sizes = Array.from({ length: last + 1 }, (_, level) => levelBytes(view.levels[level]));
+  return targetsOf(view.levels.map(levelBytes), geometry);
+}
+
+/** Returns the target sizes for a tree whose levels have so many bytes, from level 0 on. */
+export function targetsOf(levels: readonly number[], geometry: TreeGeometry): LevelTargets {
+  const last = Math.max(geometry.levelCount, levels.length) - 1;
+  const sizes = Array.from({ length: last + 1 }, (_, level) => levels[level] ?? 0);
   const { base, baseBytes } = geometry.dynamicLevelBytes
-    ? dynamicBase(view, sizes, geometry)
+    ? dynamicBase(sizes, geometry)
     : { base: 1, baseBytes: geometry.baseLevelBytes };
   const bytes = sizes.map(() => 0);
   let target = baseBytes;
@@ -55,14 +59,11 @@ export function levelTargets(view: TreeView, geometry: TreeGeometry): LevelTarge
 }
 
 function dynamicBase(
-  view: TreeView,
   sizes: readonly number[],
   geometry: TreeGeometry,
 ): { base: number; baseBytes: number } {
   const last = sizes.length - 1;
-  const firstFilled = sizes.findIndex((_, level) => {
-    return level > 0 && filledRuns(view.levels[level]).length > 0;
-  });
+  const firstFilled = sizes.findIndex((bytes, level) => level > 0 && bytes > 0);
   if (firstFilled < 0) return { base: last, baseBytes: geometry.baseLevelBytes };
   let size = Math.max(...sizes.slice(1));
   let base = last;

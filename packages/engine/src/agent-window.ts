@@ -8,11 +8,10 @@
  */
 import {
   type LevelObservation,
-  levelTargets,
   runsMax,
   type TreeGeometry,
   type TreeShape,
-  type TreeView,
+  targetsOf,
   type UnitCosts,
   type WindowObservation,
 } from "@aura/compaction-rl";
@@ -227,23 +226,15 @@ export class WindowMeter {
   #levels(): LevelObservation[] {
     const { counts, geometry, version, shape } = this.#sources;
     const inForce = shape();
-    const targets = levelTargets(outlineOf(version()), geometry);
-    const levels = version().levels.map(({ runs }, level): LevelObservation => {
-      let bytes = 0;
-      let entries = 0;
-      let bits = 0;
-      for (const { tables } of runs) {
-        for (const table of tables) {
-          bytes += table.bytes;
-          entries += table.entryCount;
-          bits += table.filterBits;
-        }
-      }
-      return {
+    const contents = version().levels.map(contentOf);
+    const sizes = contents.map(({ bytes }) => bytes);
+    const targets = targetsOf(sizes, geometry);
+    return contents.map(
+      ({ runs, bytes, entries, bits }, level): LevelObservation => ({
         bytes,
         targetBytes: level < targets.base ? 0 : (targets.bytes[level] ?? 0),
         entries,
-        runs: runs.length,
+        runs,
         runsMax: level === 0 ? inForce.l0Trigger : runsMax(inForce, level),
         filterBits: entries === 0 ? 0 : bits / entries,
         probes: this.#probes[level]!,
@@ -251,9 +242,8 @@ export class WindowMeter {
         hits: this.#found[level]!,
         bytesRead: counts.levelRead[level]! - this.#levelRead[level]!,
         bytesWritten: counts.levelWritten[level]! - this.#levelWritten[level]!,
-      };
-    });
-    return levels;
+      }),
+    );
   }
 
   #costs(): UnitCosts {
@@ -275,19 +265,26 @@ function writtenBytesOf(counts: WorkCounts, memtables: Memtables): number {
   return counts.memtableBytes + memtables.usedBytes;
 }
 
-const NO_BYTES = new Uint8Array(0);
+/** What a level holds: runs, and bytes, entries and bits of filters of all its tables. */
+interface LevelContent {
+  readonly runs: number;
+  readonly bytes: number;
+  readonly entries: number;
+  readonly bits: number;
+}
 
-/** Returns a view of a tree that has the sizes of levels and nothing else: enough for its targets. */
-function outlineOf(version: Version): TreeView {
-  const levels = version.levels.map(({ runs }, number) => {
-    let bytes = 0;
-    for (const { tables } of runs) for (const table of tables) bytes += table.bytes;
-    if (bytes === 0) return { runs: [] };
-    const keys = { smallestKey: NO_BYTES, largestKey: NO_BYTES, smallestSeq: 0, largestSeq: 0 };
-    const counts = { entryCount: 0, deleteCount: 0, references: [], referencedBytes: 0 };
-    return { runs: [{ id: number, tables: [{ number, bytes, ...keys, ...counts }] }] };
-  });
-  return { levels, flushBytes: 0, busy: new Set(), draining: new Set() };
+function contentOf({ runs }: Version["levels"][number]): LevelContent {
+  let bytes = 0;
+  let entries = 0;
+  let bits = 0;
+  for (const { tables } of runs) {
+    for (const table of tables) {
+      bytes += table.bytes;
+      entries += table.entryCount;
+      bits += table.filterBits;
+    }
+  }
+  return { runs: runs.length, bytes, entries, bits };
 }
 
 function sumOf(numbers: Float64Array): number {

@@ -233,7 +233,8 @@ export class AuraDB {
     if (!Array.isArray(keys)) {
       throw new AuraError("AURA_INVALID_ARGUMENT", "keys: expected an array");
     }
-    const borrowed = keys.map((key) => this.#readKey(key));
+    // Not `map`, which passes over what an array has no entry for.
+    const borrowed = Array.from(keys, (key) => this.#readKey(key));
     const seq = this.#seqOf(options);
     this.#tracing.recorder?.getMany(borrowed, isOfSnapshot(options));
     return this.#lookup.findMany(borrowed, seq);
@@ -423,13 +424,14 @@ export class AuraDB {
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
     const { compactor } = this.#parts;
-    const bounds = compactionRange(range);
+    const bounds = compactionRange(range, options);
+    const until = (isDone: () => boolean): Promise<void> => this.#until(isDone);
     await this.flush();
     compactor.hold();
     try {
       // What an aborted one would wait for may take its time.
-      await this.#until(() => !compactor.busy || options.signal?.aborted === true);
-      await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options));
+      await until(() => !compactor.busy || options.signal?.aborted === true);
+      await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options, until));
     } finally {
       compactor.release();
     }

@@ -12,6 +12,8 @@ import { type DeleteRange, parseDeleteRange } from "./range-delete.ts";
 
 /** Most bytes one batch may hold, keys and values together: 1 GiB. */
 const BATCH_BYTES_MAX = 2 ** 30;
+/** More than an operation takes beside key and value, and its encoder asks to have room for. */
+const OPERATION_BYTES_MORE = 64;
 
 /** Collects puts, deletes and range deletes for `db.write`. */
 export class WriteBatch {
@@ -68,13 +70,22 @@ export class WriteBatch {
     return this.#operations.length;
   }
 
+  /** Checks an operation of so many bytes, and makes room: half of one may not stay when there is none. */
   #admit(more: number): void {
     const bytes = this.#operations.length + more;
-    if (bytes <= BATCH_BYTES_MAX) return;
+    if (bytes <= BATCH_BYTES_MAX) {
+      this.#operations.reserve(more + OPERATION_BYTES_MORE);
+      return;
+    }
     throw new AuraError("AURA_BATCH_TOO_LARGE", `a batch of ${bytes} bytes; at most 1 GiB`, {
       expected: BATCH_BYTES_MAX,
       actual: bytes,
     });
+  }
+
+  /** @internal Whether `value` is a batch, not only made to look like one. */
+  static isBatch(value: unknown): value is WriteBatch {
+    return typeof value === "object" && value !== null && #count in value;
   }
 
   /** @internal A batch of the same operations. */

@@ -3,10 +3,11 @@
  *
  * They leave with the next group, after a bounded delay, at a bounded size or at a sync, whatever
  * comes first; in sequence order with all other groups. What is lost with the process is what came
- * within the delay. On a full volume they stay buffered, and are tried again: no other write goes
- * before them, and none is taken in until there is room. The delay does not hold for as long.
+ * within the delay. On a full volume, or without a free descriptor, they stay buffered, and are tried
+ * again: no other write goes before them, and none is taken in until there is room. The delay does not
+ * hold for as long.
  */
-import { type Clock, hasCode, type Scheduler, type Timer } from "@aura/base";
+import { AuraError, type Clock, hasCode, type Scheduler, type Timer } from "@aura/base";
 import type { Group } from "./group.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
@@ -14,7 +15,7 @@ import type { Journal } from "./journal.ts";
 /** Buffered operations are written at this size at the latest. */
 const BYTES_MAX = 64 * 1024;
 
-/** What a full volume left buffered is tried again after this pause, ms. */
+/** What could not be written for want of room is tried again after this pause, ms. */
 const RETRY_MS = 100;
 
 /** What buffering works with. */
@@ -57,7 +58,7 @@ export class BufferedWrites {
         this.flushSync();
       } catch (error) {
         // It is where a buffered write is to be; the next one is not taken in.
-        if (!hasCode(error, "AURA_OUT_OF_SPACE")) throw error;
+        if (!isWant(error)) throw error;
       }
       return;
     }
@@ -66,7 +67,7 @@ export class BufferedWrites {
 
   /**
    * Hands what is buffered to the operating system. A failure ends writing, but for
-   * AURA_OUT_OF_SPACE: then it stays buffered.
+   * want of room (`isWant`): then it stays buffered.
    */
   flushSync(): void {
     this.cancelTimer();
@@ -74,7 +75,7 @@ export class BufferedWrites {
     try {
       this.#parts.journal.appendVisibleSync(this.group);
     } catch (error) {
-      if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+      if (isWant(error)) {
         this.#arm(RETRY_MS);
         throw error;
       }
@@ -103,4 +104,15 @@ export class BufferedWrites {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
+}
+
+/**
+ * Whether a failure is want of what comes back by itself, and leaves nothing written that counts: the
+ * volume is full, or process or system have no descriptor left.
+ */
+export function isWant(error: unknown): boolean {
+  if (hasCode(error, "AURA_OUT_OF_SPACE")) return true;
+  const cause =
+    error instanceof AuraError ? (error.cause as { code?: unknown } | undefined) : undefined;
+  return cause?.code === "EMFILE" || cause?.code === "ENFILE";
 }

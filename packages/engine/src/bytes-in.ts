@@ -1,7 +1,9 @@
 /**
  * Keys and values on the way in: strings become UTF-8, limits are checked, nothing is copied that
- * the caller already has as bytes.
+ * the caller already has as bytes. What comes out is a `Uint8Array` or `Buffer` that no subclass has
+ * changed: a length that is another one each time it is asked would tear an operation apart.
  */
+import { types } from "node:util";
 import { AuraError, KEY_BYTES_MAX, VALUE_BYTES_MAX } from "@aura/base";
 
 /** What a key or value may be on the way in. Strings are stored as UTF-8. */
@@ -39,9 +41,28 @@ function toBytes(input: Bytes, what: string): Uint8Array {
     }
     return Buffer.from(input, "utf8");
   }
-  if (input instanceof Uint8Array) return input;
+  // Neither does an object that only inherits from it have bytes, nor a proxy of one.
+  if (types.isUint8Array(input)) {
+    const prototype: unknown = Object.getPrototypeOf(input);
+    return prototype === BUFFER || prototype === PLAIN ? input : viewOf(input);
+  }
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
     `${what} must be a string or a Uint8Array, not ${input === null ? "null" : typeof input}`,
   );
+}
+
+const PLAIN: unknown = Uint8Array.prototype;
+const BUFFER: unknown = Buffer.prototype;
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
+
+/** Returns a property of a typed array as it is, whatever its class says. */
+function own(array: Uint8Array, name: "buffer" | "byteOffset" | "length"): unknown {
+  return Reflect.get(typedArray, name, array);
+}
+
+/** Returns the bytes of an array of a subclass, or of another realm. */
+function viewOf(array: Uint8Array): Uint8Array {
+  const memory = own(array, "buffer") as ArrayBufferLike;
+  return new Uint8Array(memory, own(array, "byteOffset") as number, own(array, "length") as number);
 }

@@ -6,8 +6,9 @@ import { AuraError, compareKeys } from "@aura/base";
 import { WriteBatch } from "./batch.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
-import type { CompactionRange } from "./manual-compaction.ts";
+import type { CompactionRange, CompactOptions } from "./manual-compaction.ts";
 import type { Durability } from "./settings.ts";
+import { shown } from "./shown-value.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Whose turn it is when not everything can be done at once. */
@@ -55,7 +56,12 @@ export interface KeyRangeOptions {
  * Returns the bounds of a compaction; the caller may reuse its buffers. Throws AURA_INVALID_ARGUMENT, also
  * for bounds the wrong way round, as `deleteRange` does.
  */
-export function compactionRange(range: KeyRangeOptions): CompactionRange {
+export function compactionRange(range: KeyRangeOptions, options: CompactOptions): CompactionRange {
+  checkOptions(options, COMPACT_OPTIONS);
+  checkSignal(options.signal);
+  if (!["undefined", "function"].includes(typeof options.onProgress)) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "options.onProgress: expected a function");
+  }
   if (typeof range !== "object" || range === null) {
     throw new AuraError("AURA_INVALID_ARGUMENT", "range: expected an object");
   }
@@ -87,6 +93,7 @@ export function isOfSnapshot(options: ReadOptions | undefined): boolean {
 export const WRITE_OPTIONS: readonly string[] = ["sync", "durability", "signal", "priority"];
 export const SUBMIT_OPTIONS: readonly string[] = ["signal"];
 export const READ_OPTIONS: readonly string[] = ["snapshot"];
+const COMPACT_OPTIONS: readonly string[] = ["signal", "onProgress"];
 export const WRITE_STREAM_OPTIONS: readonly string[] = [...WRITE_OPTIONS, "size"];
 
 /** Throws AURA_INVALID_ARGUMENT for what is not known. */
@@ -110,7 +117,7 @@ export function checkSignal(signal: AbortSignal | undefined): void {
   if (typeof aborted === "boolean" && isLike) return;
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `options.signal: expected an AbortSignal, got ${String(signal)}`,
+    `options.signal: expected an AbortSignal, got ${shown(signal)}`,
   );
 }
 
@@ -122,7 +129,7 @@ export function levelOf({ sync, durability }: WriteOptions): Durability | undefi
   if (sync !== undefined && typeof sync !== "boolean") {
     throw new AuraError(
       "AURA_INVALID_ARGUMENT",
-      `options.sync: expected true or false, got ${String(sync)}`,
+      `options.sync: expected true or false, got ${shown(sync)}`,
     );
   }
   if (durability === undefined) return sync === undefined ? undefined : sync ? "sync" : "os";
@@ -139,7 +146,7 @@ function checkedLevel(durability: Durability): Durability {
   if (durability !== "buffered" && durability !== "os" && durability !== "sync") {
     throw new AuraError(
       "AURA_INVALID_ARGUMENT",
-      `durability: expected buffered, os or sync, got ${String(durability)}`,
+      `durability: expected buffered, os or sync, got ${shown(durability)}`,
     );
   }
   return durability;
@@ -150,12 +157,12 @@ export function checkPriority(priority: Priority): void {
   if (priority === "high" || priority === "normal" || priority === "low") return;
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `priority: expected high, normal or low, got ${String(priority)}`,
+    `priority: expected high, normal or low, got ${shown(priority)}`,
   );
 }
 
 /** Throws for what is not a batch. */
 export function assertBatch(batch: WriteBatch): void {
-  if (batch instanceof WriteBatch) return;
+  if (WriteBatch.isBatch(batch)) return;
   throw new AuraError("AURA_INVALID_ARGUMENT", "batch: expected a WriteBatch");
 }

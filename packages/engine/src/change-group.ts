@@ -3,7 +3,15 @@
  * the caller's: views of one fresh copy of the group. Separated values are verified.
  */
 import { Buffer } from "node:buffer";
-import { AuraError, compareBytes, corruption, decompress, hasCode, Kind } from "@aura/base";
+import {
+  AuraError,
+  compareBytes,
+  corruption,
+  decompress,
+  hasCode,
+  Kind,
+  keepFromTransfer,
+} from "@aura/base";
 import { RecordView } from "@aura/vlog";
 import { FRAME_HEADER_BYTES, type LogReader } from "@aura/wal";
 import type { FarValues } from "./far-values.ts";
@@ -79,6 +87,7 @@ export class ChangeDecoder {
     if (seq !== first + count) {
       throw corruption(path, offset, "a group with another number of operations");
     }
+    if (changes.length > 1) keepFromTransfer(payload.buffer);
     return { firstSeq: Math.max(first, fromSeq), lastSeq: seq - 1, changes };
   }
 

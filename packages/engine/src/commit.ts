@@ -18,7 +18,7 @@ import { entryBytesMax } from "@aura/memtable";
 import { POINTER_BYTES } from "@aura/vlog";
 import { Admission, type AdmissionParts, type BackgroundWork } from "./admission.ts";
 import type { WriteBatch } from "./batch.ts";
-import { BufferedWrites } from "./buffered-writes.ts";
+import { BufferedWrites, isWant } from "./buffered-writes.ts";
 import type { Priority } from "./call-options.ts";
 import { type DurableParts, DurableWaits } from "./durable-waits.ts";
 import type { StallEvent } from "./events.ts";
@@ -368,7 +368,7 @@ export class Committer {
         hasRoom = this.#room.make(pending.group.memtableBytes, pending.group.attachedBytes);
       } catch (error) {
         // What is buffered could not be written.
-        if (hasCode(error, "AURA_OUT_OF_SPACE")) {
+        if (isWant(error)) {
           this.#queue.shift();
           pending.appended.reject(error);
         } else this.#parts.health.fail(error as Error); // the queue is rejected above

@@ -2,6 +2,7 @@
 import { AuraError } from "@aura/base";
 import { type CompactionMode, modeShape, reshaped, type TreeShape } from "@aura/compaction-rl";
 import type { ResolvedSettings } from "./settings.ts";
+import { shown } from "./shown-value.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 
 /** Runs per level instead of a mode. */
@@ -53,6 +54,6 @@ export function requestedShape(
 function invalid(expected: string, actual: unknown): AuraError {
   return new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `compaction mode: expected ${expected}, got ${String(actual)}`,
+    `compaction mode: expected ${expected}, got ${shown(actual)}`,
   );
 }

@@ -569,6 +569,8 @@ export class Compactor {
     }
     const bytes = slices.reduce((sum, { tables }) => sum + bytesOf(tables), 0);
     this.#retry.later(isFull ? bytes : undefined);
+    // Whoever waited for the room that it would have made.
+    onEnded();
   }
 }
 

@@ -3,7 +3,7 @@
  * are plain data.
  */
 import type { Executor, FileSystem, Runtime } from "@aura/base";
-import { nodeFileSystem, systemRuntime } from "@aura/base";
+import { AuraError, nodeFileSystem, systemRuntime } from "@aura/base";
 import type { AgentSettings, CompactionAgent, CompactionPolicy } from "@aura/compaction-rl";
 import { simulatedJobs, threadJobs } from "./job-lanes.ts";
 import { workerEntryUrl } from "./worker-entry.ts";
@@ -33,6 +33,9 @@ export type ResolvedComponents = Omit<Components, "workerUrl" | "policy" | "agen
  * system runs its jobs inline.
  */
 export function resolveComponents(components: Partial<Components>): ResolvedComponents {
+  if (typeof components !== "object" || components === null) {
+    throw new AuraError("AURA_INVALID_ARGUMENT", "components: expected an object");
+  }
   const fs = components.fs ?? nodeFileSystem;
   const runtime = components.runtime ?? systemRuntime;
   const executor =

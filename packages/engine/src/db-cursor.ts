@@ -26,6 +26,7 @@ import { tablesWithPrefix } from "./prefix-filter.ts";
 import { behind, type ParsedRange } from "./range.ts";
 import { addMemtableSources, addRunSource, RangeCover, type RangeSource } from "./range-cover.ts";
 import { type ColdTables, RunCursor } from "./run-cursor.ts";
+import { shown } from "./shown-value.ts";
 import { type TableMeta, tableIndexFor, type Version } from "./version.ts";
 import { VisibleCursor } from "./visible-cursor.ts";
 import type { ScanSample } from "./work-counts.ts";
@@ -564,6 +565,6 @@ function checkedCount(count: number): number {
   if (Number.isSafeInteger(count) && count >= 1) return Math.min(count, BATCH_COUNT_MAX);
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `count: expected a whole number from 1 on, got ${String(count)}`,
+    `count: expected a whole number from 1 on, got ${shown(count)}`,
   );
 }

@@ -1,9 +1,10 @@
 /**
  * Entries on their way out of a scan or cursor: keys, and values of memtables, in few pieces of
  * fresh memory; values of tables stay in the copy of their block that the cursor made and lends.
- * Values that are apart are read together, by place (placed-reads.ts).
+ * Values that are apart are read together, by place (placed-reads.ts). A caller who transfers the
+ * memory of one entry takes none of the others with it: they may not have come to him yet.
  */
-import { assert, Kind } from "@aura/base";
+import { assert, Kind, pooledMemory } from "@aura/base";
 import { BufferView, copyView, VIEW_COPY_BYTES_MAX, viewOf } from "./copy-view.ts";
 import { PlacedReads, type ReadTiming } from "./placed-reads.ts";
 import type { ValueStore } from "./value-store.ts";
@@ -27,6 +28,7 @@ export class EntryBatch {
   bytes = 0;
   readonly #wantsKeys: boolean;
   readonly #wantsValues: boolean;
+  readonly #isShared: boolean;
   #piece: Uint8Array<ArrayBuffer> = NO_PIECE;
   #pieceView: DataView = viewOf(NO_PIECE);
   #used = 0;
@@ -38,6 +40,7 @@ export class EntryBatch {
   constructor(wantsKeys: boolean, wantsValues: boolean, countMax: number) {
     this.#wantsKeys = wantsKeys;
     this.#wantsValues = wantsValues;
+    this.#isShared = countMax > 1;
     const guess = Math.max(PIECE_BYTES_MIN, countMax * ENTRY_BYTES_GUESS);
     this.#nextPieceBytes = Math.min(guess, PIECE_BYTES_MAX);
   }
@@ -88,7 +91,10 @@ export class EntryBatch {
         own.set(bytes.subarray(start, end));
         return new BufferView(own.buffer, 0, length);
       }
-      this.#piece = new Uint8Array(Math.max(this.#nextPieceBytes, length));
+      const pieceBytes = Math.max(this.#nextPieceBytes, length);
+      this.#piece = new Uint8Array(
+        this.#isShared ? pooledMemory(pieceBytes) : new ArrayBuffer(pieceBytes),
+      );
       this.#pieceView = viewOf(this.#piece);
       this.#nextPieceBytes = Math.min(this.#nextPieceBytes * 2, PIECE_BYTES_MAX);
       this.#used = 0;

@@ -52,6 +52,8 @@ export interface FlushParts {
   readonly onSyncFailed: (error: Error) => void;
   /** A memtable was released and its tables are visible. */
   readonly onFlushed: () => void;
+  /** A flush failed that is tried again: whoever waited for what comes behind it has to look again. */
+  readonly onFailed: () => void;
 }
 
 /** Flushes sealed memtables. */
@@ -154,7 +156,7 @@ export class Flusher {
     this.packed = addPacked(this.packed, output.valuesPacked);
     const ms = clock.monotonicMs() - this.#startedMs;
     const memtableBytes = memtable.table.usedBytes;
-    memtables.overwritten?.noteFlushed(memtable, tables, output.valueBytesDropped);
+    memtables.overwritten?.noteFlushed(memtable, tables);
     memtables.dropOldest(memtable);
     debt.noteFlush(memtableBytes, output.bytesWritten, ms);
     counts.noteFlush(memtableBytes, memtable.valueBytes, {
@@ -208,6 +210,7 @@ export class Flusher {
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
     this.#retryLater(hasCode(error, "AURA_OUT_OF_SPACE"));
+    this.#parts.onFailed();
   }
 
   /** Goes on after a pause; on a full volume, once there is room. */

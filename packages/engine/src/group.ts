@@ -20,6 +20,7 @@ import {
   encodeRangeDelete,
   KEYSPACE,
   OperationReader,
+  operationHeadBytes,
 } from "./operations.ts";
 import { rangeBytesMax } from "./range-tombstones.ts";
 import { SLAB_BYTES, type ValueSlabs } from "./value-slabs.ts";
@@ -158,7 +159,10 @@ export class Group {
     this.#counted(end - start, value.length);
   }
 
-  /** Adds a put whose value stands apart; with `copy` nothing of it is kept, else it is borrowed. */
+  /**
+   * Adds a put whose value stands apart; with `copy` nothing of it is kept, else it is borrowed. Memory
+   * that other threads may write to is never borrowed: what is hashed here has to be what is written.
+   */
   putSeparated(
     key: Uint8Array,
     start: number,
@@ -170,17 +174,20 @@ export class Group {
     const headBytes = recordHeadBytes(end - start, value.stored.length);
     let head: Uint8Array;
     let { stored } = value;
-    if (!copy) head = new Uint8Array(headBytes);
+    if (!copy && !isShared(stored)) head = new Uint8Array(headBytes);
     else {
       const room = this.#room(headBytes + stored.length);
       head = room.subarray(0, headBytes);
       room.set(stored, headBytes);
       stored = room.subarray(headBytes);
     }
-    // The sequence number follows with `number`.
-    encodeRecordHead(head, 0, KEYSPACE, key, start, end, 0, Kind.value, stored, raw, codec);
     const offset = this.attachedBytes;
+    const keyStart = this.covered.length + operationHeadBytes(end - start);
     encodePointerPut(this.covered, key, start, end, 0, offset, stored.length, raw, codec);
+    // The key as it stands in the operation. The sequence number follows with `number`.
+    const { bytes } = this.covered;
+    const keyEnd = keyStart + (end - start);
+    encodeRecordHead(head, 0, KEYSPACE, bytes, keyStart, keyEnd, 0, Kind.value, stored, raw, codec);
     this.attached.push(head, stored);
     this.#recordOperations.push(this.count);
     this.attachedBytes += head.length + stored.length;
@@ -312,4 +319,9 @@ export class Group {
     this.count++;
     this.memtableBytes += this.#entryBytesMax(keyLength, valueLength);
   }
+}
+
+/** Whether other threads may write to the memory of an array. */
+function isShared({ buffer }: Uint8Array): boolean {
+  return buffer instanceof SharedArrayBuffer;
 }

@@ -5,6 +5,8 @@
  * Level by level from the top. A level of one run goes down in steps of bounded size, each published
  * by itself: an end by a signal keeps what was done, and only one step's files exist twice. Several
  * runs of a level that overlap go together. At the end the deepest level is one run in the range.
+ *
+ * What is flushed after the beginning stays in level 0: a compaction under writes comes to an end.
  */
 import { AuraError, compareKeys, hasCode } from "@aura/base";
 import type { Compactor } from "./compaction.ts";
@@ -77,9 +79,10 @@ export async function compactRange(
     bytesDone += bytes;
     if (thrown !== undefined) throw thrown.error;
   };
+  const { flushedSeq } = tree.version;
   for (;;) {
     throwIfAborted(signal);
-    const step = nextStep(tree.version, range);
+    const step = nextStep(tree.version, range, flushedSeq);
     if (step === undefined) break;
     await merge(step);
   }
@@ -95,7 +98,8 @@ interface Step {
   readonly bytes: number;
 }
 
-function throwIfAborted(signal: AbortSignal | undefined): void {
+/** Throws AURA_ABORTED with the reason of the signal as its cause. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return;
   throw new AuraError("AURA_ABORTED", "compaction aborted", { cause: signal.reason });
 }
@@ -146,11 +150,14 @@ function lastSteps(version: Version, range: CompactionRange): Step[] {
   }));
 }
 
-/** The shallowest level with data in the range goes down, to the next level that has data. */
-function nextStep(version: Version, range: CompactionRange): Step | undefined {
+/**
+ * The shallowest level with data in the range goes down, to the next level that has data; of level 0
+ * what was flushed by `flushedSeq`.
+ */
+function nextStep(version: Version, range: CompactionRange, flushedSeq: number): Step | undefined {
   const deepest = deepestLevel(version);
   for (let level = 0; level < deepest; level++) {
-    const own = tablesIn(version, level, range);
+    const own = tablesIn(version, level, range, flushedSeq);
     if (own.length === 0) continue;
     let outputLevel = level + 1;
     while (outputLevel < deepest && version.levels[outputLevel]!.runs.length === 0) outputLevel++;
@@ -198,10 +205,17 @@ function firstOf(
 
 /**
  * Tables of a level that meet the range. On level 0 (and any level of several runs) older tables
- * that meet a chosen one come along, so that no version is left above a newer one.
+ * that meet a chosen one come along, so that no version is left above a newer one. Of level 0, only
+ * those that were flushed by `flushedSeq`: all older than the others.
  */
-function tablesIn(version: Version, level: number, range: CompactionRange): TableMeta[] {
-  const all = version.levels[level]!.runs.flatMap((run) => run.tables);
+function tablesIn(
+  version: Version,
+  level: number,
+  range: CompactionRange,
+  flushedSeq: number = Number.POSITIVE_INFINITY,
+): TableMeta[] {
+  let all = version.levels[level]!.runs.flatMap((run) => run.tables);
+  if (level === 0) all = all.filter(({ smallestSeq }) => smallestSeq <= flushedSeq);
   const chosen = new Set(all.filter((table) => meets(table, range)));
   if (version.levels[level]!.runs.length > 1) {
     for (let grown = true; grown; ) {

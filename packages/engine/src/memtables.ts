@@ -28,9 +28,11 @@ export class MemtableEntry {
   /** About what its deletes, and its range deletes, take away of values (deleted-values.ts). */
   deletedBytes = 0;
   coveredBytes = 0;
-  /** About what its inline puts take away of values, and what such puts took away of its own (overwritten-values.ts). */
+  /** About what its puts take away of values beyond what they bring, and what puts took away of its own (overwritten-values.ts). */
   takenBytes = 0;
   goneBytes = 0;
+  /** Of `goneBytes`, those that puts took away after it was sealed. */
+  goneLaterBytes = 0;
   /** Its range tombstones; undefined for none. */
   ranges: MemtableRanges | undefined;
   /** What they take of the memtable. */
@@ -204,8 +206,9 @@ export class Memtables {
           operations.codec,
         );
         const valueBytes = recordBytes(keyEnd - keyStart, operations.stored);
-        active.valueBytes += valueBytes;
         if (this.isNewKey(bytes, keyStart, keyEnd)) active.newKeyBytes += valueBytes;
+        else this.#countTaken(bytes, keyStart, keyEnd, valueBytes);
+        active.valueBytes += valueBytes;
         this.valueBytesAdded += valueBytes;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, pointer, 0, POINTER_BYTES);
       } else {
@@ -213,11 +216,7 @@ export class Memtables {
           const deletedBytes = this.deleted?.ofKey(bytes, keyStart, keyEnd) ?? 0;
           active.deletedBytes += deletedBytes;
           this.valueBytesTaken += deletedBytes;
-        } else {
-          const takenBytes = this.overwritten?.ofPut(bytes, keyStart, keyEnd) ?? 0;
-          active.takenBytes += takenBytes;
-          this.valueBytesTaken += takenBytes;
-        }
+        } else this.#countTaken(bytes, keyStart, keyEnd, 0);
         const valueStart = tag === Kind.value ? operations.valueStart : 0;
         const valueEnd = tag === Kind.value ? operations.valueEnd : 0;
         fits = active.table.add(seq, tag, bytes, keyStart, keyEnd, bytes, valueStart, valueEnd);
@@ -227,6 +226,13 @@ export class Memtables {
     }
     active.lastSeq = seq - 1;
     return seq - firstSeq;
+  }
+
+  /** Counts what a put takes away; `newBytes`: of its own value, 0 if that is inline. */
+  #countTaken(bytes: Uint8Array, keyStart: number, keyEnd: number, newBytes: number): void {
+    const takenBytes = this.overwritten?.ofPut(bytes, keyStart, keyEnd, newBytes) ?? 0;
+    this.#active.takenBytes += takenBytes;
+    this.valueBytesTaken += takenBytes;
   }
 
   /** Gives all arenas back. */

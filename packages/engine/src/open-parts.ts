@@ -353,11 +353,7 @@ function assemble(
     counts,
     io,
     onReshaped: ({ separationThreshold }) => separation.setThreshold(separationThreshold),
-    onEnded: () => {
-      valueGc.noteProgress(makingRoom(false));
-      committer.admission.noteProgress();
-      committer.drain();
-    },
+    onEnded: () => lookForRoom(),
   });
   snapshots.onReleased = () => compactor.noteReleased();
   const flusher = new Flusher({
@@ -383,6 +379,7 @@ function assemble(
       committer.sealHidden();
       compactor.start();
     },
+    onFailed: () => lookForRoom(),
   });
   const separation = new Separation({
     threshold: settings.valueLog.separationThreshold,
@@ -401,6 +398,12 @@ function assemble(
       return false;
     committer.sealMemtable();
     return flusher.isWorking;
+  };
+  /** Work behind the writes has ended, well or not. */
+  const lookForRoom = (): void => {
+    valueGc.noteProgress(makingRoom(false));
+    committer.admission.noteProgress();
+    committer.drain();
   };
   const committer: Committer = new Committer(
     {

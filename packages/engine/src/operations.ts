@@ -22,6 +22,7 @@ import {
   KEYS_END,
   Kind,
   VarintReader,
+  varintBytes,
 } from "@aura/base";
 import type { ByteBuffer } from "./byte-buffer.ts";
 
@@ -41,9 +42,11 @@ export function encodePut(
   end: number,
   value: Uint8Array,
 ): void {
+  // Once: the memory of another thread may grow meanwhile.
+  const { length } = value;
   encodeHead(out, Kind.value, key, start, end);
-  out.varint(value.length);
-  out.range(value, 0, value.length);
+  out.varint(length);
+  out.range(value, 0, length);
 }
 
 /** Bit of a pointer's codec byte: the value stands in another file. On disk. */
@@ -97,6 +100,11 @@ function encodeHead(
   bytes[out.length++] = KEYSPACE;
   out.varint(length);
   out.range(key, start, end);
+}
+
+/** Returns the bytes of an operation in front of its key. */
+export function operationHeadBytes(keyLength: number): number {
+  return 2 + varintBytes(keyLength);
 }
 
 const varints = new VarintReader();

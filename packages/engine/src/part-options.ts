@@ -1,6 +1,7 @@
 /** Options of calls that read a part of a value, checked. */
 import { AuraError, VALUE_BYTES_MAX } from "@aura/base";
-import { checkSignal } from "./call-options.ts";
+import { checkOptions, checkSignal } from "./call-options.ts";
+import { shown } from "./shown-value.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { ValueStreamRange } from "./value-stream.ts";
 
@@ -39,6 +40,7 @@ const PIECE_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Returns bytes [start, end) of a value. Throws AURA_INVALID_ARGUMENT. */
 export function partOf(options: PartOptions): { start: number; end: number } {
+  checkOptions(options, PART_OPTIONS);
   const { offset = 0, length = VALUE_BYTES_MAX } = options;
   checkBytes("offset", offset);
   checkBytes("length", length);
@@ -47,6 +49,7 @@ export function partOf(options: PartOptions): { start: number; end: number } {
 
 /** Throws AURA_INVALID_ARGUMENT. */
 export function streamRangeOf(options: ReadStreamOptions): ValueStreamRange {
+  checkOptions(options, READ_STREAM_OPTIONS);
   const { start = 0, end = VALUE_BYTES_MAX, highWaterMark = PIECE_BYTES, signal } = options;
   checkBytes("start", start);
   checkBytes("end", end);
@@ -64,6 +67,6 @@ export function checkBytes(
   if (Number.isSafeInteger(value) && value >= 0 && value <= max) return;
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `options.${name}: expected a whole number from 0 to ${max}, got ${String(value)}`,
+    `options.${name}: expected a whole number from 0 to ${max}, got ${shown(value)}`,
   );
 }

@@ -5,7 +5,9 @@
  * read. Values of one read share its memory where the caller said they may and little else is in it;
  * otherwise each has its own.
  */
+
 import { Buffer } from "node:buffer";
+import { keepFromTransfer } from "@aura/base";
 import { POINTER_BYTES, recordBytes } from "@aura/vlog";
 import { SYNC_VALUE_BYTES_MAX, type ValueStore } from "./value-store.ts";
 
@@ -160,6 +162,8 @@ export class PlacedReads {
   #take(store: ValueStore, run: Run, bytes: Buffer, values: (Buffer | undefined)[]): void {
     const { start, members } = run;
     const isShared = this.#isShared(run);
+    // The caller may send away one value before he comes to the next.
+    if (isShared && members.length > 1) keepFromTransfer(bytes.buffer);
     for (const i of members) {
       const at = i * POINTER_BYTES;
       const isKept = this.#purpose === "gets";

@@ -2,6 +2,7 @@
 import { AuraError, compareKeys, KEY_BYTES_MAX, KEYS_END } from "@aura/base";
 import { prefixEnd } from "./byte-buffer.ts";
 import { parseCursorRange, type RangeOptions } from "./range.ts";
+import { shown } from "./shown-value.ts";
 
 /** Which keys a `deleteRange` deletes. Without a bound the range is open on that side. */
 export type DeleteRange = Pick<RangeOptions, "gt" | "gte" | "lt" | "lte" | "prefix">;
@@ -21,9 +22,14 @@ const KNOWN = ["gt", "gte", "lt", "lte", "prefix"];
  */
 export function parseDeleteRange(range: DeleteRange): DeletedRange | undefined {
   if (typeof range !== "object" || range === null) {
-    throw invalid(`range: expected an object, got ${range === null ? "null" : String(range)}`);
+    throw invalid(`range: expected an object, got ${shown(range)}`);
   }
-  for (const [name, bound] of Object.entries(range)) {
+  const bounds = Object.entries(range);
+  // No bounds are all keys. A map, say, holds its bounds elsewhere.
+  if (bounds.length === 0 && ![Object.prototype, null].includes(Object.getPrototypeOf(range))) {
+    throw invalid("range: expected a plain object, or one with bounds");
+  }
+  for (const [name, bound] of bounds) {
     if (!KNOWN.includes(name)) throw invalid(`range.${name}: unknown; known: ${KNOWN.join(", ")}`);
     // A bound that was forgotten would delete more than was meant.
     if (bound === undefined)

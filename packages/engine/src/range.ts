@@ -6,6 +6,7 @@ import { AuraError, compareKeys } from "@aura/base";
 import { prefixEnd } from "./byte-buffer.ts";
 import type { Bytes } from "./bytes-in.ts";
 import { keyBytes } from "./bytes-in.ts";
+import { shown } from "./shown-value.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Which keys a scan or cursor shows, and how. All parts are optional. */
@@ -116,6 +117,6 @@ function lowest(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Arra
 function invalid(path: string, expected: string, actual: unknown): AuraError {
   return new AuraError(
     "AURA_INVALID_ARGUMENT",
-    `${path}: expected ${expected}, got ${actual === null ? "null" : String(actual)}`,
+    `${path}: expected ${expected}, got ${shown(actual)}`,
   );
 }

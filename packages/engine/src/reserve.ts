@@ -64,15 +64,22 @@ export class Reserve {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs < this.#nextLookMs) return false;
     this.#nextLookMs = nowMs + LOOK_MS;
-    if (this.#fs.freeBytesSync(this.#directory) < FREE_BYTES_MIN) return false;
+    if (!this.hasBytes(0)) return false;
     this.full = false;
     this.fill();
     return true;
   }
 
-  /** Whether so many bytes may be written before the volume is as full as when writing stops. */
+  /**
+   * Whether so many bytes may be written before the volume is as full as when writing stops; no, while the
+   * volume does not tell.
+   */
   hasBytes(bytes: number): boolean {
-    return this.#fs.freeBytesSync(this.#directory) >= bytes + FREE_BYTES_MIN;
+    try {
+      return this.#fs.freeBytesSync(this.#directory) >= bytes + FREE_BYTES_MIN;
+    } catch {
+      return false;
+    }
   }
 
   #remove(): void {

@@ -5,6 +5,7 @@
 import { AuraError, Codec, type CodecName, canCompress } from "@aura/base";
 import type { AgentWeights } from "@aura/compaction-rl";
 import { MemoryBudget, type SharedCache } from "./shared-cache.ts";
+import { shown } from "./shown-value.ts";
 import { LEVEL_COUNT_MAX } from "./version.ts";
 
 const KIB = 1024;
@@ -328,7 +329,7 @@ function resolveGroup(rules: Rules, given: unknown, path: string): Record<string
     const value = Object.hasOwn(given, name) ? (given as Record<string, unknown>)[name] : undefined;
     result[name] = isRule(rule)
       ? resolveValue(rule, value, `${path}.${name}`)
-      : resolveGroup(rule, value ?? {}, `${path}.${name}`);
+      : resolveGroup(rule, value === undefined ? {} : value, `${path}.${name}`);
   }
   return Object.freeze(result);
 }
@@ -405,6 +406,6 @@ function checkedCodec(value: unknown, path: string): CodecName {
 }
 
 function invalid(path: string, expected: string, actual: unknown): AuraError {
-  const shown = typeof actual === "object" ? JSON.stringify(actual) : String(actual);
-  return new AuraError("AURA_INVALID_ARGUMENT", `${path}: expected ${expected}, got ${shown}`);
+  const message = `${path}: expected ${expected}, got ${shown(actual)}`;
+  return new AuraError("AURA_INVALID_ARGUMENT", message);
 }

@@ -140,7 +140,8 @@ const GATHERED_BYTES_MAX = 4 * 1024 * 1024;
 export class ValueWriteStream extends Writable {
   readonly #sink: ValueSink;
   readonly #size: number | undefined;
-  #pieces: Buffer[] = [];
+  /** What came, up to `#bytes`, until the value is written while it comes. */
+  #gathered: Buffer = Buffer.alloc(0);
   #bytes = 0;
   #spooled: StreamedValue | undefined;
   /** The put is on its way: its outcome says what becomes of the value. */
@@ -176,7 +177,7 @@ export class ValueWriteStream extends Writable {
     }
     if (this.#spooled === undefined && this.#bytes <= GATHERED_BYTES_MAX) {
       // The piece is the writer's, who may use its memory again once it is told.
-      this.#pieces.push(Buffer.from(piece));
+      this.#gather(piece);
       callback();
       return;
     }
@@ -193,8 +194,8 @@ export class ValueWriteStream extends Writable {
       settle(this.#putSpooled(this.#spooled), callback);
       return;
     }
-    const value = Buffer.concat(this.#pieces, this.#bytes);
-    this.#pieces = [];
+    const value = this.#gathered.subarray(0, this.#bytes);
+    this.#gathered = Buffer.alloc(0);
     this.#putting = true;
     settle(this.#sink.put(value), callback);
   }
@@ -202,7 +203,7 @@ export class ValueWriteStream extends Writable {
   /** @internal */
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#sink.open.delete(this.#listed);
-    this.#pieces = [];
+    this.#gathered = Buffer.alloc(0);
     const spooled = this.#spooled;
     if (spooled === undefined || this.#putting || spooled.isNamed) {
       callback(error);
@@ -212,10 +213,24 @@ export class ValueWriteStream extends Writable {
     void spooled.discard().finally(() => callback(error));
   }
 
+  /** Copies the last of the `#bytes` that came. One piece of memory: a value may come byte by byte. */
+  #gather(piece: Buffer): void {
+    const before = this.#bytes - piece.length;
+    if (this.#gathered.length < this.#bytes) {
+      const room = Math.max(this.#bytes, Math.min(2 * before, GATHERED_BYTES_MAX), this.#size ?? 0);
+      const grown = Buffer.allocUnsafeSlow(Math.min(room, GATHERED_BYTES_MAX));
+      this.#gathered.copy(grown, 0, 0, before);
+      this.#gathered = grown;
+    }
+    piece.copy(this.#gathered, before);
+  }
+
   async #spool(piece: Buffer): Promise<void> {
     if (this.#spooled === undefined) {
       this.#spooled = this.#sink.spool(this.#size);
-      for (const each of this.#pieces.splice(0)) await this.#spooled.add(each);
+      const gathered = this.#gathered.subarray(0, this.#bytes - piece.length);
+      this.#gathered = Buffer.alloc(0);
+      await this.#spooled.add(gathered);
     }
     if (this.#bytes > (this.#size ?? this.#bytesMax())) throw this.#wrongLength();
     await this.#spooled.add(piece);

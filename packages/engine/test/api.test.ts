@@ -201,7 +201,7 @@ describe("keys, values and options", () => {
         expect(call).toThrow(refused);
       }
       // A value length is looked at before any byte of it.
-      const value = Object.create(Uint8Array.prototype, { length: { value: 2 ** 32 } });
+      const value = Object.defineProperty(new Uint8Array(1), "length", { value: 2 ** 32 });
       await expect(db.put("k", value)).rejects.toEqual(coded("AURA_VALUE_TOO_LONG"));
       const batch = new WriteBatch();
       for (let i = 0; i < 400; i++) batch.put(`${i}`.padEnd(1000), "");
@@ -247,6 +247,9 @@ describe("keys, values and options", () => {
       await expect(db.compact({ from: "a" } as object)).rejects.toEqual(refused);
       await expect(db.compact({ gte: "b", lte: "a" })).rejects.toEqual(refused);
       await expect(db.compact(null as never)).rejects.toEqual(refused);
+      for (const options of [null, { signal: 5 }, { onProgress: 1 }, { from: "a" }]) {
+        await expect(db.compact({}, options as never)).rejects.toEqual(refused);
+      }
       await db.compact({ gte: "b", lte: "b" });
       await expect(db.put("k", "v", { durability: "disk" as never })).rejects.toEqual(refused);
       await expect(db.getMany("k" as never)).rejects.toEqual(refused);

@@ -228,6 +228,53 @@ describe("compact", () => {
     await expectSound(world);
   });
 
+  test("comes to an end though others write and flush all the time", async () => {
+    const world = await open({ ...small, compaction: { ...small.compaction, automatic: false } });
+    const { db } = world;
+    const expected = load(db, 1, 20_000);
+    await db.flush();
+    let merges = 0;
+    const flushes: Promise<void>[] = [];
+    db.events.on("compactionStarted", () => {
+      if (++merges > 30) return;
+      load(db, 100 + merges, 10, expected);
+      flushes.push(db.flush());
+    });
+    await db.compact();
+    await Promise.all(flushes);
+    expect(merges).toBeLessThan(10);
+    // What came meanwhile is left to the next one.
+    expect(db.stats().levels[0]!.runs).toBe(merges);
+    expectAll(db, expected);
+    const before = merges;
+    await db.compact();
+    await Promise.all(flushes);
+    expect(db.stats().levels[0]!.runs).toBe(merges - before);
+    expectAll(db, expected);
+    await expectSound(world);
+  });
+
+  test("that is aborted while it moves values says why", async () => {
+    const world = await open({
+      ...small,
+      valueLog: { spaceAmplificationMax: 100, maxSegmentSize: 65536 },
+      compaction: { ...small.compaction, automatic: false },
+    });
+    const { db } = world;
+    for (let i = 0; i < 400; i++) db.putSync(`key-${i}`, Buffer.alloc(3000));
+    await db.compact();
+    for (let i = 0; i < 400; i += 2) db.putSync(`key-${i}`, Buffer.alloc(3000));
+    const abort = new AbortController();
+    db.events.on("compactionStarted", ({ reason }) => {
+      if (reason === "relocate") abort.abort(new Error("enough"));
+    });
+    await expect(db.compact({}, { signal: abort.signal })).rejects.toMatchObject({
+      code: "AURA_ABORTED",
+      cause: { message: "enough" },
+    });
+    await expectSound(world);
+  });
+
   test("rewrites tables with deletes around one without", async () => {
     const world = await open({
       ...small,

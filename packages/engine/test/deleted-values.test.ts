@@ -1,52 +1,22 @@
 /** Values that are deleted leave the disk: a program that only deletes fills no memtable. */
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
-import { AuraDB, type Settings } from "../src/index.ts";
+import { AuraDB } from "../src/index.ts";
 import { simulatedJobs } from "../src/job-lanes.ts";
 import { Recount } from "./support/recount.ts";
-
-const directory = "/db";
-const KIB = 1024;
-const KEYS = 520;
-const GONE = 468;
-const VALUE = 4 * KIB;
-const settings: Settings = {
-  seed: 3,
-  valueLog: { maxSegmentSize: 64 * KIB, spaceAmplificationMax: 1.3 },
-  memtable: { maxSize: 1024 * KIB },
-  table: { maxSize: 16 * KIB, blockSize: 512, compression: "none" },
-};
-
-const keyOf = (index: number): string => `key ${String(index).padStart(6, "0")}`;
-
-async function open(fs: SimFs): Promise<AuraDB> {
-  const runtime = simRuntime(5, { tickMs: 0.01, autoAdvance: true });
-  return AuraDB.open(directory, settings, { fs, runtime, executor: simulatedJobs(fs, runtime) });
-}
-
-function valueBytes(fs: SimFs): number {
-  return fs
-    .listSync(directory)
-    .filter((name) => /\.(vlog|seg)$/.test(name))
-    .reduce((sum, name) => sum + fs.fileBytesSync(`${directory}/${name}`), 0);
-}
-
-/** Turns of the event loop: what is under way ends, nothing is asked for. */
-async function turns(db: AuraDB): Promise<void> {
-  for (let i = 0; i < 3000; i++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    db.hasSync("");
-  }
-}
-
-async function load(fs: SimFs, where: string): Promise<AuraDB> {
-  const db = await open(fs);
-  for (let i = 0; i < KEYS; i++) await db.put(keyOf(i), Buffer.alloc(VALUE, i));
-  if (where === "in memory") return db;
-  await db.compact();
-  await db.idle();
-  return db;
-}
+import {
+  directory,
+  GONE,
+  KEYS,
+  keyOf,
+  load,
+  open,
+  SEGMENT,
+  settings,
+  turns,
+  VALUE,
+  valueBytes,
+} from "./support/value-garbage.ts";
 
 const WAYS: Record<string, (db: AuraDB) => Promise<void>> = {
   "by key": async (db) => {
@@ -77,9 +47,9 @@ describe.each(["in memory", "in tables"])("values %s that are deleted", (where) 
       const live = (KEYS - GONE) * VALUE;
       // Of a small value log, four segments may be garbage, and as much in memory.
       const files = valueBytes(fs);
-      expect(files, JSON.stringify(db.stats().valueLog)).toBeLessThan(live + 10 * 64 * KIB);
+      expect(files, JSON.stringify(db.stats().valueLog)).toBeLessThan(live + 10 * SEGMENT);
       await db.idle();
-      expect(valueBytes(fs), JSON.stringify(db.stats().valueLog)).toBeLessThan(live + 4 * 64 * KIB);
+      expect(valueBytes(fs), JSON.stringify(db.stats().valueLog)).toBeLessThan(live + 4 * SEGMENT);
       new Recount(fs, directory).check();
       expect([...db.keysSync()].length).toBe(KEYS - GONE);
       await db.close();
@@ -95,7 +65,7 @@ describe.each(["in memory", "in tables"])("values %s that are deleted", (where) 
     const again = await open(image);
     await again.idle();
     const live = (KEYS - GONE) * VALUE;
-    expect(valueBytes(image)).toBeLessThan(live + 4 * 64 * KIB);
+    expect(valueBytes(image)).toBeLessThan(live + 4 * SEGMENT);
     await again.close();
   });
 });
@@ -151,6 +121,6 @@ test.each(Object.keys(HELD))("what a snapshot held goes when it ends: %s", async
   await turns(db);
   const live = (KEYS - GONE) * VALUE + (way === "overwritten" ? (GONE * VALUE) / 4 : 0);
   const said = JSON.stringify(db.stats().valueLog);
-  expect(valueBytes(fs), said).toBeLessThan(live + 10 * 64 * KIB);
+  expect(valueBytes(fs), said).toBeLessThan(live + 10 * SEGMENT);
   await db.close();
 });

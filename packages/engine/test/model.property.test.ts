@@ -30,8 +30,8 @@ test("the engine does what a map does", { timeout: 1_800_000 }, async () => {
   expect(tally.rangeDeletes).toBeGreaterThan(RUNS);
   expect(tally.modes).toBeGreaterThan(RUNS / 2);
   expect(tally.decisions).toBeGreaterThan(RUNS / 2);
-  // Few: deletes of ranges keep the trees small.
-  expect(tally.tieredLevels).toBeGreaterThan(RUNS / 20);
+  // Few: deletes of ranges keep the trees small, and the bound on values merges last levels.
+  expect(tally.tieredLevels).toBeGreaterThan(RUNS / 2);
   expect(tally.relocated).toBeGreaterThan(0);
   expect(tally.segmentsRemoved).toBeGreaterThan(RUNS / 2);
   expect(tally.kills).toBeGreaterThan(RUNS / 8);

@@ -1,6 +1,8 @@
 /** A process without a free descriptor: nothing is lost, so nothing turns read-only. */
 import fs from "node:fs";
+import { SimFs, simRuntime } from "@aura/base/testing";
 import { afterEach, expect, test, vi } from "vitest";
+import { AuraDB } from "../src/index.ts";
 import { openReal, withDirectory } from "./support/open-real.ts";
 
 afterEach(() => {
@@ -38,3 +40,30 @@ test.each(["putSync", "put", "sync"] as const)(
     });
   },
 );
+
+test.each([1, 100])("what is buffered stays so until there is one: %i writes", async (count) => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const settings = { wal: { bufferedDelayMs: 50 } };
+  const db = await AuraDB.open("/db", settings, { fs, runtime });
+  const none = fs.failAt({ error: "EMFILE", sticky: true, at: (kind) => kind === "create" });
+  const buffered = { durability: "buffered" } as const;
+  // Of the size from which on they do not wait for the delay, or less.
+  for (let i = 0; i < count; i++) {
+    await db.put(`buffered ${i}`, Buffer.alloc(640), buffered).catch(() => undefined);
+  }
+  runtime.advance(200);
+  expect(none.fired).toBeGreaterThan(0);
+  expect(() => db.putSync("os", "refused")).toThrow(expect.objectContaining({ code: "AURA_IO" }));
+  await expect(db.put("os", "refused")).rejects.toMatchObject({ code: "AURA_IO" });
+  expect(db.stats().failure).toBe(undefined);
+  none.remove();
+  runtime.advance(200);
+  const image = fs.processKill();
+  db.putSync("os", "taken");
+  await db.close();
+  const again = await AuraDB.open("/db", settings, { fs: image, runtime });
+  expect(again.getSync("buffered 0")?.length).toBe(640);
+  expect(again.getSync("os")).toBe(undefined);
+  await again.close();
+});

@@ -2,56 +2,26 @@
 import { SeededRandom } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { describe, expect, test } from "vitest";
-import { AuraDB, type Settings, WriteBatch } from "../src/index.ts";
-import { simulatedJobs } from "../src/job-lanes.ts";
+import { AuraDB, WriteBatch } from "../src/index.ts";
 import { Recount } from "./support/recount.ts";
+import {
+  BOUND,
+  directory,
+  GONE,
+  KEYS,
+  KIB,
+  keyOf,
+  load,
+  open,
+  SEGMENT,
+  settings,
+  turns,
+  VALUE,
+  valueBytes,
+} from "./support/value-garbage.ts";
 
-const directory = "/db";
-const KIB = 1024;
-const KEYS = 520;
-const GONE = 468;
-const VALUE = 4 * KIB;
-const SEGMENT = 64 * KIB;
-const BOUND = 1.3;
 const RECORD = 64;
-const settings: Settings = {
-  seed: 3,
-  valueLog: { maxSegmentSize: SEGMENT, spaceAmplificationMax: BOUND },
-  memtable: { maxSize: 1024 * KIB },
-  table: { maxSize: 16 * KIB, blockSize: 512, compression: "none" },
-};
-
-const keyOf = (index: number): string => `key ${String(index).padStart(6, "0")}`;
 const small = (index: number): Buffer => Buffer.alloc(16, index);
-
-async function open(fs: SimFs): Promise<AuraDB> {
-  const runtime = simRuntime(5, { tickMs: 0.01, autoAdvance: true });
-  return AuraDB.open(directory, settings, { fs, runtime, executor: simulatedJobs(fs, runtime) });
-}
-
-function valueBytes(fs: SimFs): number {
-  return fs
-    .listSync(directory)
-    .filter((name) => /\.(vlog|seg)$/.test(name))
-    .reduce((sum, name) => sum + fs.fileBytesSync(`${directory}/${name}`), 0);
-}
-
-/** Turns of the event loop: what is under way ends, nothing is asked for. */
-async function turns(db: AuraDB): Promise<void> {
-  for (let i = 0; i < 3000; i++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    db.hasSync("");
-  }
-}
-
-async function load(fs: SimFs, where: string): Promise<AuraDB> {
-  const db = await open(fs);
-  for (let i = 0; i < KEYS; i++) await db.put(keyOf(i), Buffer.alloc(VALUE, i));
-  if (where === "in memory") return db;
-  await db.compact();
-  await db.idle();
-  return db;
-}
 
 const WAYS: Record<string, (db: AuraDB) => Promise<void>> = {
   "one by one": async (db) => {
@@ -161,5 +131,35 @@ test("the bound holds while values change between inline and apart", {
     );
     if (step % 10 === 0) recount.check();
   }
+  await db.close();
+});
+
+test("what inline values took away is not lost when merges drop what deletes did", {
+  timeout: 120_000,
+}, async () => {
+  const fs = new SimFs();
+  const compaction = { mode: "leveled", l0Trigger: 2, baseLevelSize: SEGMENT, fanout: 4 } as const;
+  const runtime = simRuntime(5, { autoAdvance: true });
+  const opened = { ...settings, memtable: { maxSize: 256 * KIB }, compaction };
+  const db = await AuraDB.open(directory, opened, { fs, runtime });
+  const random = new SeededRandom(7);
+  const keys = 2300;
+  const sizes: number[] = [];
+  let live = 0;
+  for (let key = 0; key < keys; key++) {
+    sizes.push(KIB + random.below(2 * VALUE));
+    await db.put(keyOf(key), Buffer.alloc(sizes[key]!, key));
+    live += sizes[key]! + RECORD;
+  }
+  let worst = 0;
+  for (let i = 0; i < 1800; i++) {
+    const key = random.below(keys);
+    if (i < 320) await db.delete(keyOf(key));
+    else await db.put(keyOf(key), small(i));
+    if (sizes[key]! > 0) live -= sizes[key]! + RECORD;
+    sizes[key] = 0;
+    worst = Math.max(worst, valueBytes(fs) / Math.max(BOUND * live, live + 4 * SEGMENT));
+  }
+  expect(worst).toBeLessThan(1);
   await db.close();
 });

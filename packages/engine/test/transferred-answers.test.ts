@@ -1,7 +1,7 @@
 /** What a caller does to the memory of an answer, by sending it to another thread, is nobody else's loss. */
 import { SimFs } from "@aura/base/testing";
-import { expect, test } from "vitest";
-import { AuraDB } from "../src/index.ts";
+import { describe, expect, test } from "vitest";
+import { AuraDB, WriteBatch } from "../src/index.ts";
 
 const key = (i: number): string => `k${String(i).padStart(4, "0")}`;
 const value = (i: number): Buffer => Buffer.alloc(100, i % 256);
@@ -42,3 +42,50 @@ test("an answer that is transferred takes neither other answers nor later ones w
   }
   await db.close();
 });
+
+describe.each(["memtables", "tables"])(
+  "entries of %s that are transferred as they come",
+  (where) => {
+    test.each(["inline", "apart"])(
+      "take none of those with them that follow, values %s",
+      async (how) => {
+        const settings = {
+          seed: 1,
+          valueLog: { separationThreshold: how === "apart" ? 64 : 1000 },
+        };
+        const db = await AuraDB.open("/db", settings, { fs: new SimFs() });
+        const feed = db.changes({ since: 0 });
+        for (let i = 0; i < 500; i += 50) {
+          const batch = new WriteBatch();
+          for (let at = i; at < i + 50; at++) batch.put(key(at), value(at));
+          db.writeSync(batch);
+        }
+        if (where === "tables") await db.flush();
+        let count = 0;
+        const take = (name: Buffer, bytes: Buffer): void => {
+          expect(name.toString()).toBe(key(count));
+          expect(bytes.equals(value(count)), name.toString()).toBe(true);
+          count = (count + 1) % 500;
+          transfer(name);
+          transfer(bytes);
+        };
+        for await (const [name, bytes] of db.scan()) take(name, bytes);
+        for (const [name, bytes] of db.scanSync()) take(name, bytes);
+        for await (const bytes of db.values()) take(Buffer.from(key(count)), bytes);
+        for await (const name of db.keys()) take(name, value(count));
+        const cursor = db.cursor();
+        for (let more = cursor.firstSync(); more; more = cursor.nextSync())
+          take(cursor.key, cursor.value);
+        cursor.close();
+        const names = Array.from({ length: 500 }, (_, i) => key(i));
+        for (const bytes of await db.getMany(names)) take(Buffer.from(key(count)), bytes!);
+        for await (const { changes } of feed) {
+          for (const change of changes) if (change.type === "put") take(change.key, change.value);
+          if (count === 0) break;
+        }
+        expect(count).toBe(0);
+        await db.close();
+      },
+    );
+  },
+);

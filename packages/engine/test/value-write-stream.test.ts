@@ -140,6 +140,23 @@ describe("a value that comes in pieces", () => {
     await killed.close();
   });
 
+  test("takes the memory of its bytes, though it comes one by one", async () => {
+    const db = await open(new SimFs());
+    const value = bytesOf(512 * 1024);
+    const stream = db.createWriteStream("k");
+    const piece = Buffer.alloc(1);
+    const before = process.memoryUsage().arrayBuffers;
+    for (const byte of value) {
+      piece[0] = byte;
+      stream.write(piece);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3 * MIB);
+    stream.end();
+    await once(stream, "finish");
+    expect(db.getSync("k")?.equals(value)).toBe(true);
+    await db.close();
+  });
+
   test("takes no more memory than its buffers", async () => {
     await withDirectory(async (path) => {
       const db = await openReal(path);

@@ -1,7 +1,7 @@
 /** The model's side: states of a map, the keys and settings that are drawn, and how both compare. */
 import type { SeededRandom } from "@aura/base";
 import { expect } from "vitest";
-import { type DeleteRange, type Settings, WriteBatch } from "../../src/index.ts";
+import { type AuraDB, type DeleteRange, type Settings, WriteBatch } from "../../src/index.ts";
 
 /** Keys as latin1 strings, whose order is the order of their bytes. */
 export type State = Map<string, Buffer>;
@@ -189,7 +189,7 @@ export interface Tally {
   merges: number;
   /** Changes of the tree's shape. */
   modes: number;
-  /** Levels seen with several runs. */
+  /** Levels seen with several runs, behind each merge. */
   tieredLevels: number;
   relocated: number;
   segmentsRemoved: number;
@@ -217,4 +217,10 @@ export function newTally(): Tally {
     rangeDeletes: 0,
     decisions: 0,
   };
+}
+
+/** Counts the levels that have several runs; none of a database that was closed meanwhile. */
+export function noteLevels(tally: Tally, db: AuraDB): void {
+  if (db.closed) return;
+  tally.tieredLevels += db.stats().levels.filter(({ runs }, i) => i > 0 && runs > 1).length;
 }

@@ -27,6 +27,7 @@ import {
   expectSame,
   isRange,
   NASTY,
+  noteLevels,
   PREFIX,
   type State,
   sameStates,
@@ -119,6 +120,7 @@ export class ModelWorld {
     });
     this.#db.events.on("decision", () => this.#tally.decisions++);
     this.#db.events.on("segmentRemoved", () => this.#tally.segmentsRemoved++);
+    this.#db.events.on("compaction", () => noteLevels(this.#tally, this.#db));
     this.#db.events.on("backgroundError", ({ error }) => {
       throw error;
     });
@@ -539,8 +541,7 @@ export class ModelWorld {
   }
 
   async #endDatabase(): Promise<void> {
-    const { compactions, levels } = this.#db.stats();
-    this.#tally.tieredLevels += levels.slice(1).filter(({ runs }) => runs > 1).length;
+    const { compactions } = this.#db.stats();
     this.#tally.merges += compactions.merges;
     this.#tally.relocated += compactions.bytesRelocated;
     const held = this.#held;
