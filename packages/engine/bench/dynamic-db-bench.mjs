@@ -8,7 +8,6 @@ import { spawnSync } from "node:child_process";
 import { ROUND, SCAN_ENTRIES, TREES, WORKLOADS } from "./dynamic-phases.mjs";
 
 const DB_BENCH = ["db", "bench"].join("_");
-const MIB = 1048576;
 
 function invoke(directory, tree, style, seed, benchmark, counts, more = {}) {
   const isUniversal = style === "universal";
@@ -29,7 +28,7 @@ function invoke(directory, tree, style, seed, benchmark, counts, more = {}) {
     compaction_style: isUniversal ? 1 : 0,
     max_background_jobs: 2,
     bloom_bits: 10,
-    cache_size: 32 * MIB,
+    cache_size: tree.cacheBytes,
     enable_blob_files: tree.valueBytes >= 1024,
     min_blob_size: 1024,
     enable_blob_garbage_collection: true,

@@ -11,9 +11,10 @@ export const SCAN_ENTRIES = 50;
 const ABSENT_SHARE = 0.2;
 
 /**
- * The two trees. Ten turnovers of level 1 are ten times its size in memtable bytes; `treeEntryBytes` is
+ * The trees. Ten turnovers of level 1 are ten times its size in memtable bytes; `treeEntryBytes` is
  * about what an entry takes there. With values of 4 KiB both sizes are a quarter, so that a run
- * stays within a minute: ten turnovers of 4 MiB of pointers are 3 GiB of values.
+ * stays within a minute: ten turnovers of 4 MiB of pointers are 3 GiB of values. `full` has the sizes that settings
+ * have by default, and windows, too: the same workload at 64 times the size.
  */
 export const TREES = {
   inline: {
@@ -22,7 +23,18 @@ export const TREES = {
     memtableBytes: MIB,
     baseBytes: 4 * MIB,
     treeEntryBytes: 120,
+    cacheBytes: 32 * MIB,
     rocksMemtableBytes: MIB,
+  },
+  full: {
+    valueBytes: 100,
+    keys: 12_800_000,
+    memtableBytes: 64 * MIB,
+    baseBytes: 256 * MIB,
+    treeEntryBytes: 120,
+    cacheBytes: 2048 * MIB,
+    windowOperations: 50_000,
+    rocksMemtableBytes: 64 * MIB,
   },
   separated: {
     valueBytes: 4096,
@@ -30,6 +42,9 @@ export const TREES = {
     memtableBytes: MIB / 4,
     baseBytes: MIB,
     treeEntryBytes: 52,
+    cacheBytes: 32 * MIB,
+    // About what RocksDB's files take at the end, which collects nothing here.
+    spaceAmplificationMax: 1.65,
     // Its memtables hold the values, too: as many entries as the other's.
     rocksMemtableBytes: 16 * MIB,
   },

@@ -6,7 +6,6 @@ import { pathToFileURL } from "node:url";
 import { SCAN_ENTRIES, WINDOW_OPERATIONS } from "./dynamic-phases.mjs";
 
 const MIB = 1048576;
-const CACHE_BYTES = 32 * MIB;
 const fromBench = createRequire(new URL("../../../apps/bench/package.json", import.meta.url));
 
 /** An agent that keeps the shape: static configurations are counted by the same windows. */
@@ -45,13 +44,16 @@ export async function openAura(bundle, directory, tree, config, seed) {
   const settings = {
     seed,
     memtable: { maxSize: tree.memtableBytes, maxCount: 3 },
-    wal: { maxFileSize: 4 * MIB },
-    valueLog: { separationThreshold: 1024 },
+    wal: { maxFileSize: Math.max(4 * MIB, tree.memtableBytes) },
+    valueLog: {
+      separationThreshold: 1024,
+      spaceAmplificationMax: tree.spaceAmplificationMax ?? 1.3,
+    },
     table: { compression: "none", maxSize: Math.max(65536, tree.baseBytes / 16) },
-    cache: { capacity: CACHE_BYTES },
+    cache: { capacity: tree.cacheBytes },
     compaction: { mode: "adaptive", baseLevelSize: tree.baseBytes },
     rlAgent: {
-      windowOperations: WINDOW_OPERATIONS,
+      windowOperations: tree.windowOperations ?? WINDOW_OPERATIONS,
       decisionsKept: 100_000,
       ...(algorithm === undefined ? {} : { algorithm }),
     },

@@ -2,7 +2,7 @@
  * What is asked of a store changes while it runs: static shapes of the tree, the default, `adaptive`, and the
  * best shape of each phase (`oracle`), beside RocksDB (its binding, and its own db_bench).
  *
- *   node packages/engine/bench/dynamic.bench.mjs [--tree inline|separated] [--workload phases,...]
+ *   node packages/engine/bench/dynamic.bench.mjs [--tree inline|separated|full] [--workload phases,...]
  *     [--configs 1/4,3/8,adaptive,oracle,rocksdb,db-bench-level,db-bench-universal] [--seeds 1]
  *     [--turnovers 10] [--json FILE] [--page FILE] [--from FILE,...] [--into DIR] [--budget SECONDS] [--dir DIR]
  *
