@@ -165,7 +165,7 @@ export class AuraDB {
 
   /**
    * Deletes every key of a range, open where it has no bound: one operation; no key is read. An empty
-   * range changes nothing. Level `buffered` counts as `os`. See `WriteBatch.deleteRange`.
+   * range changes nothing. Level `buffered` counts as `os`. See `WriteBatch`.
    */
   async deleteRange(range: DeleteRange, options?: WriteOptions): Promise<void> {
     await this.write(new WriteBatch().deleteRange(range), options);

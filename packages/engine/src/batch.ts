@@ -15,7 +15,10 @@ const BATCH_BYTES_MAX = 2 ** 30;
 /** More than an operation takes beside key and value, and its encoder asks to have room for. */
 const OPERATION_BYTES_MORE = 64;
 
-/** Collects puts, deletes and range deletes for `db.write`. */
+/**
+ * Collects puts, deletes and range deletes for `db.write`. Writing an empty one changes nothing, and
+ * carries what was written before it to its level: at level `sync` it is `db.sync()`.
+ */
 export class WriteBatch {
   readonly #operations = new ByteBuffer(256);
   #count = 0;

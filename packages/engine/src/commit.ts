@@ -203,7 +203,6 @@ export class Committer {
     prompt = false,
   ): Promise<void> {
     this.#admit();
-    if (batch.length === 0) return RESOLVED;
     const { separation } = this.#parts;
     const memtableBytes = separation.batchMemtableBytes(batch);
     if (
@@ -251,7 +250,6 @@ export class Committer {
   /** Carries a batch to its level on this thread. */
   writeBatchSync(batch: WriteBatch, level: Durability, priority: Priority = "normal"): void {
     this.#admit();
-    if (batch.length === 0) return;
     this.#parts.separation.batchMemtableBytes(batch);
     this.settleSync();
     const group = this.#scratch;
@@ -492,6 +490,8 @@ export class Committer {
     let place: GroupPlace;
     try {
       this.#number(group);
+      // Nothing to write is a write all the same: what came before it reaches its level.
+      if (group.count === 0) return;
       place = journal.appendSync(group);
     } catch (error) {
       this.#noteFailure(error);

@@ -72,7 +72,7 @@ test("2 million putSync that never turn the event loop run through flushes in bo
   });
 });
 
-test("20 memtables written, flushed and reused leave the memory where it was", {
+test("40 memtables written, flushed and reused leave the memory where it was", {
   timeout: 120_000,
 }, async () => {
   await withDirectory(async (directory) => {
@@ -95,11 +95,12 @@ test("20 memtables written, flushed and reused leave the memory where it was", {
     await fill(20);
     const { madeCount } = new ArenaPool().stats();
     const before = await fill(10);
-    const after = await fill(20);
+    const after = await fill(40);
     // Never more than the memtables that may exist at once; one of them may not have been needed.
     expect(new ArenaPool().stats().madeCount).toBeLessThanOrEqual(madeCount + 2);
-    // Twenty arenas that were dropped and not reused would be 80 MiB more.
-    expect(after - before).toBeLessThan(15 * bytes);
+    // Forty arenas that were dropped and not reused would be 160 MiB more. Two workers' heaps grow too,
+    // by some ten MiB, once.
+    expect(after - before).toBeLessThan(30 * bytes);
     await db.close();
   });
 });

@@ -37,8 +37,8 @@ export interface SegmentEnd {
 }
 
 /**
- * Opens the segment at `path`. Throws AURA_NOT_FOUND, AURA_CORRUPTION (file header),
- * AURA_UNSUPPORTED (a later build's file), AURA_INVALID_ARGUMENT (not a segment).
+ * Opens the segment at `path`. Throws AURA_NOT_FOUND, AURA_CORRUPTION (file header; not a segment),
+ * AURA_UNSUPPORTED (a later build's file).
  */
 export function scanSegment(
   fs: FileSystem,
@@ -91,13 +91,7 @@ export class SegmentReader {
     const at = this.#window.ensure(0, FILE_HEADER_BYTES);
     const head = this.#window.bytes.slice(at, at + FILE_HEADER_BYTES);
     this.header = decodeFileHeader(head, this.path);
-    if (this.header.type !== FileType.segment) {
-      throw new AuraError("AURA_INVALID_ARGUMENT", `${this.path} is not a segment`, {
-        file: this.path,
-        expected: FileType.segment,
-        actual: this.header.type,
-      });
-    }
+    if (this.header.type !== FileType.segment) throw corruption(this.path, 4, "not a segment");
   }
 
   /**

@@ -436,7 +436,7 @@ describe("a damaged segment", () => {
     create(fs).finishSync();
     expect(scan(fs)).toMatchObject({ items: [], end: "clean" });
     fs.writeFile(PATH, encodeFileHeader({ ...header(), type: FileType.valueLog }));
-    expect(() => scan(fs)).toThrow(expect.objectContaining({ code: "AURA_INVALID_ARGUMENT" }));
+    expect(() => scan(fs)).toThrow(expect.objectContaining({ code: "AURA_CORRUPTION", offset: 4 }));
   });
 
   it("with a record of a later build is unsupported, not damaged", () => {
