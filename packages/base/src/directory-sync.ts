@@ -19,12 +19,17 @@ interface OpenDirectory {
   readonly fd: number;
   /** For the thread pool; the same where there was no second one. */
   readonly poolFd: number;
-  /** Syncs on the thread pool, those that have ended too as long as any has to wait for the others. */
-  underWay: Promise<void>[];
-  /** Those of them that were not answered. */
-  waiting: number;
+  /** Syncs on the thread pool that have not ended. */
+  readonly underWay: Set<PoolSync>;
   /** Those who hold it, and syncs under way. */
   users: number;
+}
+
+/** One sync on the thread pool. */
+interface PoolSync {
+  readonly work: Promise<void>;
+  /** Those that were under way at any time while it was. */
+  readonly beside: Promise<void>[];
 }
 
 /** Directories that are held in this thread, by path. */
@@ -33,7 +38,7 @@ const held = new Map<string, OpenDirectory>();
 function open(path: string): OpenDirectory {
   try {
     const fd = fs.openSync(path, fs.constants.O_RDONLY);
-    return { fd, poolFd: fd, underWay: [], waiting: 0, users: 0 };
+    return { fd, poolFd: fd, underWay: new Set(), users: 0 };
   } catch (cause) {
     throw systemError(cause, path, "open");
   }
@@ -106,15 +111,18 @@ export function syncDirSync(path: string): void {
 export async function syncDir(path: string): Promise<void> {
   if (onWindows) return;
   const directory = use(path);
-  const work = syncOnPool(directory.poolFd, path);
-  directory.waiting++;
-  directory.underWay.push(work);
+  const { underWay } = directory;
+  const sync: PoolSync = { work: syncOnPool(directory.poolFd, path), beside: [] };
+  for (const other of underWay) {
+    other.beside.push(sync.work);
+    sync.beside.push(other.work);
+  }
+  underWay.add(sync);
   try {
-    await work;
-    // With all that were under way meanwhile: what one of them was told is not told again.
-    await Promise.all(directory.underWay);
+    await sync.work.finally(() => underWay.delete(sync));
+    // What one of them was told is not told again.
+    await Promise.all(sync.beside);
   } finally {
-    if (--directory.waiting === 0) directory.underWay = [];
     letGo(directory);
   }
 }

@@ -23,6 +23,7 @@ import {
   type MessagePort,
   receiveMessageOnPort,
   Worker,
+  type WorkerOptions,
 } from "node:worker_threads";
 import { AuraError } from "./errors.ts";
 import type { Executor, Job, JobQueue, Lane } from "./executor.ts";
@@ -163,8 +164,13 @@ class ThreadPool {
  * A program given as text ("node -e") may say how to read it, which no worker loads with: it is a file, and
  * goes without any.
  */
-function workerOptions(execArgv: readonly string[]): { readonly execArgv?: string[] } {
-  return execArgv.some((option) => option.startsWith("--input-type")) ? { execArgv: [] } : {};
+function workerOptions(): Pick<WorkerOptions, "execArgv" | "env"> {
+  const { execArgv, env } = process;
+  const options = env["NODE_OPTIONS"] ?? "";
+  return {
+    ...(execArgv.some((option) => option.startsWith("--input-type")) && { execArgv: [] }),
+    ...(options.includes("--input-type") && { env: { ...env, NODE_OPTIONS: "" } }),
+  };
 }
 
 /** One worker and the jobs that it was given. */
@@ -213,7 +219,7 @@ class Thread {
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
         workerData: start,
         transferList: [port2],
-        ...workerOptions(process.execArgv),
+        ...workerOptions(),
       });
       worker.on("error", (error) => {
         this.#failure = error;

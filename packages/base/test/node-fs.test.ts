@@ -306,6 +306,26 @@ describe("a directory that is locked", () => {
     lock.releaseSync();
   });
 
+  it("tells a failure to nobody who began behind it, though syncs never cease", async () => {
+    const lock = await nodeFileSystem.lock(`${directory}/LOCK`, "a test");
+    const ends: (() => void)[] = [];
+    vi.spyOn(fs, "fsync").mockImplementation(((_: number, then: fs.NoParamCallback) => {
+      const failure = ends.length === 0 ? systemError("EIO") : null;
+      ends.push(() => then(failure));
+    }) as never);
+    const codes = [1, 2].map(() => codeOfAsync(nodeFileSystem.syncDir(directory)));
+    for (let at = 0; at < ends.length; at++) {
+      ends[at]!();
+      await new Promise((resolve) => setImmediate(resolve));
+      // One is under way all the time.
+      if (at < 9) codes.push(codeOfAsync(nodeFileSystem.syncDir(directory)));
+    }
+    const told = await Promise.all(codes);
+    expect(told.length).toBe(11);
+    expect(told.map((code) => code === "AURA_IO")).toEqual(told.map((_, at) => at < 2));
+    lock.releaseSync();
+  });
+
   it("is let go where it cannot be held", async () => {
     const real = fs.openSync.bind(fs);
     const open = vi.spyOn(fs, "openSync").mockImplementation(((path: string, ...rest: []) => {

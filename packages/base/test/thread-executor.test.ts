@@ -398,5 +398,8 @@ describe("the process", () => {
       await import(${JSON.stringify(pathToFileURL(program).href)});`;
     const words = [option, "--input-type=module", "-e", text, "x", "y"];
     expect((await run(process.execPath, words, { timeout: 15_000 })).stdout).toBe("last");
+    const env = { ...process.env, NODE_OPTIONS: `--input-type=module ${option}` };
+    const given = { timeout: 15_000, env };
+    expect((await run(process.execPath, ["-e", text, "x", "y"], given)).stdout).toBe("last");
   });
 });

@@ -29,13 +29,15 @@ export interface BufferedParts {
 
 /** The operations that are visible and not yet written. */
 export class BufferedWrites {
-  /** The open group; the owner adds operations to it and calls `noteAdded`. */
+  /** What is buffered. */
   readonly group: Group;
   readonly #parts: BufferedParts;
   #timer: Timer | undefined;
   #sinceMs = 0;
   /** Acknowledged writes could not be written: a close has to say so. */
   #lost = false;
+  /** It is due, and there was no room for it. */
+  #isWanting = false;
 
   constructor(parts: BufferedParts, group: Group) {
     this.#parts = parts;
@@ -45,6 +47,15 @@ export class BufferedWrites {
   /** Whether acknowledged operations are not with the operating system, now or for good. */
   get owed(): boolean {
     return this.#lost || this.group.count > 0;
+  }
+
+  /**
+   * Returns the open group; the owner adds operations to it and calls `noteAdded`. Throws when what is
+   * due could not be written, and cannot be now: nothing is taken in behind it.
+   */
+  open(): Group {
+    if (this.#isWanting) this.flushSync();
+    return this.group;
   }
 
   /** Sees to it that the group leaves in time. */
@@ -75,7 +86,8 @@ export class BufferedWrites {
     try {
       this.#parts.journal.appendVisibleSync(this.group);
     } catch (error) {
-      if (isWant(error)) {
+      this.#isWanting = isWant(error);
+      if (this.#isWanting) {
         this.#arm(RETRY_MS);
         throw error;
       }
@@ -84,6 +96,7 @@ export class BufferedWrites {
       this.group.begin();
       throw error;
     }
+    this.#isWanting = false;
     this.group.begin();
   }
 

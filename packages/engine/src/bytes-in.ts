@@ -44,7 +44,8 @@ function toBytes(input: Bytes, what: string): Uint8Array {
   // Neither does an object that only inherits from it have bytes, nor a proxy of one.
   if (types.isUint8Array(input)) {
     const prototype: unknown = Object.getPrototypeOf(input);
-    return prototype === BUFFER || prototype === PLAIN ? input : viewOf(input);
+    if (input.length > 0 && (prototype === BUFFER || prototype === PLAIN)) return input;
+    return viewOf(input, what);
   }
   throw new AuraError(
     "AURA_INVALID_ARGUMENT",
@@ -61,8 +62,16 @@ function own(array: Uint8Array, name: "buffer" | "byteOffset" | "length"): unkno
   return Reflect.get(typedArray, name, array);
 }
 
-/** Returns the bytes of an array of a subclass, or of another realm. */
-function viewOf(array: Uint8Array): Uint8Array {
+/** Returns the bytes of an array that is empty, of a subclass, or of another realm. */
+function viewOf(array: Uint8Array, what: string): Uint8Array {
   const memory = own(array, "buffer") as ArrayBufferLike;
-  return new Uint8Array(memory, own(array, "byteOffset") as number, own(array, "length") as number);
+  const [offset, length] = [own(array, "byteOffset"), own(array, "length")];
+  try {
+    return new Uint8Array(memory, offset as number, length as number);
+  } catch (cause) {
+    // An array whose memory is gone looks empty.
+    const gone = `the memory of the ${what} was transferred`;
+    const error = new AuraError("AURA_INVALID_ARGUMENT", gone, { cause });
+    throw error;
+  }
 }

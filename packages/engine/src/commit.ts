@@ -456,7 +456,7 @@ export class Committer {
     this.settleSync();
     this.#parts.health.assertWritable();
     this.#room.makeSync(entryBytesMax(key.length, value?.length ?? 0), 0);
-    const { group } = this.#buffered;
+    const group = this.#buffered.open();
     if (group.count === 0) group.number(this.#nextSeq);
     const start = group.covered.length;
     group.mark();

@@ -93,12 +93,14 @@ export class GroupQueue {
       last.group.memtableBytes + memtableBytes <= this.#parts.groupBytesMax
     ) {
       last.group.mark();
+      last.calls++;
       return last;
     }
     const pending = new PendingGroup(this.#spare ?? this.#parts.newGroup());
     this.#spare = undefined;
     pending.group.begin();
     pending.group.mark();
+    pending.calls = 1;
     if (last !== undefined && !last.isGone) this.#bytesBefore += last.group.bytes;
     this.#groups.push(pending);
     this.#count++;
@@ -112,10 +114,10 @@ export class GroupQueue {
     return pending;
   }
 
-  /** Takes out what was added since `open`, and the group if nothing is left in it. */
+  /** Takes out what was added since `open`, and the group if no other call waits for it. */
   takeBack(pending: PendingGroup): void {
     pending.group.rollback();
-    if (pending.group.count > 0) return;
+    if (--pending.calls > 0) return;
     this.#unwatch(pending);
     this.#takeOut(pending);
   }

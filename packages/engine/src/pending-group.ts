@@ -17,6 +17,8 @@ class Deferred {
 /** A group of asynchronous writes that has not left yet, or is leaving. */
 export class PendingGroup {
   readonly group: Group;
+  /** Calls that wait for it. Some may have brought no operation. */
+  calls = 0;
   /** Settles when the group is handed to the operating system. */
   readonly appended: Deferred = new Deferred();
   /** Settles when it is durable too; made at the first `sync` write of the group. */

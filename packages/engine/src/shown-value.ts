@@ -10,9 +10,17 @@ export function shown(value: unknown): string {
 
 function textOf(value: unknown): string {
   try {
-    return typeof value === "object" ? JSON.stringify(value) : String(value);
+    if (typeof value !== "object" || value === null) return String(value);
+    const kind = Object.prototype.toString.call(value);
+    if (ArrayBuffer.isView(value)) return `${kind} of ${value.byteLength} bytes`;
+    return kind === "[object Object]" || kind === "[object Array]" ? textOfPlain(value) : kind;
   } catch {
     // A cycle, a big number within, or a conversion of its own that throws.
     return typeof value;
   }
+}
+
+function textOfPlain(value: object): string {
+  // Of what converts itself to nothing there is no text.
+  return (JSON.stringify(value) as string | undefined) ?? "object";
 }

@@ -29,6 +29,7 @@ export async function compactAndReclaim(
   const allGone = (): Promise<void> => until(() => !valueGc.isLeaving || signal?.aborted === true);
   await compactRange(tree, compactor, range, options, settings.table.maxSize);
   await allGone();
+  throwIfAborted(signal);
   if (range.smallest !== undefined || range.largest !== undefined) return;
   await reclaimValues(valueGc, compactor, signal, allGone);
 }

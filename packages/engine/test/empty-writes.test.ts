@@ -1,7 +1,8 @@
 /** Writes of nothing: empty batches, ranges that hold no key. */
 import { SimFs, simRuntime } from "@aura/base/testing";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { AuraDB, WriteBatch } from "../src/index.ts";
+import { bounded } from "./support/fault-run.ts";
 
 const directory = "/db";
 const runtime = simRuntime(2);
@@ -46,6 +47,22 @@ test("carries what came before it to its level", async () => {
     expect(db.stats().lastSeq, name).toBe(3);
     await db.close();
   }
+});
+
+test("is answered though the next write of its group is taken back", async () => {
+  const db = await open(new SimFs());
+  // Two in one run: the next are queued.
+  await Promise.all([db.put("a", "1"), db.put("b", "1")]);
+  const empty = db.write(new WriteBatch());
+  const noMemory = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation(() => {
+    throw new RangeError("Array buffer allocation failed");
+  });
+  const put = db.put("c", new Uint8Array(3_000_000));
+  noMemory.mockRestore();
+  await expect(put).rejects.toThrow("allocation failed");
+  await bounded("the empty write", empty, runtime);
+  expect(db.getSync("c")).toBe(undefined);
+  await db.close();
 });
 
 test("is refused where a write would be", async () => {

@@ -104,7 +104,8 @@ test("what only looks like an array, a batch or an option is refused", async () 
   const bare = Object.create(null) as never;
   const cyclic: Record<string, unknown> = { big: 1n };
   cyclic["self"] = cyclic;
-  for (const value of [bare, cyclic] as never[]) {
+  const silent = { toJSON: () => undefined } as never;
+  for (const value of [bare, cyclic, silent, Buffer.alloc(9), new Map()] as never[]) {
     for (const name of ["sync", "durability", "priority", "signal"]) {
       await expect(db.put("k", "v", { [name]: value })).rejects.toEqual(refused);
     }
@@ -114,6 +115,22 @@ test("what only looks like an array, a batch or an option is refused", async () 
     await expect(opening).rejects.toEqual(refused);
   }
   expect(db.stats().lastSeq).toBe(0);
+  await db.close();
+});
+
+test("an array whose memory was transferred is no empty value", async () => {
+  class Bytes extends Uint8Array {}
+  const db = await open(new SimFs());
+  for (const bytes of [new Uint8Array(9), Buffer.from(new ArrayBuffer(9)), new Bytes(9)]) {
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+    expect(() => db.putSync("k", bytes)).toThrow(refused);
+    expect(() => db.getSync(bytes)).toThrow(refused);
+    await expect(db.put(bytes, "v")).rejects.toEqual(refused);
+  }
+  for (const empty of [new Uint8Array(0), Buffer.alloc(0), new Bytes(0), ""]) {
+    db.putSync(empty, empty);
+    expect(db.getSync(empty)?.length).toBe(0);
+  }
   await db.close();
 });
 

@@ -41,6 +41,33 @@ test.each(["putSync", "put", "sync"] as const)(
   },
 );
 
+test("nothing is buffered behind what is due, and would be lost with it", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open("/db", { wal: { bufferedDelayMs: 50 } }, { fs, runtime });
+  const none = fs.failAt({ error: "EMFILE", sticky: true, at: (kind) => kind === "create" });
+  let taken = 0;
+  const buffered = { durability: "buffered" } as const;
+  for (let i = 0; i < 1000; i++) {
+    try {
+      if (i % 2 === 0) db.putSync(`buffered ${i}`, Buffer.alloc(640), buffered);
+      else await db.put(`buffered ${i}`, Buffer.alloc(640), buffered);
+      taken++;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "AURA_IO" });
+    }
+    if (i % 10 === 0) runtime.advance(5);
+  }
+  // 64 KiB, or what came within the delay.
+  expect(taken).toBeGreaterThan(50);
+  expect(taken).toBeLessThan(120);
+  none.remove();
+  db.putSync("more", "1", buffered);
+  const found = [...db.scanSync()].length;
+  expect(found).toBe(taken + 1);
+  await db.close();
+});
+
 test.each([1, 100])("what is buffered stays so until there is one: %i writes", async (count) => {
   const fs = new SimFs();
   const runtime = simRuntime(1);
