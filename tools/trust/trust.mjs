@@ -42,8 +42,8 @@ function results() {
   return JSON.parse(readFileSync(values.results, "utf8"));
 }
 
-const isOf = (one, slice, part) =>
-  one.sources === sources && one.tier === tier && one.slice === slice && one.part === part;
+const isOf = (one, slice, part, of = sources) =>
+  one.sources === of && one.tier === tier && one.slice === slice && one.part === part;
 
 /** Runs a program; resolves to its end and what it said. */
 function run(args, env = {}) {
@@ -116,8 +116,12 @@ function printSums() {
   for (const of of new Set(release.map((one) => one.sources))) {
     const slices = release.filter((one) => one.sources === of);
     const commits = [...new Set(slices.map((one) => one.commit))].join(", ");
-    const counts = addCounts(slices.map((one) => one.counts ?? {}));
-    const wrong = slices.filter((one) => !one.isRight);
+    // What failed, was looked into and run again does not count; it is named all the same.
+    const counts = addCounts(slices.filter((one) => one.isRight).map((one) => one.counts ?? {}));
+    const isMended = (one) =>
+      slices.some((other) => isOf(other, one.slice, one.part, of) && other.isRight);
+    const wrong = slices.filter((one) => !one.isRight && !isMended(one));
+    const mended = slices.filter((one) => !one.isRight && isMended(one));
     const hours = slices.reduce((sum, one) => sum + one.seconds, 0) / 3600;
     console.log(
       `sources ${of} (${commits}): ${slices.length} parts, ${hours.toFixed(1)} hours of one lane`,
@@ -128,6 +132,7 @@ function printSums() {
       console.log(`  ${name}: ${count}${mark}`);
     }
     for (const one of wrong) console.log(`  FAILED: slice ${one.slice}, ${one.part}`);
+    for (const one of mended) console.log(`  failed at first: slice ${one.slice}, ${one.part}`);
     isReached =
       wrong.length === 0 && Object.entries(BAR).every(([name, least]) => counts[name] >= least);
     console.log(isReached ? "  the bar is reached" : "  the bar is not reached");

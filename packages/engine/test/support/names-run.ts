@@ -168,12 +168,11 @@ export async function checkPrefix(
   expect(k).toBeLessThanOrEqual(most);
   const model = new Map<string, string>();
   for (const step of steps.slice(0, k)) take(model, step);
-  // Deletes leave no mark: the history may go on with any that follow.
-  while (k < most && !sameEntries(found, model) && steps[k]!.value === undefined) {
-    take(model, steps[k]!);
-    k++;
-  }
-  expect(differences(found, model)).toEqual([]);
+  // What leaves no mark may follow: deletes, and puts that these took away again.
+  const told = differences(found, model);
+  const marked = k;
+  for (; k < most && !sameEntries(found, model); k++) take(model, steps[k]!);
+  if (!sameEntries(found, model)) expect(told, `behind write ${marked}`).toEqual([]);
   // The database goes on: a write after the crash is not hidden by anything before it.
   db.putSync("after", "crash");
   expect(db.getSync("after")?.toString()).toBe("crash");
