@@ -42,8 +42,8 @@ function results() {
   return JSON.parse(readFileSync(values.results, "utf8"));
 }
 
-const isOf = (one, slice, part, of = sources) =>
-  one.sources === of && one.tier === tier && one.slice === slice && one.part === part;
+const isOf = (one, slice, part) =>
+  one.sources === sources && one.tier === tier && one.slice === slice && one.part === part;
 
 /** Runs a program; resolves to its end and what it said. */
 function run(args, env = {}) {
@@ -119,7 +119,7 @@ function printSums() {
     // What failed, was looked into and run again does not count; it is named all the same.
     const counts = addCounts(slices.filter((one) => one.isRight).map((one) => one.counts ?? {}));
     const isMended = (one) =>
-      slices.some((other) => isOf(other, one.slice, one.part, of) && other.isRight);
+      slices.some((other) => other.slice === one.slice && other.part === one.part && other.isRight);
     const wrong = slices.filter((one) => !one.isRight && !isMended(one));
     const mended = slices.filter((one) => !one.isRight && isMended(one));
     const hours = slices.reduce((sum, one) => sum + one.seconds, 0) / 3600;

@@ -164,8 +164,8 @@ export function trainAlphabets(
   bitmaps.set(known.subarray(prefix.length * WORDS, prefix.length * WORDS + bitmaps.length));
   /** The lowest symbol that ends a bound at each position. */
   const lastSymbols = new Uint16Array(POSITIONS_MAX).fill(SYMBOLS);
-  /** Bounds that end behind each position. */
-  const endings = new Uint32Array(POSITIONS_MAX + 1);
+  /** Bounds by their length behind the prefix; the last ones are longer than all positions. */
+  const endings = new Uint32Array(POSITIONS_MAX + 2);
   let longest = 0;
   for (let i = 0, start = 0; i < count; i++) {
     const end = ends[i]!;
@@ -175,7 +175,7 @@ export function trainAlphabets(
     for (let position = 0; position < limit; position++) {
       noteSymbol(bitmaps, position * WORDS, bytes[from + position]! + 1);
     }
-    endings[limit === length ? limit : POSITIONS_MAX]!++;
+    endings[limit === length ? limit : POSITIONS_MAX + 1]!++;
     if (limit > longest) longest = limit;
     if (length > 0 && length <= POSITIONS_MAX) {
       const symbol = bytes[end - 1]! + 1;
@@ -195,7 +195,7 @@ export function trainAlphabets(
     positions++;
   }
   let deepCount = 0;
-  for (let length = positions + 1; length <= POSITIONS_MAX; length++) {
+  for (let length = positions + 1; length < endings.length; length++) {
     deepCount += endings[length]!;
   }
   while (positions > 1) {

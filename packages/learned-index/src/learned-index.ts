@@ -11,7 +11,7 @@
  */
 import { compareBytes } from "@aura/base";
 import { type BlockCutter, EvenCutter } from "./block-cutter.ts";
-import { KeyEncoder, type PackedKeys, trainAlphabets } from "./key-encoder.ts";
+import { KeyEncoder, type PackedKeys, POSITIONS_MAX, trainAlphabets } from "./key-encoder.ts";
 import { type FitMethod, fitSegments } from "./line-fit.ts";
 import { LineVector, packResiduals, residualWords } from "./line-vector.ts";
 import { type DeepBounds, decodeModel, encodeModel, type Model } from "./model-format.ts";
@@ -67,7 +67,7 @@ const BLOCKS_PER_DEEP_MIN = 16;
 const SEPARATOR_BYTES = 8;
 /** What a bound that is kept as bytes costs beside them, bits. */
 const DEEP_BITS = 64;
-/** What lies just below a bound is asked for at one bound of so many. */
+/** What lies just below a bound is asked for at one bound of so many, and at each that no code can hold. */
 const BELOW_EVERY = 8;
 const ERROR_BLOCKS_MIN = 1 / 16;
 const ERROR_BLOCKS_MAX = 64;
@@ -228,7 +228,7 @@ function leadsToAll(index: LearnedIndex, { bytes, ends, count }: PackedKeys): bo
       nextEnd - end === end - start && compareBytes(bytes, start, end, bytes, end, nextEnd) === 0;
     index.locate(bytes, start, end);
     if (!isDouble && index.first !== i + 1) return false;
-    if (end > start && i % BELOW_EVERY === 0) {
+    if (end > start && (i % BELOW_EVERY === 0 || end - start > POSITIONS_MAX)) {
       // The bound without its last byte, or with the byte below, and high behind it.
       const last = bytes[end - 1]!;
       const behind = bytes[end]!;

@@ -36,6 +36,22 @@ function separators(keys: readonly Uint8Array[]): Uint8Array[] {
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const shuffled = (i: number): number => (i * 2_654_435_761) % 4_294_967_296;
 
+test.each([49, 50, 2000])("a bound that shares %i bytes is told from keys below it", (length) => {
+  const short = Array.from({ length: 1599 }, (_, i) =>
+    Uint8Array.of(0x6b, 0x20 + Math.floor(i / 40), 0x20 + (i % 40)),
+  );
+  const long = new Uint8Array(length + 1).fill(0x6b);
+  long[length] = 0;
+  const bounds = [new Uint8Array(0), ...short, long];
+  const index = learnedIndex().decode(build(bounds)!, bounds.length);
+  // The shorter ones of it are below it, and in the block before.
+  for (let end = 2; end <= long.length; end++) {
+    index.locate(long, 0, end);
+    const block = end === long.length ? 1600 : 1599;
+    expect([end, index.first, index.last]).toEqual([end, block, block]);
+  }
+});
+
 test.each<[string, (i: number) => string]>([
   ["sequential digits", (i) => `user${String(i * 3).padStart(16, "0")}`],
   ["scattered digits", (i) => `user${String(shuffled(i) * 1009).padStart(20, "0")}`],
