@@ -11,7 +11,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { inLanes } from "./lanes.mjs";
 import { addCounts, addSlice, sourcesHash } from "./results.mjs";
@@ -45,6 +45,9 @@ function results() {
 const isOf = (one, slice, part) =>
   one.sources === sources && one.tier === tier && one.slice === slice && one.part === part;
 
+/** What results keep of a text: files are named from here on. */
+const withoutRoot = (text) => text.replaceAll(pathToFileURL(root).href, "").replaceAll(root, "");
+
 /** Runs a program; resolves to its end and what it said. */
 function run(args, env = {}) {
   const child = spawn(process.execPath, args.map(String), {
@@ -72,14 +75,14 @@ async function runTests({ tests: file, env }) {
     ...given,
     AURA_COUNTS: counts,
   });
-  if (!existsSync(report)) return { isRight: false, why: stderr.slice(-1500) };
+  if (!existsSync(report)) return { isRight: false, why: withoutRoot(stderr).slice(-1500) };
   const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
     readFileSync(report, "utf8"),
   );
   const failures = testResults.flatMap(({ assertionResults }) =>
     assertionResults
       .filter((one) => one.status === "failed")
-      .map((one) => `${one.fullName}: ${one.failureMessages.join(" ").slice(0, 600)}`),
+      .map((one) => `${one.fullName}: ${withoutRoot(one.failureMessages.join(" ")).slice(0, 600)}`),
   );
   const lines = existsSync(counts) ? readFileSync(counts, "utf8").trim().split("\n") : [];
   return {
@@ -104,8 +107,8 @@ async function runScript({ args }) {
     isRight: status === 0,
     skipped: said.filter((line) => line.startsWith("SKIPPED")).length,
     counts: addCounts(counted.map((line) => JSON.parse(line.slice(COUNTS.length)))),
-    said: said.slice(-6),
-    ...(status !== 0 && { why: `${stdout}${stderr}`.slice(-4000) }),
+    said: said.slice(-6).map(withoutRoot),
+    ...(status !== 0 && { why: withoutRoot(`${stdout}${stderr}`).slice(-4000) }),
   };
 }
 
