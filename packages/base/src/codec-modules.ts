@@ -7,15 +7,22 @@ import * as zlib from "node:zlib";
 
 /** `lz4-napi`, as far as it is used. A block has its raw length in front, four bytes. */
 export interface Lz4Module {
+  /** Its memory is the module's, which takes it back in a turn of the event loop alone. */
   compressSync(data: Buffer): Buffer;
   uncompressSync(data: Uint8Array): Buffer;
 }
 
 /** `snappy`, as far as it is used. */
 export interface SnappyModule {
-  compressSync(data: Buffer): Buffer;
+  compressSync(data: Buffer, options: SnappyOptions): Buffer;
   /** Allocates what the block says of itself. */
-  uncompressSync(data: Buffer, options: { readonly asBuffer: true }): Buffer;
+  uncompressSync(data: Buffer, options: SnappyOptions): Buffer;
+}
+
+/** How `snappy` answers: with bytes, and with memory that needs no turn of the event loop to go. */
+export interface SnappyOptions {
+  readonly asBuffer: true;
+  readonly copyOutputData: true;
 }
 
 /** Zstandard of the runtime (`node:zlib` of Node 22.15, 23.8 and later), as far as it is used. */

@@ -5,10 +5,13 @@
  * with LZ4, Snappy and Zstandard does; `canCompress` says whether it is there. Stored bytes are the
  * bare format; the raw length stands beside them, under the owner's checksum, and bounds what
  * decompressing allocates.
+ *
+ * What LZ4 compressed into lies in memory of its native module, which is given back in a turn of the
+ * event loop: whoever compresses much has to turn it. Everything else goes when it is collected.
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { putU32 } from "./bytes.ts";
-import { lz4Module, runtimeZstd, snappyModule } from "./codec-modules.ts";
+import { lz4Module, runtimeZstd, type SnappyOptions, snappyModule } from "./codec-modules.ts";
 import { AuraError, assert } from "./errors.ts";
 import { decodeLz4Block } from "./lz4-decoder.ts";
 import { decodeSnappyBlock, isSnappyBlockOf } from "./snappy-decoder.ts";
@@ -43,6 +46,8 @@ const LZ4_PREFIX_BYTES = 4;
 /** Below this raw length, a call of the native module costs more than decoding in JavaScript (measured). */
 const LZ4_NATIVE_BYTES_MIN = 1024;
 const SNAPPY_NATIVE_BYTES_MIN = 8192;
+/** Memory that the module itself hands out would stay, measured, until a turn of the event loop. */
+const SNAPPY_OPTIONS: SnappyOptions = { asBuffer: true, copyOutputData: true };
 /** Longest input that goes to a native module: lengths there are 32-bit signed. */
 const NATIVE_INPUT_BYTES_MAX = 0x7e000000;
 
@@ -109,7 +114,7 @@ function encode(
     case Codec.lz4:
       return lz4Module()?.compressSync(bufferOf(bytes)).subarray(LZ4_PREFIX_BYTES);
     case Codec.snappy:
-      return snappyModule()?.compressSync(bufferOf(bytes));
+      return snappyModule()?.compressSync(bufferOf(bytes), SNAPPY_OPTIONS);
     case Codec.zstd:
       return encodeZstd(bytes, dictionary);
     case Codec.deflate:
@@ -200,7 +205,7 @@ function snappyRaw(bytes: Uint8Array, rawBytes: number): Uint8Array | undefined 
   if (rawBytes < SNAPPY_NATIVE_BYTES_MIN || rawBytes > NATIVE_INPUT_BYTES_MAX) return undefined;
   if (!isSnappyBlockOf(bytes, rawBytes)) return undefined;
   try {
-    const raw = snappyModule()?.uncompressSync(bufferOf(bytes), { asBuffer: true });
+    const raw = snappyModule()?.uncompressSync(bufferOf(bytes), SNAPPY_OPTIONS);
     return raw?.length === rawBytes ? raw : undefined;
   } catch {
     return undefined;

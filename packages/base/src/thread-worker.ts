@@ -1,6 +1,8 @@
 /**
  * The inside of a job thread: takes jobs in order and runs each one through, blocked in
- * `Atomics.wait` between them. Its event loop does not turn once it serves.
+ * `Atomics.wait` between them. Its event loop turns once behind each slice of a job, and not else:
+ * memory that native modules hand out (LZ4 compresses into such) is given back in a turn alone, even
+ * when it was collected long before.
  */
 import { readlinkSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
@@ -39,12 +41,12 @@ const MERGE_NICE = 5;
 
 /**
  * Serves jobs until the thread is ended. This is what a worker entry calls, last, when all that
- * the jobs need is loaded: it does not return while the owner lives.
+ * the jobs need is loaded: the thread belongs to them from then on.
  */
 export function serveJobs(jobs: JobTable, fs: FileSystem): void {
   const start = workerData as ThreadStart | undefined | null;
   assert(start?.auraThread === 1, "serveJobs runs in a worker that threadExecutor started");
-  const { port, signal, control, slots, lane } = start;
+  const { signal, control, lane } = start;
   process.on("exit", () => {
     Atomics.store(control, ControlWord.state, ThreadState.ended);
     raise(signal, SignalWord.done);
@@ -54,6 +56,12 @@ export function serveJobs(jobs: JobTable, fs: FileSystem): void {
   const { starting, serving } = ThreadState;
   const state = Atomics.compareExchange(control, ControlWord.state, starting, serving);
   if (state !== starting) return; // The owner gave up waiting for this thread.
+  void serve(jobs, fs, start);
+}
+
+/** Takes jobs for ever. What it throws ends the thread, as an unhandled rejection does. */
+async function serve(jobs: JobTable, fs: FileSystem, start: ThreadStart): Promise<void> {
+  const { port, signal, control, slots } = start;
   const threadTime = threadTimes();
   for (;;) {
     const seen = Atomics.load(control, ControlWord.wake);
@@ -61,7 +69,7 @@ export function serveJobs(jobs: JobTable, fs: FileSystem): void {
       const received = receiveMessageOnPort(port);
       if (received === undefined) break;
       const message = received.message as JobMessage;
-      runJob(jobs, fs, slots, message, threadTime, (result) => {
+      await runJob(jobs, fs, slots, message, threadTime, (result) => {
         post(port, { ...result, end: Atomics.add(signal, SignalWord.ended, 1) });
         raise(signal, SignalWord.done);
       });
@@ -75,14 +83,21 @@ function raise(words: Int32Array, word: number): void {
   Atomics.notify(words, word);
 }
 
-function runJob(
+/** Resolves in the next turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+async function runJob(
   jobs: JobTable,
   fs: FileSystem,
   slots: Int32Array,
   message: JobMessage,
   threadTime: JobContext["threadTime"],
   report: (result: Omit<ResultMessage, "end">) => void,
-): void {
+): Promise<void> {
   const { ordinal, name, input } = message;
   const slot = ordinal % SLOTS;
   const { waiting, running, stopping } = SlotState;
@@ -98,9 +113,10 @@ function runJob(
     nowMs,
     ...(threadTime === undefined ? {} : { threadTime }),
   });
-  while (!run.step());
+  while (!run.step()) await turn();
   if (run.error === undefined) report({ ordinal, output: run.output });
   else report({ ordinal, error: encodeError(run.error) });
+  await turn();
 }
 
 const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));

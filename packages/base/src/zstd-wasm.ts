@@ -1,8 +1,8 @@
 /**
  * Zstandard in WebAssembly: the module of `@bokuweb/zstd-wasm`, compiled and started on the spot.
  *
- * The package's own entry starts it asynchronously, which a worker whose event loop never turns
- * could not wait for, and sizes its memory by what a frame claims. So its inner module is used, of
+ * The package's own entry starts it asynchronously, which a job, that runs
+ * without waiting, could not wait for, and sizes its memory by what a frame claims. So its inner module is used, of
  * exactly the version that the catalog pins; where that is not what it was, there is no module.
  * All memory that frames use is bounded here; it is never given back, so long input is refused.
  */

@@ -92,6 +92,23 @@ describe("codecs", () => {
     for (const codec of Object.values(Codec)) expect(canCompress(codec), `${codec}`).toBe(true);
   });
 
+  it.skipIf(bare)("leave no memory behind while the event loop does not turn", () => {
+    const raw = mixed(100_000, 1);
+    const grown = (work: () => void) => {
+      work();
+      const before = process.memoryUsage.rss();
+      for (let i = 0; i < 3000; i++) work();
+      return process.memoryUsage.rss() - before;
+    };
+    for (const codec of [Codec.lz4, Codec.snappy]) {
+      const stored = compress(codec, raw) ?? expect.fail("it pays");
+      // All of it together would be 286 MiB.
+      expect(grown(() => decompress(codec, stored, raw.length))).toBeLessThan(128 * 2 ** 20);
+    }
+    // 143 MiB and more.
+    expect(grown(() => compress(Codec.snappy, raw))).toBeLessThan(96 * 2 ** 20);
+  });
+
   it("pay from an eighth on", () => {
     expect([pays(875, 1000), pays(876, 1000), pays(0, 0), pays(1, 1)]).toEqual([
       ...[true, false, true, false],

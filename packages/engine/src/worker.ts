@@ -2,5 +2,5 @@
 import { hashReady, nodeFileSystem, serveJobs } from "@aura/base";
 import { engineJobs } from "./jobs/job-table.ts";
 
-// The event loop never turns once jobs are served: what loads asynchronously has to be there.
+// Jobs wait for nothing that comes in a turn of the event loop: what loads asynchronously has to be there.
 void hashReady().then(() => serveJobs(engineJobs, nodeFileSystem));
