@@ -17,7 +17,7 @@ const OPERATION_BYTES_MORE = 64;
 
 /**
  * Collects puts, deletes and range deletes for `db.write`. Writing an empty one changes nothing, and
- * carries what was written before it to its level: at level `sync` it is `db.sync()`.
+ * carries what was written before it to its level: at level `sync` all of that is durable behind it.
  */
 export class WriteBatch {
   readonly #operations = new ByteBuffer(256);

@@ -1,7 +1,8 @@
 /**
  * Keys and values on the way in: strings become UTF-8, limits are checked, nothing is copied that
- * the caller already has as bytes. What comes out is a `Uint8Array` or `Buffer` that no subclass has
- * changed: a length that is another one each time it is asked would tear an operation apart.
+ * the caller already has as bytes. What comes out is a `Uint8Array` or `Buffer` that neither a subclass
+ * nor a property of its own has changed: a length that is another one each time it is asked, or no
+ * whole number, would tear an operation apart.
  */
 import { types } from "node:util";
 import { AuraError, KEY_BYTES_MAX, VALUE_BYTES_MAX } from "@aura/base";
@@ -44,7 +45,15 @@ function toBytes(input: Bytes, what: string): Uint8Array {
   // Neither does an object that only inherits from it have bytes, nor a proxy of one.
   if (types.isUint8Array(input)) {
     const prototype: unknown = Object.getPrototypeOf(input);
-    if (input.length > 0 && (prototype === BUFFER || prototype === PLAIN)) return input;
+    const { length } = input;
+    // Two names for the same number: where they differ, the array has a property of its own.
+    if (
+      length > 0 &&
+      length === input.byteLength &&
+      (prototype === BUFFER || prototype === PLAIN)
+    ) {
+      return input;
+    }
     return viewOf(input, what);
   }
   throw new AuraError(
@@ -62,15 +71,16 @@ function own(array: Uint8Array, name: "buffer" | "byteOffset" | "length"): unkno
   return Reflect.get(typedArray, name, array);
 }
 
-/** Returns the bytes of an array that is empty, of a subclass, or of another realm. */
+/** Returns the bytes of an array that is empty, changed, of a subclass, or of another realm. */
 function viewOf(array: Uint8Array, what: string): Uint8Array {
   const memory = own(array, "buffer") as ArrayBufferLike;
   const [offset, length] = [own(array, "byteOffset"), own(array, "length")];
   try {
+    // An array whose memory is gone looks empty, but refuses to be read.
+    Uint8Array.prototype.at.call(array, 0);
     return new Uint8Array(memory, offset as number, length as number);
   } catch (cause) {
-    // An array whose memory is gone looks empty.
-    const gone = `the memory of the ${what} was transferred`;
+    const gone = `the memory of the ${what} was transferred, or shrunk`;
     const error = new AuraError("AURA_INVALID_ARGUMENT", gone, { cause });
     throw error;
   }

@@ -51,6 +51,7 @@ export async function releaseParts(parts: DatabaseParts): Promise<void> {
     // Reads that wait for the disk have their files until they are answered.
     await parts.versions.whenUnpinned();
     await journal.close();
+    tree.sayFailedSync();
   } finally {
     await queue.close();
     tree.releaseSync();

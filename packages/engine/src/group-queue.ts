@@ -13,6 +13,8 @@ import { PendingGroup } from "./pending-group.ts";
 
 /** An open group is closed at this size: one is prepared while one of the same size is written. */
 export const OPEN_GROUP_BYTES_MAX: number = 2 * 1024 * 1024;
+/** What a group costs beside its bytes (measured, 2.4 KB): writes of nothing that can be aborted have one each. */
+const GROUP_COST_BYTES = 2048;
 /** Places of groups that are gone are kept up to this many, and up to half of all. */
 const GONE_MIN = 32;
 
@@ -46,11 +48,12 @@ export class GroupQueue {
     return this.#count;
   }
 
-  /** Whether the groups hold more bytes than a memtable, and than one open group may. */
+  /** Whether the groups take more memory than a memtable, and than one open group may. */
   get isFull(): boolean {
     if (this.#count === 0) return false;
     const last = this.#groups.at(-1)!;
-    const bytes = this.#bytesBefore + (last.isGone ? 0 : last.group.bytes);
+    const lastBytes = last.isGone ? 0 : last.group.bytes;
+    const bytes = this.#bytesBefore + lastBytes + this.#count * GROUP_COST_BYTES;
     return bytes > OPEN_GROUP_BYTES_MAX && bytes > this.#parts.groupBytesMax;
   }
 

@@ -260,12 +260,16 @@ export class LogSync {
 
   /** A failed write ends a log, yet what stands before it is history and is synced like the rest. */
   #syncFileSync(log: LogFile): void {
-    const { failure, path, token } = log.writer;
-    if (log.syncFailed) throw failure ?? new AuraError("AURA_IO", `a sync of ${path} failed`);
-    log.syncBegunBytes = log.writer.bytes;
+    const { writer } = log;
+    const { failure, path } = writer;
+    // The writer knows of a failure first: its caller on the thread pool is told in a later turn.
+    if (log.syncFailed || writer.syncFailed) {
+      throw failure ?? new AuraError("AURA_IO", `a sync of ${path} failed`);
+    }
+    log.syncBegunBytes = writer.bytes;
     try {
-      if (failure === undefined) log.writer.syncSync();
-      else this.#place.fs.syncTokenSync(token);
+      if (failure === undefined) writer.syncSync();
+      else writer.syncRestSync();
     } catch (error) {
       this.noteFailed(log, error);
       throw error;

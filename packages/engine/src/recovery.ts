@@ -66,8 +66,9 @@ export interface RecoveryPlace {
 /** Opens what is there, or creates it. The directory exists and is locked. */
 export function recover(place: RecoveryPlace): Recovered {
   const { fs, directory, settings } = place;
-  const state = readManifest(fs, directory);
-  if (state === undefined) return create(place);
+  const read = readManifest(fs, directory);
+  if (read === undefined) return create(place);
+  const state = { ...read, syncFailed: read.syncFailed || hasDraft(fs, directory) };
   if (settings.errorIfExists) {
     throw new AuraError("AURA_INVALID_ARGUMENT", `${directory} holds a database already`);
   }
@@ -80,6 +81,11 @@ export function recover(place: RecoveryPlace): Recovered {
     memtables.close();
     throw error;
   }
+}
+
+/** Whether an open before this one was to write a log anew, and did not come to its end. */
+function hasDraft(fs: FileSystem, directory: string): boolean {
+  return fs.listSync(directory).some((name) => name.endsWith(COPY_SUFFIX));
 }
 
 function create(place: RecoveryPlace): Recovered {
@@ -141,8 +147,7 @@ function goOn(
   for (const log of live) {
     const sealed = (version.segments.get(log.number)?.fileBytes ?? 0) > 0;
     if (sealed && log.lastSeq <= version.flushedSeq) continue;
-    if (state.syncFailed) rewriteLog(fs, log);
-    else syncLog(fs, log.path);
+    if (state.syncFailed || !syncLog(fs, log.path)) rewriteLog(fs, log);
   }
   fs.syncDirSync(directory);
   let nextNumber = state.nextNumber;
@@ -184,10 +189,14 @@ function goOn(
   };
 }
 
-function syncLog(fs: FileSystem, path: string): void {
+/** Returns whether the log is durable. A sync that failed must not be tried again. */
+function syncLog(fs: FileSystem, path: string): boolean {
   const file = fs.openSync(path, "read");
   try {
     file.syncSync();
+    return true;
+  } catch {
+    return false;
   } finally {
     file.closeSync();
   }
@@ -196,7 +205,8 @@ function syncLog(fs: FileSystem, path: string): void {
 /**
  * Makes a log durable of which a sync failed before. The kernel may hold its pages as clean though
  * they never reached the disk, so that another sync would do nothing: what is valid is written anew,
- * to a file that takes the place of the old one.
+ * to a file that takes the place of the old one. When that fails too, the draft stays: it tells the
+ * next open that a sync failed.
  */
 function rewriteLog(fs: FileSystem, log: OldLog): void {
   const draft = `${log.path}${COPY_SUFFIX}`;

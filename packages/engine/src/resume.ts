@@ -139,6 +139,7 @@ export class Resumer {
     const segmentSeals = flusher.sealsUpTo(lastSeq);
     tree.install({ flushedSeq: lastSeq, segmentSeals, logFloor });
     await this.#until(() => tree.durable && journal.files.every((log) => !log.syncFailed));
+    tree.forgetFailedSync();
   }
 
   #assertSafe(failure: Error): void {

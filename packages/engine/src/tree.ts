@@ -59,6 +59,10 @@ export class Tree {
   #retired: ManifestWriter[] = [];
   #syncing = false;
   #durableEdits: number;
+  /** A sync of a log failed, and nothing has made up for it: every manifest has to say so. */
+  #hasFailedSync = false;
+  /** The manifest in force says so. */
+  #saysFailedSync = false;
   bytesWritten = 0;
   /** Files removed, and their bytes. */
   removals: RemoveOutput = { count: 0, bytes: 0 };
@@ -88,8 +92,7 @@ export class Tree {
     const before = this.version;
     let edit: VersionEdit = {
       ...stamped(change, this.#parts.clock),
-      nextNumber: this.#parts.nextNumber(),
-      lastSeq: this.#parts.appendedSeq(),
+      ...this.#counters(),
     };
     let after = applyEdit(before, edit);
     const emptied = emptySegments(after);
@@ -111,28 +114,49 @@ export class Tree {
 
   /** Writes the last edit and makes the manifest durable, on this thread. */
   closeSync(change: TreeChange): void {
-    const counters = {
-      nextNumber: this.#parts.nextNumber(),
-      lastSeq: this.#parts.appendedSeq(),
-    };
-    this.#manifest.appendSync({ ...change, ...counters });
+    this.#manifest.appendSync({ ...change, ...this.#counters() });
     this.#manifest.syncSync();
   }
 
   /**
-   * Notes in the manifest that a sync failed. Best effort, and not synced: it matters only to a
-   * process of the same boot, which reads it from the page cache.
+   * Notes in the manifest that a sync of a log failed, and in every later one until
+   * `forgetFailedSync`. Not synced: it matters only to a process of the same boot, which reads it
+   * from the page cache. What cannot be written now is tried again by `sayFailedSync`.
    */
   noteSyncFailed(): void {
+    this.#hasFailedSync = true;
+    this.#saysFailedSync = false;
+    this.sayFailedSync();
+  }
+
+  /** Writes what `noteSyncFailed` could not write. Does nothing when there is nothing to say. */
+  sayFailedSync(): void {
+    if (!this.#hasFailedSync || this.#saysFailedSync) return;
     try {
-      this.#manifest.appendSync({
-        nextNumber: this.#parts.nextNumber(),
-        lastSeq: this.#parts.appendedSeq(),
-        syncFailed: true,
-      });
+      this.#append({ ...this.#counters(), syncFailed: true }, this.version);
+      this.#saysFailedSync = true;
     } catch {
       // The database is read-only by now, and says so.
     }
+  }
+
+  /**
+   * All that a failed sync may have lost is durable in tables: a new manifest says nothing of it.
+   * Throws when none can be written; nothing may be installed then.
+   */
+  forgetFailedSync(): void {
+    if (!this.#hasFailedSync) return;
+    this.#hasFailedSync = false;
+    try {
+      this.#roll(this.version);
+    } catch (error) {
+      this.#hasFailedSync = true;
+      throw error;
+    }
+  }
+
+  #counters(): Pick<VersionEdit, "nextNumber" | "lastSeq"> {
+    return { nextNumber: this.#parts.nextNumber(), lastSeq: this.#parts.appendedSeq() };
   }
 
   /** Closes the manifest file. */
@@ -160,24 +184,26 @@ export class Tree {
   }
 
   #write(edit: VersionEdit, after: Version): void {
-    const { health } = this.#parts;
+    try {
+      this.#append(edit, after);
+    } catch (failure) {
+      const error = failure as Error;
+      this.#parts.health.fail(error);
+      const severity = "hard";
+      this.#parts.events.announce("backgroundError", { severity, activity: "manifest", error });
+      throw error;
+    }
+  }
+
+  /** Appends an edit that leads to `after`; where that fails, a new manifest has to begin with it. */
+  #append(edit: VersionEdit, after: Version): void {
     try {
       if (this.#manifest.bytes >= MANIFEST_BYTES_MAX) this.#roll(after);
       else this.#manifest.appendSync(edit);
     } catch (error) {
-      // What the failed append left behind is unknown: a new manifest takes its place.
+      // What the failed append left behind is unknown.
       if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();
-      try {
-        this.#roll(after);
-      } catch (second) {
-        health.fail(second as Error);
-        this.#parts.events.announce("backgroundError", {
-          severity: "hard",
-          activity: "manifest",
-          error: error as Error,
-        });
-        throw second;
-      }
+      this.#roll(after);
     }
   }
 
@@ -186,15 +212,11 @@ export class Tree {
     const { fs, directory, random, identity } = this.#parts;
     const number = this.#parts.takeNumber();
     const old = this.#manifest;
-    this.#manifest = ManifestWriter.createSync(
-      { fs, directory, random, identity },
-      number,
-      snapshotEdit(version, {
-        nextNumber: this.#parts.nextNumber(),
-        lastSeq: this.#parts.appendedSeq(),
-        ...this.#parts.carried(),
-      }),
-    );
+    this.#manifest = ManifestWriter.createSync({ fs, directory, random, identity }, number, {
+      ...snapshotEdit(version, { ...this.#counters(), ...this.#parts.carried() }),
+      ...(this.#hasFailedSync && { syncFailed: true }),
+    });
+    this.#saysFailedSync = this.#hasFailedSync;
     this.#durableEdits = this.#manifest.edits;
     this.#retired.push(old);
     if (!this.#syncing) this.#dropRetired();

@@ -201,7 +201,11 @@ describe("keys, values and options", () => {
         expect(call).toThrow(refused);
       }
       // A value length is looked at before any byte of it.
-      const value = Object.defineProperty(new Uint8Array(1), "length", { value: 2 ** 32 });
+      const value = Buffer.alloc(0);
+      Object.defineProperties(value, {
+        length: { value: 2 ** 32 },
+        byteLength: { value: 2 ** 32 },
+      });
       await expect(db.put("k", value)).rejects.toEqual(coded("AURA_VALUE_TOO_LONG"));
       const batch = new WriteBatch();
       for (let i = 0; i < 400; i++) batch.put(`${i}`.padEnd(1000), "");

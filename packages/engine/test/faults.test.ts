@@ -51,7 +51,7 @@ const OPERATIONS = new Set([
 /**
  * Failures that the engine makes good without a trace: a buffered group or a watermark that goes to
  * the next log, an edit that a new manifest repeats, an orphan that the next open removes, the
- * reserve that is made later.
+ * reserve that is made later, a log that an open writes anew.
  */
 const HEALED = [
   "write BALLAST",
@@ -60,6 +60,8 @@ const HEALED = [
   "write vlog",
   "create wal",
   "write manifest",
+  "open: sync wal",
+  "open: sync vlog",
   "unlink wal",
   "unlink vlog",
   "unlink sst",
@@ -79,10 +81,11 @@ async function runWith(fault: Omit<SimFault, "at">, at: number): Promise<number>
       if (!OPERATIONS.has(kind) || (fault.happened === true && kind === "create")) return false;
       operation++;
       const fires = operation === at || (fault.sticky === true && operation > at);
-      if (fires) hit.push(`${kind} ${path.replace(/^.*[/.]/, "")}`);
-      if (fires && fault.sync !== undefined && /^sync (wal|vlog)$/.test(hit.at(-1)!)) {
-        run.pagesLost = true;
-      }
+      if (!fires) return false;
+      const what = `${kind} ${path.replace(/^.*[/.]/, "")}`;
+      const isLogSync = /^sync (wal|vlog)$/.test(what);
+      hit.push(isLogSync && run.db === undefined ? `open: ${what}` : what);
+      if (isLogSync && fault.sync !== undefined) run.pagesLost = true;
       return fires;
     },
   });

@@ -134,6 +134,37 @@ test("an array whose memory was transferred is no empty value", async () => {
   await db.close();
 });
 
+test("an array whose memory was shrunk is no empty value", async () => {
+  const db = await open(new SimFs());
+  const memory = new (ArrayBuffer as new (bytes: number, options: object) => ArrayBuffer)(9, {
+    maxByteLength: 9,
+  });
+  const bytes = new Uint8Array(memory, 4, 5);
+  (memory as ArrayBuffer & { resize(bytes: number): void }).resize(6);
+  expect(() => db.putSync("k", bytes)).toThrow(refused);
+  expect(() => db.putSync(bytes, "v")).toThrow(refused);
+  await db.close();
+});
+
+test("a length of an array's own changes nothing", async () => {
+  const fs = new SimFs();
+  const db = await open(fs);
+  db.putSync("secret", "s".repeat(500));
+  for (const length of [1.5, 300, 3, -1, Number.NaN, "4"]) {
+    const odd = Buffer.from(`odd${String(length).length}`);
+    Object.defineProperty(odd, "length", { value: length });
+    const plain = `odd${String(length).length}`;
+    db.putSync(odd, odd);
+    expect(`${db.getSync(plain)}`).toBe(plain);
+    await db.put(odd, "again");
+    expect(`${db.getSync(odd)}`).toBe("again");
+  }
+  await db.close();
+  const again = await open(fs);
+  expect(`${again.getSync("secret")}`).toBe("s".repeat(500));
+  await again.close();
+});
+
 test("a batch that finds no memory for an operation is what it was before", async () => {
   const fs = new SimFs();
   const db = await open(fs);

@@ -63,6 +63,8 @@ const BYTES_SHARE_MAX = 0.75;
 /** More segments or deep bounds than one per so many blocks: a look-up would take longer than in separators. */
 const BLOCKS_PER_SEGMENT_MIN = 16;
 const BLOCKS_PER_DEEP_MIN = 16;
+/** The format has 16 bits for its length; a bound may be a longest key and one byte more. */
+const PREFIX_BYTES_MAX = 0xffff;
 /** What a separator costs in memory beside its bytes. */
 const SEPARATOR_BYTES = 8;
 /** What a bound that is kept as bytes costs beside them, bits. */
@@ -113,6 +115,7 @@ class ModelBuilder implements LearnedIndexBuilder {
     if (count + 1 < BLOCKS_MIN) return undefined;
     const keys: PackedKeys = { bytes: this.#bytes, ends: this.#ends, count };
     const { alphabets, deep } = trainAlphabets(keys, DEEP_BITS, this.cutter?.symbols);
+    if (alphabets.prefix.length > PREFIX_BYTES_MAX) return undefined;
     const separatorBytes = this.#end - count * alphabets.prefix.length + count * SEPARATOR_BYTES;
     const deepBounds = takeDeep(keys, deep, alphabets.prefix.length);
     const bytesMax = separatorBytes * BYTES_SHARE_MAX;

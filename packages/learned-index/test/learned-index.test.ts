@@ -52,6 +52,12 @@ test.each([49, 50, 2000])("a bound that shares %i bytes is told from keys below 
   }
 });
 
+test.each([0xffff, 0x10000])("%i bytes that all bounds share are no error", (length) => {
+  // What versions of one longest key lead to: a bound is that key, and a byte that ends it.
+  const same = new Uint8Array(length).fill(0x61);
+  expect(build([new Uint8Array(0), ...Array.from({ length: 40 }, () => same)])).toBeUndefined();
+});
+
 test.each<[string, (i: number) => string]>([
   ["sequential digits", (i) => `user${String(i * 3).padStart(16, "0")}`],
   ["scattered digits", (i) => `user${String(shuffled(i) * 1009).padStart(20, "0")}`],

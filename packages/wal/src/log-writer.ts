@@ -361,15 +361,26 @@ export class LogWriter {
   cutOffSync(): void {
     assert(this.#failure !== undefined, "a log that works is trimmed");
     if (this.#closed || this.#syncFailed || this.#pending.size > 0)
-      throw this.#refusal(this.#failure!);
+      throw this.#refusal(this.#failure);
     this.#file.truncateSync(this.#bytes);
+    this.syncRestSync();
+  }
+
+  /**
+   * After a failed write: makes durable what stands before it, on this thread. Throws when that
+   * fails, or a sync failed before.
+   */
+  syncRestSync(): void {
+    assert(this.#failure !== undefined, "a log that works is synced");
+    if (this.#closed || this.#syncFailed) throw this.#refusal(this.#failure);
+    const end = this.#bytes;
     try {
       this.#syncs.syncSync();
     } catch (error) {
       this.#syncFailed = true;
       throw error;
     }
-    this.#noteSynced(this.#bytes);
+    this.#noteSynced(end);
   }
 
   /** Waits for what is under way, then closes. Does not sync. */

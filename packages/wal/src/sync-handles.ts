@@ -5,16 +5,24 @@
  * Two syncs through one of them that are under way together would leave it to chance which of the two
  * is told; the other would take what is lost for durable. So this thread, its thread pool and each other
  * thread have one of their own; syncs through the pool are in order, or wait for each other's outcome.
+ *
+ * A file that is opened behind a failure is told nothing of it. So all of them are opened before the
+ * first sync away from this thread begins: what fails on this thread, its caller knows at once.
  */
 import type { FileHandle, FileSystem } from "@aura/base";
+
+/** Open files of those who sync away from the owner's thread. */
+interface Others {
+  readonly pool: FileHandle;
+  readonly elsewhere: FileHandle;
+  readonly elsewhereToo: FileHandle;
+}
 
 /** Syncs one file. */
 export class SyncHandles {
   readonly #fs: FileSystem;
   readonly #own: FileHandle;
-  #pool: FileHandle | undefined;
-  #elsewhere: FileHandle | undefined;
-  #elsewhereToo: FileHandle | undefined;
+  #others: Others | undefined;
   #underWay = new Set<Promise<void>>();
 
   /** `own` is what this thread writes through. */
@@ -25,14 +33,12 @@ export class SyncHandles {
 
   /** Names an open file for one other thread at a time, until `closeSync`. */
   get token(): number {
-    this.#elsewhere ??= this.#another();
-    return this.#elsewhere.token;
+    return this.#opened().elsewhere.token;
   }
 
   /** As `token`, for a second thread that syncs at the same time. */
   get secondToken(): number {
-    this.#elsewhereToo ??= this.#another();
-    return this.#elsewhereToo.token;
+    return this.#opened().elsewhereToo.token;
   }
 
   /** Syncs on this thread. */
@@ -42,8 +48,7 @@ export class SyncHandles {
 
   /** Syncs on the thread pool. Rejects also when another one fails that was under way meanwhile. */
   async sync(): Promise<void> {
-    this.#pool ??= this.#another();
-    const work = this.#pool.sync();
+    const work = this.#opened().pool.sync();
     this.#underWay.add(work);
     try {
       await work;
@@ -55,11 +60,18 @@ export class SyncHandles {
 
   /** Closes what was opened here. Idempotent. */
   closeSync(): void {
-    const opened = [this.#pool, this.#elsewhere, this.#elsewhereToo];
-    this.#pool = undefined;
-    this.#elsewhere = undefined;
-    this.#elsewhereToo = undefined;
-    for (const file of opened) if (file !== this.#own) file?.closeSync();
+    const opened = Object.values(this.#others ?? {}) as FileHandle[];
+    this.#others = undefined;
+    for (const file of opened) if (file !== this.#own) file.closeSync();
+  }
+
+  #opened(): Others {
+    this.#others ??= {
+      pool: this.#another(),
+      elsewhere: this.#another(),
+      elsewhereToo: this.#another(),
+    };
+    return this.#others;
   }
 
   /** Opens the file once more; where that fails, what is open has to do. */

@@ -160,6 +160,31 @@ describe("a log on a failing disk", () => {
     }
   });
 
+  it("is told of it at the first sync in each place, too", async () => {
+    const failed = (kind: string): boolean => kind === "sync";
+    {
+      const fs = emptyFs();
+      const log = create(fs);
+      log.appendSync(payload(1), [], 1, 1, 0);
+      const { token } = log;
+      fs.failAt({ at: failed, error: "EIO" });
+      expect(() => fs.syncTokenSync(token)).toThrow();
+      await expect(log.sync()).rejects.toMatchObject({ code: "AURA_IO" });
+      await log.close();
+    }
+    for (const other of ["token", "secondToken"] as const) {
+      const fs = emptyFs({ schedule: (task) => task() });
+      const log = create(fs);
+      log.appendSync(payload(1), [], 1, 1, 0);
+      fs.failAt({ at: failed, error: "EIO" });
+      const syncing = log.sync().catch((error: unknown) => error);
+      expect(() => fs.syncTokenSync(log[other]), other).toThrow();
+      expect(await syncing).toMatchObject({ code: "AURA_IO" });
+      await log.close();
+      expect(fs.openPaths()).toEqual([]);
+    }
+  });
+
   it("tells each of two other threads of a failed sync", async () => {
     for (const first of ["token", "secondToken"] as const) {
       const second = first === "token" ? "secondToken" : "token";
