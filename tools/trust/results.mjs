@@ -5,6 +5,10 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Adds up counts by name. */
 export function addCounts(all) {
@@ -15,11 +19,40 @@ export function addCounts(all) {
   return sum;
 }
 
-/** Returns a short hash of the sources of all packages, as the last commit has them. */
+const digest = (texts) => {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text).update("\0");
+  return hash.digest("hex").slice(0, 12);
+};
+
+/** Returns a short hash of the sources of all packages, as they lie there now. */
 export function sourcesHash() {
-  const tree = execFileSync("git", ["ls-tree", "-r", "HEAD", "packages"], { encoding: "utf8" });
-  const sources = tree.split("\n").filter((line) => /\tpackages\/[^/]+\/src\//.test(line));
-  return createHash("sha256").update(sources.join("\n")).digest("hex").slice(0, 12);
+  const list = ["ls-files", "--cached", "--others", "--exclude-standard", "packages/*/src/*"];
+  const paths = execFileSync("git", list, { encoding: "utf8", cwd: root }).trim().split("\n");
+  const there = paths.filter((path) => existsSync(join(root, path)));
+  return digest(there.flatMap((path) => [path, readFileSync(join(root, path))]));
+}
+
+/** Files that the text of a module names, relative to it: what it imports, and what it starts. */
+const NAMED = /(?:from|import|import\(|new URL\()\s*"((?:\.{1,2}\/)?[\w./-]+\.(?:mjs|ts))"/g;
+const hashes = new Map();
+
+/**
+ * Returns a short hash of a check: of its file and all that this leads to, but for the sources. What
+ * a changed check found before stands for nothing.
+ */
+export function checkHash(file) {
+  if (hashes.has(file)) return hashes.get(file);
+  const seen = new Map();
+  const visit = (path) => {
+    if (seen.has(path) || !existsSync(path) || /\/(src|dist|node_modules)\//.test(path)) return;
+    const text = readFileSync(path, "utf8");
+    seen.set(path, text);
+    for (const [, name] of text.matchAll(NAMED)) visit(resolve(dirname(path), name));
+  };
+  visit(resolve(root, file));
+  hashes.set(file, digest([...seen].sort().map(([, text]) => text)));
+  return hashes.get(file);
 }
 
 /** Adds a slice to the file. */

@@ -1,7 +1,8 @@
 /**
  * Soak: a constant working set, all background work, for as long as asked: `node tools/trust/soak.mjs
- * --minutes 60`. Memory, descriptors, files and the delay of the event loop have to stay flat: their
- * slopes are fitted over the second half. Needs the built packages (`npm run build`).
+ * --minutes 60`. Memory, descriptors, files and the delay of the event loop have to stay flat: the
+ * medians of the last quarter stand beside those of the second one, however long it takes. Memory has
+ * a bound besides, of what these settings can need. Needs the built packages (`npm run build`).
  */
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,9 +17,19 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const KEYS = 20_000;
 const SAMPLE_MS = 1000;
-/** Per ten minutes: more than noise of the collector, less than any leak per operation. */
-const MEMORY_SLOPE_MAX = 24 * MIB;
-const FILES_SLOPE_MAX = 20;
+/** What Node, five threads, two memtables, the cache and the collector's slack come to, and half as much again. */
+const RSS_MAX = 384 * MIB;
+/** More than the noise between two quarters, less than what a leak per operation comes to in minutes. */
+const GROWTH_MAX = {
+  rss: 48 * MIB,
+  arrayBuffers: 16 * MIB,
+  heapUsed: 16 * MIB,
+  bytes: 32 * MIB,
+  files: 40,
+  descriptors: 40,
+};
+const DELAY_FACTOR_MAX = 2;
+const DELAY_NOISE_MS = 20;
 
 const { values } = parseArgs({
   options: {
@@ -31,8 +42,10 @@ const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
 const chance = new Chance(seed, 11);
 const folder = mkdtempSync(join(tmpdir(), "aura-soak-"));
 const directory = join(folder, "db");
-const descriptors = () => readdirSync("/proc/self/fd").length;
-const before = descriptors();
+/** Open files, but for those of threads, which stay when a database closes. */
+const DESCRIPTORS_OF_THREAD = 5;
+const countOf = (what) => readdirSync(`/proc/self/${what}`).length;
+const descriptors = () => countOf("fd") - DESCRIPTORS_OF_THREAD * countOf("task");
 
 const settings = {
   memtable: { maxSize: 2 * MIB },
@@ -43,8 +56,18 @@ const settings = {
   cache: { capacity: 4 * MIB },
 };
 let db = await AuraDB.open(directory, settings);
+let closedDescriptors;
+let reopened = 0;
 const loop = monitorEventLoopDelay({ resolution: 10 });
 loop.enable();
+
+async function reopen() {
+  await db.close();
+  reopened++;
+  const open = descriptors();
+  db = await AuraDB.open(directory, settings);
+  return open;
+}
 
 async function turn() {
   const batch = new WriteBatch();
@@ -65,8 +88,7 @@ async function turn() {
     const from = chance.below(KEYS - 20);
     await db.deleteRange({ gte: `key ${from}`, lt: `key ${from}9` });
   } else if (dice === 14) {
-    await db.close();
-    db = await AuraDB.open(directory, settings);
+    await reopen();
   } else if (dice === 15) await db.flush();
 }
 
@@ -76,6 +98,7 @@ const endMs = startedMs + minutes * 60_000;
 let turns = 0;
 for (let nextMs = startedMs + SAMPLE_MS; performance.now() < endMs; turns++) {
   await turn();
+  if (performance.now() > (3 * startedMs + endMs) / 4) closedDescriptors ??= await reopen();
   if (performance.now() < nextMs) continue;
   nextMs = performance.now() + SAMPLE_MS;
   const { rss, arrayBuffers, external, heapUsed } = process.memoryUsage();
@@ -97,50 +120,36 @@ for (let nextMs = startedMs + SAMPLE_MS; performance.now() < endMs; turns++) {
   loop.reset();
 }
 
-/** Growth of a field in ten minutes, by least squares over the second half. */
-function slopeOf(field) {
-  const half = samples.slice(samples.length >> 1);
-  const meanX = half.reduce((sum, one) => sum + one.ms, 0) / half.length;
-  const meanY = half.reduce((sum, one) => sum + one[field], 0) / half.length;
-  let above = 0;
-  let below = 0;
-  for (const one of half) {
-    above += (one.ms - meanX) * (one[field] - meanY);
-    below += (one.ms - meanX) ** 2;
-  }
-  return Math.round((above / below) * 600_000);
+/** The median of a field in a quarter of the samples, counted from 0. */
+function medianOf(field, quarter) {
+  const [from, to] = [quarter, quarter + 1].map((at) => (samples.length * at) >> 2);
+  const sorted = samples.slice(from, to).map((one) => one[field]);
+  sorted.sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
 }
 
 await db.idle();
 await db.close();
 const { problems } = await AuraDB.verify(directory);
-const left = descriptors() - before;
-const slopes = Object.fromEntries(
-  ["rss", "arrayBuffers", "heapUsed", "files", "descriptors", "bytes"].map((name) => [
-    name,
-    slopeOf(name),
-  ]),
-);
-const most = Math.max(...samples.map(({ rss }) => rss));
-const delayMs = Math.round(Math.max(...samples.slice(3).map((one) => one.delayMs)));
+const left = descriptors() - closedDescriptors;
+const mostRss = Math.max(...samples.map(({ rss }) => rss));
+const growth = {};
 const wrong = [];
-// Short runs have not warmed up: their slopes say nothing.
-if (minutes >= 10) {
-  for (const name of ["arrayBuffers", "heapUsed"]) {
-    if (slopes[name] > MEMORY_SLOPE_MAX)
-      wrong.push(`${name} grows by ${slopes[name]} in ten minutes`);
-  }
-  for (const name of ["files", "descriptors"]) {
-    if (slopes[name] > FILES_SLOPE_MAX)
-      wrong.push(`${name} grow by ${slopes[name]} in ten minutes`);
-  }
+for (const [name, most] of Object.entries(GROWTH_MAX)) {
+  growth[name] = medianOf(name, 3) - medianOf(name, 1);
+  if (growth[name] > most) wrong.push(`${name} grows by ${growth[name]}, more than ${most}`);
 }
-// Worker threads, which stay, have a few of their own.
-if (left > 40) wrong.push(`${left} descriptors are open after the close`);
+if (mostRss > RSS_MAX) wrong.push(`${mostRss} bytes are resident, more than ${RSS_MAX}`);
+const delaysMs = [1, 3].map((quarter) => Math.round(medianOf("delayMs", quarter)));
+if (delaysMs[1] > DELAY_FACTOR_MAX * delaysMs[0] + DELAY_NOISE_MS) {
+  wrong.push(`the event loop is ${delaysMs[1]} ms late, ${delaysMs[0]} ms before`);
+}
+if (left > 0) wrong.push(`${left} descriptors more are open than behind the first close`);
 wrong.push(...problems);
 rmSync(folder, { recursive: true, force: true });
 for (const line of wrong) console.log(line);
-const sum = { seed, minutes, turns, slopes, mostRss: most, delayMs, descriptorsLeft: left };
+const sum = { seed, minutes, turns, reopened, growth, mostRss, delaysMs, descriptorsLeft: left };
+console.log(`COUNTS ${JSON.stringify({ soakMinutes: minutes, soakTurns: turns })}`);
 console.log(JSON.stringify(sum));
 if (values.results !== undefined) addSlice(values.results, { ...sum, wrong });
 process.exitCode = wrong.length === 0 ? 0 : 1;
