@@ -8,6 +8,7 @@ import { contentHash, getU16, getU32, placeMix, putU32, type Uid, xxh32 } from "
 const HEADER_BYTES = 64;
 const FRAME_BYTES = 36;
 const RECORD_BYTES = 32;
+const CHUNK_BYTES = 65536;
 const FOOTER_BYTES = 92;
 const SECTIONS = 6;
 
@@ -50,10 +51,17 @@ export function mendRecords(bytes: Uint8Array, from: number, to: number, uid: Ui
   for (let at = from; at + RECORD_BYTES <= to; ) {
     const stored = getU32(bytes, at + 4);
     const keyEnd = at + RECORD_BYTES + getU16(bytes, at + 24);
-    const table = stored > 256 * 1024 ? 4 * Math.ceil(stored / 65536) : 0;
+    const table = stored > 4 * CHUNK_BYTES ? 4 * Math.ceil(stored / CHUNK_BYTES) : 0;
     const end = keyEnd + table + stored;
     if (keyEnd > to) return;
-    if (end <= to && table === 0) putU32(bytes, at + 28, contentHash(bytes, keyEnd, end));
+    if (end <= to) {
+      for (let i = 0; i * CHUNK_BYTES < stored && table > 0; i++) {
+        const chunk = keyEnd + table + i * CHUNK_BYTES;
+        const hash = contentHash(bytes, chunk, Math.min(chunk + CHUNK_BYTES, end));
+        putU32(bytes, keyEnd + i * 4, hash);
+      }
+      putU32(bytes, at + 28, contentHash(bytes, keyEnd, table > 0 ? keyEnd + table : end));
+    }
     seal(bytes, at, at + 4, keyEnd, uid, at);
     at = end;
   }

@@ -9,13 +9,18 @@ interface Range {
 
 interface ScriptCoverage {
   readonly url: string;
-  readonly functions: readonly { readonly ranges: readonly Range[] }[];
+  readonly functions: readonly {
+    readonly functionName: string;
+    readonly ranges: readonly Range[];
+  }[];
 }
 
 /** Counts pieces of code of this repository's sources. */
 export class Coverage {
   readonly #session = new Session();
   readonly #seen = new Set<string>();
+  /** Functions and constructors that were called so far: `packages/x/src/y.ts#name`. */
+  readonly called: Set<string> = new Set();
 
   constructor() {
     this.#session.connect();
@@ -34,7 +39,9 @@ export class Coverage {
     let isNew = false;
     for (const { url, functions } of this.#take()) {
       if (!url.includes("/packages/")) continue;
-      for (const { ranges } of functions) {
+      const file = url.slice(url.indexOf("/packages/") + 1).replace(/\?.*/, "");
+      for (const { functionName, ranges } of functions) {
+        if (functionName !== "" && ranges[0]!.count > 0) this.called.add(`${file}#${functionName}`);
         for (const { startOffset, endOffset, count } of ranges) {
           if (count === 0) continue;
           // How often, in powers of two: a loop that turns more often is news.

@@ -3,9 +3,10 @@
  * The same seed gives the same inputs, as long as coverage says the same.
  */
 import { SeededRandom } from "@aura/base";
-import { withAllocationLimit } from "./allocation.ts";
+import { allocatedBytes, withAllocationLimit } from "./allocation.ts";
 import { Coverage } from "./coverage.ts";
-import { isTyped, type Target } from "./targets.ts";
+import { isTyped, type Target } from "./target.ts";
+import type { Watchdog } from "./watchdog.mjs";
 
 /** What a run found. */
 export interface FuzzResult {
@@ -16,6 +17,10 @@ export interface FuzzResult {
   readonly reached: number;
   /** Runs that came to an end without an error: inputs that are sound. */
   readonly sound: number;
+  /** The most that one run asked for in sum. */
+  readonly allocatedBytesMax: number;
+  /** What was called: see `Coverage`. */
+  readonly called: ReadonlySet<string>;
 }
 
 /** Coverage costs more than most runs: it is looked at once for so many. */
@@ -25,31 +30,46 @@ const INPUT_BYTES_MAX = 1 << 20;
 /** What decoders may ask for at once: windows, and a multiple of their input. */
 const ALLOCATION_BYTES = 8 << 20;
 const ALLOCATION_FACTOR = 64;
+/** What they may ask for in sum, by default, over what their input accounts for. */
+const SUM_BYTES = 16 << 20;
 
 const NASTY = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff];
 
-/** Runs a target; throws, with the input, what is no typed error. */
-export function fuzz(target: Target, seed: number, runs: number): FuzzResult {
+/**
+ * Runs a target; throws, with the input, what is no typed error. What never ends is ended by the
+ * watchdog, with the process.
+ */
+export async function fuzz(
+  target: Target,
+  seed: number,
+  runs: number,
+  watchdog: Watchdog,
+): Promise<FuzzResult> {
   const random = new SeededRandom(seed);
   const corpus: Uint8Array[] = target.seeds.map((bytes) => Uint8Array.from(bytes));
   const coverage = new Coverage();
   let sound = 0;
-  const runOne = (bytes: Uint8Array): void => {
-    const bytesMax = ALLOCATION_BYTES + ALLOCATION_FACTOR * bytes.length;
+  let allocatedBytesMax = 0;
+  const runOne = async (bytes: Uint8Array): Promise<void> => {
+    const more = ALLOCATION_FACTOR * bytes.length;
+    const limits = {
+      oneBytesMax: (target.oneBytesMax ?? ALLOCATION_BYTES) + more,
+      sumBytesMax: (target.sumBytesMax ?? SUM_BYTES) + more,
+    };
+    watchdog.begin(target.name, seed, bytes);
     try {
-      withAllocationLimit(bytesMax, () => target.run(bytes));
+      const ran = withAllocationLimit(limits, () => target.run(bytes));
+      if (ran !== undefined) await ran;
       sound++;
     } catch (error) {
-      if (isTyped(error)) return;
-      const hex = Buffer.from(bytes).toString("hex");
-      const shown = hex.length > 4000 ? `${hex.slice(0, 4000)}... ${bytes.length} bytes` : hex;
-      throw new Error(`${target.name}, seed ${seed}: ${String((error as Error).stack)}\n${shown}`, {
-        cause: error,
-      });
+      if (!isTyped(error)) throw failure(target, seed, bytes, error);
+    } finally {
+      watchdog.end();
+      allocatedBytesMax = Math.max(allocatedBytesMax, allocatedBytes());
     }
   };
   try {
-    for (const bytes of corpus) runOne(bytes);
+    for (const bytes of corpus) await runOne(bytes);
     if (sound < corpus.length) throw new Error(`${target.name}: a seed is not sound`);
     coverage.hasNew();
     for (let run = 0; run < runs; run += RUNS_PER_LOOK) {
@@ -58,17 +78,25 @@ export function fuzz(target: Target, seed: number, runs: number): FuzzResult {
         const bytes = mutate(random, corpus);
         // Most are mended: what stands behind a checksum is where bugs are.
         if (random.below(8) > 0) target.mend(bytes);
-        runOne(bytes);
+        await runOne(bytes);
         inputs.push(bytes);
       }
       if (!coverage.hasNew() || corpus.length >= CORPUS_MAX) continue;
       // Which of them it was is not known: two of them stand for all.
       corpus.push(inputs[random.below(inputs.length)]!, inputs[random.below(inputs.length)]!);
     }
-    return { runs, corpus: corpus.length, reached: coverage.count, sound };
+    const { count: reached, called } = coverage;
+    return { runs, corpus: corpus.length, reached, sound, allocatedBytesMax, called };
   } finally {
     coverage.close();
   }
+}
+
+function failure(target: Target, seed: number, bytes: Uint8Array, cause: unknown): Error {
+  const hex = Buffer.from(bytes).toString("hex");
+  const shown = hex.length > 4000 ? `${hex.slice(0, 4000)}... ${bytes.length} bytes` : hex;
+  const what = String((cause as Error).stack);
+  return new Error(`${target.name}, seed ${seed}: ${what}\n${shown}`, { cause });
 }
 
 function mutate(random: SeededRandom, corpus: readonly Uint8Array[]): Uint8Array {

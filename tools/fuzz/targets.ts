@@ -2,7 +2,7 @@
  * What is fuzzed: every decoder of bytes that come from a disk. A target takes any bytes; it ends, or
  * throws a typed error. Seeds are files of small databases, which have every part of the formats.
  */
-import { AuraError, Codec, compress, decodeFileHeader, decompress, FileType } from "@aura/base";
+import { Codec, compress, decodeFileHeader, decompress, FileType } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { AuraDB } from "@aura/engine";
 import { readTrace } from "@aura/engine/trace";
@@ -25,24 +25,9 @@ import { openFilter } from "../../packages/sst/src/key-filter.ts";
 import { scanSegment } from "../../packages/vlog/src/index.ts";
 import { readLog } from "../../packages/wal/src/index.ts";
 import { mendHeader, mendLog, mendRecords, mendTable } from "./checksums.ts";
-
-/** One decoder, or several that read the same bytes. */
-export interface Target {
-  readonly name: string;
-  readonly seeds: readonly Uint8Array[];
-  /** Makes checksums right. */
-  readonly mend: (bytes: Uint8Array) => void;
-  readonly run: (bytes: Uint8Array) => void;
-}
-
-const STEPS_MAX = 100_000;
-
-/** Fails what goes on for ever, long before the runner would notice. */
-function bounded(step: () => boolean): void {
-  for (let steps = 0; step(); steps++) {
-    if (steps > STEPS_MAX) throw new Error("a reader that does not come to an end");
-  }
-}
+import { directoryTargets, homesOf, spreadHome } from "./directories.ts";
+import { lockTarget, valuesTarget } from "./small-files.ts";
+import { attempt, bounded, isTyped, type Target } from "./target.ts";
 
 function fileOf(path: string, bytes: Uint8Array): SimFs {
   const fs = new SimFs();
@@ -145,20 +130,6 @@ function firstOf(seeds: readonly number[], open: (seed: number) => Table): Table
     }
   }
   throw refusal;
-}
-
-function attempt(work: () => unknown): void {
-  try {
-    work();
-  } catch (error) {
-    if (!isTyped(error)) throw error;
-  }
-}
-
-/** Whether an error is one that a reader of damaged bytes may throw. */
-export function isTyped(error: unknown): boolean {
-  const codes = ["AURA_CORRUPTION", "AURA_UNSUPPORTED", "AURA_NOT_FOUND"];
-  return error instanceof AuraError && codes.includes(error.code);
 }
 
 /** `RangeError` is how a model says that it is none: its owner takes the separators then. */
@@ -321,6 +292,9 @@ export async function makeTargets(): Promise<Target[]> {
     { name: "model", seeds: modelSeeds(tables), mend: nothing, run: runModel },
     { name: "codecs", seeds: codecSeeds(), mend: nothing, run: runCodec },
     { name: "trace", seeds: await traceSeeds(), mend: (b) => mendLog(b, false), run: runTrace },
+    valuesTarget(seedsOf(subjects, ".seg")),
+    lockTarget(),
+    ...directoryTargets(homesOf(subjects, await spreadHome())),
   ];
 }
 
