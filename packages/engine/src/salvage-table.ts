@@ -118,6 +118,7 @@ class TableReading {
     try {
       for (forward ? cursor.first() : cursor.last(); cursor.valid; ) {
         const key = new Uint8Array(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd));
+        if (!this.#isInPlace(entries.at(-1), key, cursor.seq, forward)) return false;
         // What was read from the front needs no second reading.
         if (!forward && edge !== undefined && compareKeys(key, edge) <= 0) break;
         entries.push(this.#entryOf(cursor, key));
@@ -129,6 +130,21 @@ class TableReading {
       if (!isDamage(error)) throw error;
       return false;
     }
+  }
+
+  /**
+   * Whether an entry may stand behind the one read before it: within the bounds of the table, and in
+   * order. Blocks whose checksums are right may be wrong all the same.
+   */
+  #isInPlace(before: Entry | undefined, key: Uint8Array, seq: number, forward: boolean): boolean {
+    const { smallestKey, largestKey, largestIsExclusive } = this.#meta;
+    const above = compareKeys(key, largestKey);
+    if (compareKeys(key, smallestKey) < 0 || above > 0 || (above === 0 && largestIsExclusive)) {
+      return false;
+    }
+    if (before === undefined) return true;
+    const order = compareKeys(before.key, key) || seq - before.seq;
+    return forward ? order < 0 : order > 0;
   }
 
   #entryOf(cursor: TableCursor, key: Uint8Array): Entry {
