@@ -2,7 +2,7 @@
  * Version edits: what changed from one version to the next, as a value, and how it is applied.
  * The bytes of an edit are in edit-format.ts and docs/formats/manifest.md.
  */
-import { assert, compareKeys } from "@aura/base";
+import { AuraError, assert, compareKeys } from "@aura/base";
 import type { Level, Run, SegmentKind, SegmentMeta, TableMeta } from "./version.ts";
 import { endsBelow, LEVEL_COUNT_MAX, Version } from "./version.ts";
 
@@ -78,7 +78,10 @@ export interface VersionEdit {
   readonly syncFailed?: boolean;
 }
 
-/** Returns the version after `edit`. Throws (assertion) when the edit does not fit the version. */
+/**
+ * Returns the version after `edit`. Throws (assertion) when the edit does not fit the version;
+ * AURA_CORRUPTION when more values of a segment die than it ever held.
+ */
 export function applyEdit(version: Version, edit: VersionEdit): Version {
   const levels: Level[] = version.levels.slice();
   const touched = new Map<number, Map<number, TableMeta[]>>();
@@ -170,10 +173,11 @@ function applySegments(
       fileBytes: old?.fileBytes ?? 0,
       lastSeq: old?.lastSeq ?? Number.MAX_SAFE_INTEGER,
     };
-    assert(
-      next.deadCount <= next.totalCount && next.deadBytes <= next.totalBytes,
-      `segment ${change.number}: more dead than there ever was`,
-    );
+    if (next.deadCount > next.totalCount || next.deadBytes > next.totalBytes) {
+      // Both are sums of what stands on the disk, in the manifest and in tables.
+      const what = `segment ${change.number}: more dead than there ever was`;
+      throw new AuraError("AURA_CORRUPTION", what);
+    }
     segments.set(change.number, next);
   }
   for (const seal of seals) {
