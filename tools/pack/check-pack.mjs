@@ -1,16 +1,18 @@
 /**
- * Checks the packages as their users get them: packs all of them, lints each tarball, installs it
- * alone (with the workspace packages that it needs) into an empty project, and runs the example of
- * its README with plain Node. Prints a line per check and `N passed, N failed` at the end.
+ * Checks the packages as their users get them: packs all of them, proves that they hold what the
+ * sources here say and no planted bug (shipped.mjs), lints each tarball, installs it alone (with the
+ * workspace packages that it needs) into an empty project, and runs the example of its README with
+ * plain Node. Prints a line per check and `N passed, N failed` at the end.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { readExample } from "../../scripts/example.mjs";
+import { checkBuild, checkPlanted, checkSources } from "./shipped.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const rootManifest = readJson(join(root, "package.json"));
@@ -136,6 +138,24 @@ try {
     const filter = ["--recursive", "--filter", "./packages/*"];
     const args = ["--yes", rootManifest.packageManager, ...filter, "pack"];
     run("npx", [...args, "--pack-destination", tarballs]);
+  });
+  const unpacked = join(work, "unpacked");
+  const packedOf = ({ folder }) => join(unpacked, basename(folder));
+  for (const entry of packages) {
+    await check(`${entry.manifest.name}: sources`, () => {
+      mkdirSync(packedOf(entry), { recursive: true });
+      const file = tarball(tarballs, entry.manifest);
+      run("tar", ["-xzf", file, "--strip-components=1", "-C", packedOf(entry)]);
+      checkSources(packedOf(entry), entry.folder);
+    });
+    // A tarball without `dist` fails here: there is nothing to prove then, and nothing to ship.
+    await check(`${entry.manifest.name}: dist is built from src`, () => {
+      const folder = mkdtempSync(join(work, "build-"));
+      checkBuild(packedOf(entry), entry.folder, folder);
+    });
+  }
+  await check("no bug of the zoo is in what is packed", () => {
+    if (checkPlanted(unpacked) < 20) throw new Error("hardly any planted text was searched for");
   });
   for (const entry of packages) {
     const { name } = entry.manifest;

@@ -87,7 +87,7 @@ export const BUGS = [
       {
         file: "packages/engine/src/journal.ts",
         find: "if (log === undefined) return known;",
-        replace: "return known;",
+        replace: 'if (log === undefined || log.writer.path !== "") return known;',
       },
     ],
     tests: [rules, faults],
