@@ -1,7 +1,12 @@
 /**
- * The bug zoo: `npm run zoo -- [--bugs 13,S4] [--results FILE] [--baseline]`. Plants each bug, runs
- * the tests that are to catch it until one fails, and tells which did. `--baseline` runs them without
- * a bug first: a test that fails by itself catches nothing.
+ * The bug zoo: `npm run zoo -- [--bugs 13,S4] [--results FILE] [--no-baseline]`. Plants each bug, runs
+ * the tests that are to catch it until one fails, and tells which did and which tier has that test:
+ * `fast` is what `npm test` runs, `ci` the same file with the environment of that tier, `release` the
+ * environment that bugs.mjs names, of which a release runs more.
+ *
+ * A failure counts when the planted source compiles (type-check.mjs), when what failed is the test's
+ * own verdict or an error of the engine, and not the runtime's word for a broken program, and when the
+ * same test passes without the bug.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -10,19 +15,27 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { addSlice } from "../trust/results.mjs";
+import { TIERS } from "../trust/tiers.mjs";
 import { BUGS } from "./bugs.mjs";
+import { TypeCheck } from "./type-check.mjs";
 
 const { values } = parseArgs({
   options: {
     bugs: { type: "string" },
     results: { type: "string" },
-    baseline: { type: "boolean", default: false },
+    "no-baseline": { type: "boolean", default: false },
   },
 });
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "aura-zoo-"));
 /** A test that a bug makes run for ever ends here, and has caught nothing: the machine may be slow. */
 const TEST_MS_MAX = 400_000;
+
+/**
+ * How a failure begins that says nothing of what a test watches for: a program that is broken, and a
+ * test that did not end.
+ */
+const NO_VERDICT = /\b(ReferenceError|SyntaxError|TypeError)\b|timed out/;
 
 /** Runs vitest; resolves to its output, or to undefined when it had to be ended. */
 function runTests(args, env) {
@@ -68,9 +81,12 @@ async function failureOf(id, { file, env }) {
   if (!existsSync(report)) throw new Error(`${file} did not run: ${noise}`);
   const { testResults, numPassedTests } = JSON.parse(readFileSync(report, "utf8"));
   for (const { assertionResults, message } of testResults) {
-    const failed = assertionResults.find(({ status }) => status === "failed");
-    if (failed !== undefined) {
-      return { test: failed.fullName, why: failed.failureMessages.join(" ").slice(0, 300) };
+    for (const { status, fullName, failureMessages } of assertionResults) {
+      if (status !== "failed") continue;
+      const why = failureMessages.join(" ").slice(0, 300);
+      const [line = ""] = failureMessages.join("\n").split("\n");
+      if (NO_VERDICT.test(line)) console.log(`   ${file}: ${fullName}: no verdict: ${line}`);
+      else return { test: fullName, why };
     }
     // The bug does not fit, or the file could not be loaded.
     if (numPassedTests === 0) throw new Error(`${file}: ${message}`);
@@ -78,39 +94,81 @@ async function failureOf(id, { file, env }) {
   return undefined;
 }
 
+/** The environment that a tier has for a test file; undefined when it does not run the file. */
+function envOf(tier, file) {
+  const part = Object.values(TIERS[tier](1)).find(({ tests }) => tests === file);
+  if (part === undefined) return undefined;
+  return Object.fromEntries(Object.entries(part.env).map(([name, value]) => [name, `${value}`]));
+}
+
+/** What is run for a bug, the cheapest tier first: each test once for each environment. */
+function plannedRuns({ tests }) {
+  const files = [...new Set(tests.map(({ file }) => file))];
+  const runs = [
+    ...files.map((file) => ({ tier: "fast", file, env: {} })),
+    ...files.map((file) => ({ tier: "ci", file, env: envOf("ci", file) ?? {} })),
+    ...tests.map(({ file, env }) => ({ tier: "release", file, env })),
+  ];
+  const seen = new Set();
+  return runs.filter(({ file, env }) => {
+    const key = JSON.stringify([file, env]);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+const sound = new Map();
+
+/** Fails where a test fails without a bug: it catches nothing. Each test is run so once. */
+async function assertSound(run) {
+  if (values["no-baseline"]) return;
+  const key = JSON.stringify([run.file, run.env]);
+  if (!sound.has(key)) sound.set(key, await failureOf("none", run));
+  const failure = sound.get(key);
+  if (failure === undefined) return;
+  throw new Error(`${run.file} fails without a bug: ${failure.test}: ${failure.why}`);
+}
+
 const wanted = values.bugs?.split(",");
+const bugs = BUGS.filter(({ id }) => wanted === undefined || wanted.includes(id));
+const compiler = new TypeCheck();
+const broken = bugs.flatMap((bug) =>
+  compiler.errorsOf(bug).map((error) => `bug ${bug.id}: ${error}`),
+);
+if (broken.length > 0) throw new Error(`planted sources do not compile:\n${broken.join("\n")}`);
+
 const caught = [];
 const missed = [];
-if (values.baseline) {
-  const tests = new Map(
-    BUGS.flatMap(({ tests }) => tests).map((test) => [JSON.stringify(test), test]),
-  );
-  for (const test of tests.values()) {
-    const failure = await failureOf("none", test);
-    if (failure === undefined) continue;
-    throw new Error(`${test.file} fails without a bug: ${failure.test}: ${failure.why}`);
-  }
-}
-for (const { id, title, tests } of BUGS) {
-  if (wanted !== undefined && !wanted.includes(id)) continue;
+const environmentOf = ({ env }) =>
+  Object.entries(env)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ");
+for (const bug of bugs) {
   const startedMs = performance.now();
   let found;
-  for (const test of tests) {
-    const failure = await failureOf(id, test);
+  for (const run of plannedRuns(bug)) {
+    const failure = await failureOf(bug.id, run);
     if (failure === undefined) continue;
-    found = { by: test.file, test: failure.test, why: failure.why };
+    await assertSound(run);
+    const { tier, file } = run;
+    found = { tier, env: environmentOf(run), by: file, test: failure.test, why: failure.why };
     break;
   }
   const seconds = Math.round((performance.now() - startedMs) / 1000);
   if (found === undefined) {
-    missed.push(id);
-    console.log(`${id} MISSED (${seconds} s): ${title}`);
+    missed.push(bug.id);
+    console.log(`${bug.id} MISSED (${seconds} s): ${bug.title}`);
   } else {
-    caught.push({ id, ...found, seconds });
-    console.log(`${id} caught (${seconds} s): ${title}\n   ${found.by}: ${found.test}`);
+    caught.push({ id: bug.id, title: bug.title, ...found, seconds });
+    const { tier, env, by, test } = found;
+    console.log(`${bug.id} caught, ${tier} ${env} (${seconds} s): ${bug.title}\n   ${by}: ${test}`);
   }
 }
 rmSync(folder, { recursive: true, force: true });
+console.log("\n| | bug | tier | caught by |\n|---|---|---|---|");
+for (const { id, title, tier, env, by } of caught) {
+  const name = by.replace(/^packages\/(\w[^/]*)\/test\//, "$1/").replace(/\.test\.ts$/, "");
+  console.log(`| ${id} | ${title} | ${env === "" ? tier : `${tier}, ${env}`} | \`${name}\` |`);
+}
 console.log(`${caught.length} caught, ${missed.length} missed`);
 if (values.results !== undefined) addSlice(values.results, { caught, missed });
 process.exitCode = missed.length === 0 ? 0 : 1;
