@@ -9,8 +9,8 @@ import type { SegmentsDraining } from "./value-gc.ts";
 export interface BackgroundErrorEvent {
   /**
    * `soft`: work pauses and is tried again; writes go on. `hard`: writes are refused until the
-   * database resumes or is opened again. `corruption`: a file is damaged (`error.file`,
-   * `error.offset`); background work leaves it alone from now on, what else there is is served.
+   * database resumes or is opened again. `corruption`: a file is damaged, or of a later build (`error.code`;
+   * `error.file`, `error.offset`); background work leaves it alone from now on, what else there is is served.
    */
   readonly severity: "soft" | "hard" | "corruption";
   readonly activity:

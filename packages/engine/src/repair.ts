@@ -4,7 +4,8 @@
  * Kept: every table that is sound; of the others what can be read (salvage-table.ts); of the logs the
  * history up to the first damage, never anything behind it. So what comes out is, key by key, a value
  * that was there, or nothing: a delete that was in tables or in that part of the logs holds for good.
- * Logs that cannot be read are renamed (`.damaged`), not removed.
+ * Logs that cannot be read are renamed (`.damaged`), not removed. What a later build wrote is not damage:
+ * a database that has such a file is refused, and stays as it is.
  *
  * New tables are written first, then a new manifest, so a crash leaves either the damaged database or
  * the mended one. Take a copy before: what was lost is known only to the old files.
@@ -54,8 +55,8 @@ const OPEN_FILES = 64;
 
 /**
  * Repairs the database in the directory `path`, which is not open. Throws AURA_CORRUPTION when not
- * even the beginning of a manifest can be read (deleted keys could come back), AURA_NOT_FOUND,
- * AURA_LOCKED, AURA_IO.
+ * even the beginning of a manifest can be read (deleted keys could come back), AURA_UNSUPPORTED when a
+ * file is of a later build (nothing was changed), AURA_NOT_FOUND, AURA_LOCKED, AURA_IO.
  */
 export async function repair(
   path: string,
@@ -111,6 +112,7 @@ type Mended = Pick<RepairReport, "manifest" | "tablesSound" | "tablesRewritten" 
 
 function mend(fs: FileSystem, random: Random, directory: string): Mended {
   const { state, isSound } = readState(fs, directory);
+  const unreadable = unreadableLogs(fs, directory, state);
   let nextNumber = state.nextNumber;
   for (const name of fs.listSync(directory)) {
     nextNumber = Math.max(nextNumber, (parseFileName(name)?.number ?? 0) + 1);
@@ -133,11 +135,16 @@ function mend(fs: FileSystem, random: Random, directory: string): Mended {
         nextNumber++;
       }
     }
+  } catch (error) {
+    for (const { meta } of rewritten.values())
+      fs.unlinkSync(filePath(directory, meta.number, "sst"));
+    throw error;
   } finally {
     values.closeSync();
   }
   const version = mendedVersion(fs, directory, state.version, rewritten);
-  const logsSetAside = setAsideLogs(fs, directory, state, version);
+  const logsSetAside: string[] = [];
+  for (const path of unreadable) setAside(fs, path, logsSetAside);
   const manifestNumber = nextNumber++;
   const edit = snapshotEdit(version, {
     nextNumber,
@@ -238,14 +245,13 @@ function mendedVersion(
   return new Version(version.id, levels, segments, version.flushedSeq);
 }
 
-/** Renames the logs that replay could not even begin with. */
-function setAsideLogs(
+/** Paths of the logs that replay could not even begin with. Throws AURA_UNSUPPORTED, AURA_IO. */
+function unreadableLogs(
   fs: FileSystem,
   directory: string,
-  { identity }: ManifestState,
-  version: Version,
+  { identity, version }: ManifestState,
 ): string[] {
-  const names: string[] = [];
+  const paths: string[] = [];
   for (const name of fs.listSync(directory)) {
     const parsed = parseFileName(name);
     if (parsed === undefined || (parsed.kind !== "wal" && parsed.kind !== "vlog")) continue;
@@ -253,9 +259,9 @@ function setAsideLogs(
     // Its operations are in tables, and its values were read.
     if (segment !== undefined && segment.lastSeq <= version.flushedSeq) continue;
     const path = filePath(directory, parsed.number, parsed.kind);
-    if (!isLog(fs, path, parsed, identity)) setAside(fs, path, names);
+    if (!isLog(fs, path, parsed, identity)) paths.push(path);
   }
-  return names;
+  return paths;
 }
 
 function isLog(

@@ -7,7 +7,7 @@
  * since the version behind any edit is a whole one.
  */
 import type { FileSystem } from "@aura/base";
-import { contentHash, FileType, hasCode } from "@aura/base";
+import { AuraError, contentHash, FileType, hasCode } from "@aura/base";
 import { readLog } from "@aura/wal";
 import { ByteReader } from "./byte-buffer.ts";
 import { applyEdit, type LogValidity, type VoidRange } from "./edit.ts";
@@ -18,7 +18,8 @@ import { emptyVersion } from "./version.ts";
 
 /**
  * Returns what the newest readable manifest of a directory says, up to its first damage; undefined
- * when none begins with a whole edit. Changes nothing. Throws AURA_IO.
+ * when none begins with a whole edit. Changes nothing. Throws AURA_IO; AURA_UNSUPPORTED where a later
+ * build wrote one of them or a part of it: what that says, this build cannot go without.
  */
 export function salvageManifest(fs: FileSystem, directory: string): ManifestState | undefined {
   const numbers = fs
@@ -67,7 +68,9 @@ function readUpToDamage(
         if (reader.u32() !== previous) break;
         previous = contentHash(log.bytes, log.coveredStart, log.coveredEnd);
         if (recordClass >= SKIPPABLE_CLASS_MIN) continue;
-        if (recordClass !== EDIT_CLASS) break;
+        if (recordClass !== EDIT_CLASS) {
+          throw new AuraError("AURA_UNSUPPORTED", `${path}: unknown record class ${recordClass}`);
+        }
         const edit = decodeEdit(reader);
         version = applyEdit(version, edit);
         logFloor = edit.logFloor ?? logFloor;
@@ -81,7 +84,7 @@ function readUpToDamage(
       log.closeSync();
     }
   } catch (error) {
-    if (hasCode(error, "AURA_IO")) throw error;
+    if (hasCode(error, "AURA_IO") || hasCode(error, "AURA_UNSUPPORTED")) throw error;
   }
   return state;
 }

@@ -46,16 +46,18 @@ interface Entry {
   readonly value: Uint8Array;
 }
 
-/** Whether an error says that bytes are not what they were, and not that the disk refused. */
+/**
+ * Whether an error says that bytes are not what they were: not that the disk refused, and not that a later
+ * build wrote them (AURA_UNSUPPORTED).
+ */
 export function isDamage(error: unknown): boolean {
-  return ["AURA_CORRUPTION", "AURA_UNSUPPORTED", "AURA_NOT_FOUND"].some((code) =>
-    hasCode(error, code as "AURA_CORRUPTION"),
-  );
+  return hasCode(error, "AURA_CORRUPTION") || hasCode(error, "AURA_NOT_FOUND");
 }
 
 /**
  * Reads a table whole, its values too. Returns undefined when all of it is sound; else writes what is
- * left of it to a new file. `open` throws when the table cannot be opened. Throws AURA_IO.
+ * left of it to a new file. `open` throws when the table cannot be opened. Throws AURA_IO, and
+ * AURA_UNSUPPORTED when the table or a value of it is of a later build: then no file is left.
  */
 export function salvageTable(
   place: SalvagePlace,

@@ -119,7 +119,7 @@ export interface Stats {
     readonly valueHits: number;
     readonly valueMisses: number;
   };
-  /** Numbers of tables and segments in which merges have met damage, and that they leave alone. */
+  /** Numbers of tables and segments that merges have met damaged, or of a later build, and leave alone. */
   readonly damaged: { readonly tables: readonly number[]; readonly segments: readonly number[] };
   readonly openSnapshots: number;
   readonly openCursors: number;

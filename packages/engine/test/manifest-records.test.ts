@@ -98,10 +98,16 @@ describe("records of later builds", () => {
     await expectRefused("AURA_UNSUPPORTED", /unknown record class 127/);
   });
 
-  test("repair passes over what may be skipped, and ends before what may not", async () => {
+  test("repair passes over what may be skipped, and refuses what may not, the files untouched", async () => {
     // The manifest that CURRENT names is gone from it: then repair looks for the newest.
     writeRecords(fs, path, [edits[0]!, later(0x80), ...edits.slice(1), later(0x7f)]);
     fs.unlinkSync(`${directory}/CURRENT`);
+    const before = contents();
+    await expect(repair(directory, components())).rejects.toMatchObject({
+      code: "AURA_UNSUPPORTED",
+    });
+    expect(contents()).toEqual(before);
+    writeRecords(fs, path, [edits[0]!, later(0x80), ...edits.slice(1)]);
     const report = await repair(directory, components());
     expect(report.problems).toEqual([]);
     expect(await countKeys()).toBe(40);
