@@ -148,19 +148,33 @@ export async function runNames(
   };
 }
 
+/** What of a history an image must hold, and how closely it is looked at. */
+export interface Expected {
+  /** Writes that must be there, at least. */
+  readonly least: number;
+  /** Writes that can be there, at most. */
+  readonly most: number;
+  /**
+   * Also reads backwards and key by key, every key of the history, and verifies the files behind the
+   * close. For every image where runs are short, else for a fixed share of them.
+   */
+  readonly isThorough: boolean;
+}
+
 /**
  * Opens what a crash left, and checks that it holds exactly the first k writes, for a k between
- * `least` and `most`. Returns k. Then verifies the files.
+ * `least` and `most`, and that it takes a write. When asked to be thorough: that a reverse scan and
+ * look-ups of every key of the history answer the same, and that `verify` finds nothing. Returns k.
  */
 export async function checkPrefix(
   fs: FileSystem,
   steps: readonly Step[],
-  least: number,
-  most: number,
+  { least, most, isThorough }: Expected,
 ): Promise<number> {
   const db = await openSim(fs);
   const found = new Map<string, string>();
   for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
+  if (isThorough) checkOtherReads(db, steps, found);
   // Every value says which write it is of: the history reaches at least to the highest one.
   let k = least;
   for (const value of found.values())
@@ -177,7 +191,31 @@ export async function checkPrefix(
   db.putSync("after", "crash");
   expect(db.getSync("after")?.toString()).toBe("crash");
   await db.close();
+  if (isThorough) {
+    const { problems } = await AuraDB.verify(directory, { fs, runtime: simRuntime(1) });
+    expect(problems).toEqual([]);
+  }
   return k;
+}
+
+/** Checks that a reverse scan and look-ups of every key of the history answer as the scan did. */
+function checkOtherReads(
+  db: AuraDB,
+  steps: readonly Step[],
+  found: ReadonlyMap<string, string>,
+): void {
+  const backwards = [...db.scanSync({ reverse: true })].map(([k, v]) => [String(k), String(v)]);
+  const forwards = [...found];
+  const at = forwards.findIndex(([key, value], i) => {
+    const [otherKey, otherValue] = backwards.at(-1 - i) ?? [];
+    return key !== otherKey || value !== otherValue;
+  });
+  expect(at, `a reverse scan differs from ${forwards[at]?.[0]} on`).toBe(-1);
+  expect(backwards.length).toBe(forwards.length);
+  for (const key of new Set(steps.map((step) => step.key))) {
+    const value = db.getSync(key)?.toString();
+    if (value !== found.get(key)) expect([key, value]).toEqual([key, found.get(key)]);
+  }
 }
 
 function take(model: Map<string, string>, { key, value, end }: Step): void {
