@@ -1,6 +1,12 @@
 /** Input and output that fails: at every operation of a short run, once and for good. */
 import { hashReady } from "@aura/base";
-import { type SimFault, SimFs, simRuntime } from "@aura/base/testing";
+import {
+  type SimCall,
+  type SimErrorName,
+  type SimFault,
+  SimFs,
+  simRuntime,
+} from "@aura/base/testing";
 import { ArenaPool } from "@aura/memtable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuraDB, type Settings } from "../src/index.ts";
@@ -11,6 +17,7 @@ import {
   faultSettings,
   fewTurns,
   judge,
+  judgeAgain,
   newRun,
   script,
 } from "./support/fault-run.ts";
@@ -68,25 +75,75 @@ const HEALED = [
   "unlink manifest",
 ];
 
-/** Writes that a reopen must show: what a flush, sync, close or `sync` level vouched for. */
-async function runWith(fault: Omit<SimFault, "at">, at: number): Promise<number> {
+/** A kind of failure. */
+interface Kind {
+  readonly fault: Omit<SimFault, "at">;
+  /** In place of the fault's own error: these in turn, once and then for good. */
+  readonly others?: readonly SimErrorName[];
+  /** Only syncs of files are counted, and fail. */
+  readonly isOfSyncs?: boolean;
+  /** Before the next call the kernel forgets the pages that a failed sync left. */
+  readonly dropsCaches?: boolean;
+}
+
+/** Counts the operations that a kind of failure can meet. */
+class OperationCount {
+  count = 0;
+  readonly #kind: Kind;
+
+  constructor(kind: Kind) {
+    this.#kind = kind;
+  }
+
+  /** Returns whether the call is one of them. */
+  take(call: SimCall): boolean {
+    const { fault, isOfSyncs } = this.#kind;
+    // A create that failed leaves nobody a handle, so it cannot have happened.
+    const isOne =
+      isOfSyncs === true
+        ? call === "sync"
+        : OPERATIONS.has(call) && !(fault.happened === true && call === "create");
+    if (isOne) this.count++;
+    return isOne;
+  }
+}
+
+/** Fails what is planned, and judges what a reopen shows: at least what was vouched for. */
+async function runWith(kind: Kind, at: number): Promise<number> {
+  const { others = [], dropsCaches } = kind;
+  const turn = Math.floor(at / STRIDE);
+  const error = others[turn % others.length];
+  const sticky = Math.floor(turn / others.length) % 2 === 1;
+  const fault = error === undefined ? kind.fault : { ...kind.fault, error, sticky };
   const fs = new SimFs({ seed: at });
   const run = newRun(fs);
-  let operation = 0;
+  let isDue = false;
+  if (dropsCaches === true) {
+    fs.failAt({
+      at: () => {
+        if (isDue) fs.dropCaches();
+        isDue = false;
+        return false;
+      },
+    });
+  }
+  const operations = new OperationCount(kind);
   const hit: string[] = [];
   const planned = fs.failAt({
     ...fault,
-    at: (kind, path) => {
-      // A create that failed leaves nobody a handle, so it cannot have happened.
-      if (!OPERATIONS.has(kind) || (fault.happened === true && kind === "create")) return false;
-      operation++;
-      const fires = operation === at || (fault.sticky === true && operation > at);
+    at: (call, path) => {
+      if (!operations.take(call)) return false;
+      const { count } = operations;
+      const fires = count === at || (fault.sticky === true && count > at);
       if (!fires) return false;
-      const what = `${kind} ${path.replace(/^.*[/.]/, "")}`;
+      isDue = true;
+      const what = `${call} ${path.replace(/^.*[/.]/, "")}`;
       const isLogSync = /^sync (wal|vlog)$/.test(what);
       hit.push(isLogSync && run.db === undefined ? `open: ${what}` : what);
       if (isLogSync && fault.sync !== undefined) run.pagesLost = true;
-      return fires;
+      const isShown = fault.sync === "keep" && dropsCaches !== true;
+      if (kind.isOfSyncs === true && !isShown && what === "sync manifest") run.manifestLost = true;
+      return true;
     },
   });
   try {
@@ -102,15 +159,15 @@ async function runWith(fault: Omit<SimFault, "at">, at: number): Promise<number>
     const rejectedAll = run.writes.every((write) => write.outcome !== "acknowledged");
     if (!rejectedAll || run.closedCleanly.length > 0) {
       const power = fs.crash({ seed: at });
+      if (isDue && dropsCaches === true) fs.dropCaches();
       fs.clearFaults();
       const acked = run.writes.findLastIndex(
         ({ outcome, level }) => outcome === "acknowledged" && level !== "buffered",
       );
-      await judge(
-        run,
-        fs.processKill(),
-        run.pagesLost ? run.durable : Math.max(acked + 1, run.durable),
-      );
+      const killed = fs.processKill();
+      await judge(run, killed, run.pagesLost ? run.durable : Math.max(acked + 1, run.durable));
+      // The process behind a failed sync may not trust the page cache either.
+      if (kind.isOfSyncs === true) await judgeAgain(run, killed);
       await judge(run, power, run.durable);
     }
     expect(new ArenaPool().stats().heldCount).toBe(0);
@@ -128,46 +185,85 @@ async function runWith(fault: Omit<SimFault, "at">, at: number): Promise<number>
   return planned.fired;
 }
 
-async function countOperations(): Promise<number> {
+/** Returns how many operations a run without failures has. */
+async function countOperations(kind: Kind): Promise<number> {
   const fs = new SimFs();
   const run = newRun(fs);
+  const operations = new OperationCount(kind);
+  fs.failAt({ at: (call) => operations.take(call) && false });
   await script(run);
   expect(run.errors).toEqual([]);
   expect(run.events).toEqual([]);
   expect(run.closedCleanly).toEqual([true, true]);
+  const { count } = operations;
   await judge(run, fs, run.writes.length);
-  return fs.operations;
+  return count;
 }
 
-describe.each<[string, Omit<SimFault, "at">]>([
-  ["EIO once", { error: "EIO" }],
-  ["EIO for good", { error: "EIO", sticky: true }],
-  ["ENOSPC once", { error: "ENOSPC" }],
-  ["ENOSPC for good", { error: "ENOSPC", sticky: true }],
-  ["EIO after half a write", { error: "EIO", partial: 20 }],
-  ["EIO though it happened", { error: "EIO", happened: true }],
-  ["a failed sync that drops the pages", { error: "EIO", sync: "drop" }],
-  ["a failed sync that reverts them", { error: "EIO", sync: "revert", reached: "any" }],
-])("%s", (name, fault) => {
-  const offset = (name.length + OFFSET) % STRIDE;
-  test("at every operation", { timeout: 600_000 }, async () => {
-    const total = await countOperations();
-    let fired = 0;
-    const failures: string[] = [];
-    for (let at = Number(process.env["AT"] ?? 2 + offset); at <= total; at += STRIDE) {
-      if (process.env["AT"])
-        process.stderr.write(`at ${at}/${total} ${Math.round(performance.now())}\n`);
-      try {
-        if ((await runWith(fault, at)) > 0) fired++;
-      } catch (error) {
-        failures.push((error as Error).message);
-        if (process.env["AT"]) process.stderr.write(`FAIL ${(error as Error).message}\n`);
-      }
+/** Runs a sweep over `total` operations; returns at how many of them something failed. */
+async function sweep(
+  { total, first, stride }: { total: number; first: number; stride: number },
+  runAt: (at: number) => Promise<number>,
+): Promise<number> {
+  let fired = 0;
+  const failures: string[] = [];
+  for (let at = Number(process.env["AT"] ?? first); at <= total; at += stride) {
+    if (process.env["AT"])
+      process.stderr.write(`at ${at}/${total} ${Math.round(performance.now())}\n`);
+    try {
+      if ((await runAt(at)) > 0) fired++;
+    } catch (error) {
+      failures.push((error as Error).message);
+      if (process.env["AT"]) process.stderr.write(`FAIL ${(error as Error).message}\n`);
     }
-    expect(
-      failures.slice(0, Number(process.env["FAILURES"] ?? 3)),
-      `${failures.length} failed`,
-    ).toEqual([]);
+  }
+  expect(
+    failures.slice(0, Number(process.env["FAILURES"] ?? 3)),
+    `${failures.length} failed`,
+  ).toEqual([]);
+  return fired;
+}
+
+const REFUSALS = ["EROFS", "EACCES", "EDQUOT", "EMFILE"] as const;
+
+describe.each<[string, Kind]>([
+  ["EIO once", { fault: { error: "EIO" } }],
+  ["EIO for good", { fault: { error: "EIO", sticky: true } }],
+  ["ENOSPC once", { fault: { error: "ENOSPC" } }],
+  ["ENOSPC for good", { fault: { error: "ENOSPC", sticky: true } }],
+  ["another refusal, once or for good", { fault: {}, others: REFUSALS }],
+  ["EIO after half a write", { fault: { error: "EIO", partial: 20 } }],
+  ["EIO though it happened", { fault: { error: "EIO", happened: true } }],
+])("%s", (name, kind) => {
+  const first = 1 + ((name.length + OFFSET) % STRIDE);
+  test("at every operation", { timeout: 600_000 }, async () => {
+    const total = await countOperations(kind);
+    const fired = await sweep({ total, first, stride: STRIDE }, (at) => runWith(kind, at));
+    noteCounts({ faults: fired });
+    expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
+  });
+});
+
+describe.each<[string, SimFault["sync"], boolean]>([
+  ["keeps the pages as clean", "keep", false],
+  ["keeps them until they are evicted", "keep", true],
+  ["drops the pages", "drop", false],
+  ["reverts them", "revert", false],
+])("a failed sync that %s", (name, sync, dropsCaches) => {
+  test.each([
+    ["once", false],
+    ["and every later one", true],
+  ])("at every sync, %s", { timeout: 600_000 }, async (_name, sticky) => {
+    // All or none of the pages may have reached the disk all the same, or any of them.
+    const reached = sticky === (sync === "revert") ? "none" : "any";
+    const kind: Kind = {
+      fault: { error: "EIO", sync: sync!, sticky, reached },
+      isOfSyncs: true,
+      dropsCaches,
+    };
+    const total = await countOperations(kind);
+    const first = 1 + ((name.length + OFFSET) % STRIDE);
+    const fired = await sweep({ total, first, stride: STRIDE }, (at) => runWith(kind, at));
     noteCounts({ faults: fired });
     expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
   });

@@ -5,7 +5,7 @@
  */
 import { type SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { expect } from "vitest";
-import { AuraDB, type Durability, type Settings, WriteBatch } from "../../src/index.ts";
+import { AuraDB, type Durability, repair, type Settings, WriteBatch } from "../../src/index.ts";
 
 export const directory = "/db";
 
@@ -43,6 +43,8 @@ export interface FaultRun {
   pending: Promise<unknown>[];
   /** A failed sync of a log took pages away that were not durable: `os` does not survive that. */
   pagesLost: boolean;
+  /** The same of a manifest: in the same boot an open may refuse the one in force. */
+  manifestLost: boolean;
 }
 
 export function newRun(fs: SimFs): FaultRun {
@@ -57,6 +59,7 @@ export function newRun(fs: SimFs): FaultRun {
     closedCleanly: [],
     pending: [],
     pagesLost: false,
+    manifestLost: false,
   };
 }
 
@@ -255,21 +258,39 @@ function read(run: FaultRun): void {
   expectHistory(found, run.writes, run.writes.length);
 }
 
+/**
+ * Opens what is left. Where a failed sync took acknowledged writes away, that is said, and what is left
+ * can be salvaged; where no manifest could be synced any more and the pages of the last one are gone,
+ * the directory can be repaired.
+ */
+async function openLeft(run: FaultRun, fs: SimFs): Promise<AuraDB> {
+  const { runtime } = run;
+  const refused = (error: unknown): void => {
+    if ((error as { code?: string }).code !== "AURA_CORRUPTION") throw error;
+  };
+  try {
+    return await AuraDB.open(directory, faultSettings, { fs, runtime });
+  } catch (error) {
+    if (!run.pagesLost && !run.manifestLost) throw error;
+    refused(error);
+  }
+  if (run.pagesLost) {
+    const wal = { ...faultSettings.wal, recovery: "salvage" as const };
+    try {
+      return await AuraDB.open(directory, { ...faultSettings, wal }, { fs, runtime });
+    } catch (error) {
+      if (!run.manifestLost) throw error;
+      refused(error);
+    }
+  }
+  await repair(directory, { fs, runtime });
+  return AuraDB.open(directory, faultSettings, { fs, runtime });
+}
+
 /** Opens what is left (the disk is sound again), compares, writes, closes. */
 export async function judge(run: FaultRun, fs: SimFs, least: number): Promise<void> {
   const { runtime } = run;
-  let db: AuraDB;
-  try {
-    db = await AuraDB.open(directory, faultSettings, { fs, runtime });
-  } catch (error) {
-    // What was acknowledged is gone: that is said, and what is left can be salvaged.
-    if (!run.pagesLost || (error as { code?: string }).code !== "AURA_CORRUPTION") throw error;
-    const salvage = {
-      ...faultSettings,
-      wal: { ...faultSettings.wal, recovery: "salvage" as const },
-    };
-    db = await AuraDB.open(directory, salvage, { fs, runtime });
-  }
+  const db = await openLeft(run, fs);
   try {
     const found = new Map<string, string>();
     for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
@@ -283,6 +304,25 @@ export async function judge(run: FaultRun, fs: SimFs, least: number): Promise<vo
   expect(fs.openPaths()).toEqual([]);
   const report = await AuraDB.verify(directory, { fs, runtime });
   expect(report.problems).toEqual([]);
+}
+
+/** What `judge` has left on a disk is durable: a power loss changes nothing of it. */
+export async function judgeAgain(run: FaultRun, fs: SimFs): Promise<void> {
+  const { runtime } = run;
+  const read = async (image: SimFs): Promise<Map<string, string>> => {
+    const db = await AuraDB.open(directory, faultSettings, { fs: image, runtime });
+    try {
+      return new Map([...db.scanSync()].map(([key, value]) => [String(key), String(value)]));
+    } finally {
+      await bounded("close", db.close(), runtime);
+    }
+  };
+  const power = fs.crash({ data: "none", names: "none" });
+  fs.dropCaches();
+  const [before, behind] = [await read(fs), await read(power)];
+  expect(before.get("after")).toBe("all");
+  expect([...behind.keys()]).toEqual([...before.keys()]);
+  for (const [key, value] of before) expect(behind.get(key) === value, key).toBe(true);
 }
 
 /**
