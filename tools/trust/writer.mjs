@@ -10,11 +10,12 @@ import { writeSync } from "node:fs";
 import { AuraDB, WriteBatch } from "@aura/engine";
 import { lengthIn, settingsOf } from "./content.mjs";
 import { bytesOf, Chance, History } from "./history.mjs";
+import { oneThread } from "./one-thread.mjs";
 
 const SPEECH = 3;
 
 const order = JSON.parse(process.argv[2]);
-const { directory, seed, epochs, epoch, operations, settings, verify, isCalm } = order;
+const { directory, seed, epochs, epoch, operations, settings, verify, isCalm, world } = order;
 
 function say(text) {
   writeSync(SPEECH, `${text}\n`);
@@ -81,13 +82,14 @@ async function go(db, history, from, chance) {
     }
     await maintain(db, chance);
     // One thing at a time: then two processes of one history make the same calls of the same files.
-    if (isCalm) await db.idle();
+    if (isCalm && world !== "one-thread") await db.idle();
   }
 }
 
 try {
   const chance = new Chance(seed, epoch, 7);
-  const db = await AuraDB.open(directory, settingsOf(chance, settings));
+  const components = world === "one-thread" ? oneThread(seed) : {};
+  const db = await AuraDB.open(directory, settingsOf(chance, settings), components);
   const length = lengthIn(db, order);
   say(`prefix ${length}`);
   if (operations > 0) {
