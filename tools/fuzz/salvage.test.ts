@@ -2,7 +2,7 @@
  * Tables whose checksums are right and whose contents are not: each byte of a plain block is changed,
  * so that keys stand out of order, twice, or out of the table's bounds. What is salvaged of it is sound.
  */
-import { hashReady } from "@aura/base";
+import { hasCode, hashReady } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { AuraDB, type Settings } from "@aura/engine";
 import { expect, test } from "vitest";
@@ -36,14 +36,22 @@ test("entries out of order, and out of bounds, are damage, and no end of a repai
   expect(target.seeds.length).toBe(1);
   const [seed] = target.seeds;
   let count = 0;
+  let refused = 0;
   for (let at = 66; at < 66 + 900; at++) {
     for (const value of [0, seed![at]! ^ 1, 0x7f]) {
       const input = Uint8Array.from(seed!);
       input[at] = value;
       mendTable(input.subarray(2));
-      await target.run(input);
+      try {
+        await target.run(input);
+      } catch (error) {
+        // Entries of a kind that this build does not know are of a later one, and refused.
+        if (!hasCode(error, "AURA_UNSUPPORTED")) throw error;
+        refused++;
+      }
       count++;
     }
   }
   expect(count).toBe(2700);
+  expect(refused).toBeLessThan(count / 4);
 });

@@ -166,8 +166,9 @@ export const BUGS = [
     edits: [
       {
         file: "packages/engine/src/recovery.ts",
-        find: "else syncLog(fs, log.path);",
-        replace: 'else if (log.path === "") syncLog(fs, log.path);',
+        find: "if (state.syncFailed || !syncLog(fs, log.path)) rewriteLog(fs, log);",
+        replace:
+          'if (state.syncFailed || (log.path === "" && !syncLog(fs, log.path))) rewriteLog(fs, log);',
       },
     ],
     tests: [rules, model],
@@ -178,9 +179,9 @@ export const BUGS = [
     edits: [
       {
         file: "packages/engine/src/tree.ts",
-        find: 'if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();\n      try {\n        this.#roll(after);',
+        find: 'if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();\n      this.#roll(after);',
         replace:
-          'if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();\n      try {\n        void after;',
+          'if (hasCode(error, "AURA_OUT_OF_SPACE")) this.#parts.freeReserve();\n      void after;',
       },
     ],
     tests: [faults],
