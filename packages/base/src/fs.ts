@@ -26,7 +26,10 @@ export interface FileHandle {
   sync(): Promise<void>;
   truncateSync(bytes: number): void;
   sizeSync(): number;
-  /** Idempotent. A failed close throws. */
+  /**
+   * Idempotent. A failed close of a file that was created throws. One of a file that was opened to be
+   * read does not: nothing is lost with it, and whoever lets go of such a file has nobody to tell.
+   */
   closeSync(): void;
 }
 

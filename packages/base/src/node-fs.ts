@@ -84,12 +84,14 @@ type Moved = (error: NodeJS.ErrnoException | null, bytes: number) => void;
 class NodeFile implements FileHandle {
   readonly path: string;
   readonly token: number;
+  readonly #isCreated: boolean;
   #underWay = 0;
   #closed = false;
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, isCreated: boolean) {
     this.path = path;
     this.token = fd;
+    this.#isCreated = isCreated;
   }
 
   readSync(target: Uint8Array, position: number): number {
@@ -198,7 +200,18 @@ class NodeFile implements FileHandle {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#underWay > 0) return; // closed behind the last operation
-    call(this.path, "close", () => fs.closeSync(this.token));
+    const failure = this.#release();
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Gives the descriptor back. Returns an error that somebody has to hear of. */
+  #release(): AuraError | undefined {
+    try {
+      fs.closeSync(this.token);
+    } catch (cause) {
+      if (this.#isCreated) return systemError(cause, this.path, "close");
+    }
+    return undefined;
   }
 
   /** Returns the descriptor, for a call on this thread. */
@@ -219,13 +232,7 @@ class NodeFile implements FileHandle {
   /** Ends an operation; returns the error of a close that had to wait for it. */
   #end(): AuraError | undefined {
     this.#underWay--;
-    if (this.#underWay > 0 || !this.#closed) return undefined;
-    try {
-      fs.closeSync(this.token);
-      return undefined;
-    } catch (cause) {
-      return systemError(cause, this.path, "close");
-    }
+    return this.#underWay > 0 || !this.#closed ? undefined : this.#release();
   }
 
   /**
@@ -356,11 +363,13 @@ export const nodeFileSystem: FileSystem = {
       return new NodeFile(
         path,
         call(path, "open", () => openToRead(path)),
+        false,
       );
     const flags = O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
     return new NodeFile(
       path,
       call(path, "create", () => fs.openSync(path, flags, FILE_MODE)),
+      true,
     );
   },
   existsSync(path: string): boolean {

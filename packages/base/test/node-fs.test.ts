@@ -384,6 +384,23 @@ describe("closing", () => {
     expect(codeOf(() => file.closeSync())).toBe("none");
   });
 
+  it("does not fail for a file that was opened to be read", async () => {
+    create("read").closeSync();
+    const file = nodeFileSystem.openSync(`${directory}/read`, "read");
+    const behind = nodeFileSystem.openSync(`${directory}/read`, "read");
+    const close = vi.spyOn(fs, "closeSync").mockImplementation(() => {
+      throw systemError("EIO");
+    });
+    const reading = behind.read(new Uint8Array(1), 0);
+    behind.closeSync();
+    file.closeSync();
+    expect(close.mock.calls.length).toBe(1);
+    expect(await reading).toBe(0);
+    expect(close.mock.calls.length).toBe(2);
+    close.mockRestore();
+    for (const { token } of [file, behind]) fs.closeSync(token);
+  });
+
   it("that fails behind an operation rejects it", async () => {
     for (const name of ["write", "sync"] as const) {
       const file = create(name);

@@ -413,6 +413,11 @@ describe("faults", () => {
     expect(target[10]).toBe(1);
     fs.failAt({ at: (kind) => kind === "read", short: 7 });
     expect(handle.readSync(target, 0)).toBe(7);
+    fs.failAt({ at: (kind) => kind === "read", flipBit: 50 * 8 + 9 });
+    handle.readSync(target, 0);
+    expect(target[1]).toBe(3);
+    fs.failAt({ at: (kind) => kind === "close", error: "EIO" });
+    handle.closeSync();
     fs.flipBits("/d/a", 3, 0x80);
     expect(fs.crash({ names: "none", data: "none" }).readFile("/d/a")[3]).toBe(0x81);
   });

@@ -542,11 +542,11 @@ export class AuraDB {
       if (health.failure === undefined && failure === undefined) await closeCleanly(parts);
     } catch (error) {
       failure ??= error;
-    } finally {
-      await releaseParts(parts);
-      // Events that the close announced come before its promise.
-      await parts.turns.turn();
     }
+    const left = await releaseParts(parts);
+    // Events that the close announced come before its promise.
+    await parts.turns.turn();
+    failure ??= left;
     if (failure !== undefined) throw failure as Error;
   }
 

@@ -44,20 +44,31 @@ export async function closeCleanly(parts: DatabaseParts): Promise<void> {
   });
 }
 
-/** Lets go of everything that is open. The directory is unlocked whatever fails. */
-export async function releaseParts(parts: DatabaseParts): Promise<void> {
+/**
+ * Lets go of everything that is open, and unlocks the directory, whatever fails of it. Returns the first
+ * error.
+ */
+export async function releaseParts(parts: DatabaseParts): Promise<unknown> {
   const { journal, tree, queue, tables, values, memtables, lock } = parts;
-  try {
+  const steps: readonly (() => Promise<void> | void)[] = [
     // Reads that wait for the disk have their files until they are answered.
-    await parts.versions.whenUnpinned();
-    await journal.close();
-    tree.sayFailedSync();
-  } finally {
-    await queue.close();
-    tree.releaseSync();
-    tables.closeAll();
-    values.closeAll();
-    memtables.close();
-    lock.releaseSync();
+    () => parts.versions.whenUnpinned(),
+    () => journal.close(),
+    () => tree.sayFailedSync(),
+    () => queue.close(),
+    () => tree.releaseSync(),
+    () => tables.closeAll(),
+    () => values.closeAll(),
+    () => memtables.close(),
+    () => lock.releaseSync(),
+  ];
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  return failures[0];
 }

@@ -167,10 +167,17 @@ function goOn(
       voids: replayed.voids,
     }),
   );
-  if (replayed.damagedLogs.length > 0) {
-    // Nobody else could read them either; they are not this recovery's to remove.
-    for (const path of replayed.damagedLogs) fs.renameSync(path, `${path}${DAMAGED_SUFFIX}`);
-    fs.syncDirSync(directory);
+  let orphans: string[];
+  try {
+    if (replayed.damagedLogs.length > 0) {
+      // Nobody else could read them either; they are not this recovery's to remove.
+      for (const path of replayed.damagedLogs) fs.renameSync(path, `${path}${DAMAGED_SUFFIX}`);
+      fs.syncDirSync(directory);
+    }
+    orphans = findOrphans(fs, directory, version, live, number);
+  } catch (error) {
+    manifest.closeSync();
+    throw error;
   }
   return {
     identity,
@@ -185,7 +192,7 @@ function goOn(
     created: false,
     operationsReplayed: replayed.operations,
     cut: replayed.cut,
-    orphans: findOrphans(fs, directory, version, live, number),
+    orphans,
   };
 }
 

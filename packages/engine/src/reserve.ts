@@ -31,7 +31,12 @@ export class Reserve {
     this.#clock = clock;
     this.#directory = directory;
     this.#path = `${directory}/${BALLAST_NAME}`;
-    this.#present = fs.existsSync(this.#path);
+    try {
+      this.#present = fs.existsSync(this.#path);
+    } catch {
+      // One that is there after all is removed by the attempt to make it, and made by the next.
+      this.#present = false;
+    }
   }
 
   /** Makes the ballast file if it is missing. A failure leaves the database without one. */

@@ -161,8 +161,7 @@ export class Tree {
 
   /** Closes the manifest file. */
   releaseSync(): void {
-    for (const manifest of this.#retired) manifest.closeSync();
-    this.#retired = [];
+    this.#closeRetired();
     this.#manifest.closeSync();
   }
 
@@ -227,9 +226,20 @@ export class Tree {
     const paths = this.#retired.map((manifest) =>
       filePath(this.#parts.directory, manifest.number, "manifest"),
     );
-    for (const manifest of this.#retired) manifest.closeSync();
-    this.#retired = [];
+    this.#closeRetired();
     this.removeFiles(paths);
+  }
+
+  #closeRetired(): void {
+    const retired = this.#retired;
+    this.#retired = [];
+    for (const manifest of retired) {
+      try {
+        manifest.closeSync();
+      } catch {
+        // Nothing that they hold counts any more.
+      }
+    }
   }
 
   #syncLater(): void {

@@ -266,9 +266,11 @@ export class TableFile {
     if (this.#closed) throw this.#closedError();
     if (this.#handle === undefined) {
       const handle = this.#fs.openSync(this.path, "read");
-      if (handle.sizeSync() !== this.fileBytes) {
+      try {
+        if (handle.sizeSync() !== this.fileBytes) throw this.#cutOff(0);
+      } catch (error) {
         handle.closeSync();
-        throw this.#cutOff(0);
+        throw error;
       }
       this.#handle = handle;
     }

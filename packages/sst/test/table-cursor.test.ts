@@ -336,6 +336,17 @@ describe("handles", () => {
     await expect(table.loadBlock(1)).rejects.toMatchObject({ code: "AURA_CLOSED" });
   });
 
+  test("one that is taken again and cannot be looked at is not left open", () => {
+    const fs = written();
+    const table = openTable(fs);
+    table.releaseHandle();
+    fs.failAt({ at: (kind) => kind === "stat", error: "EIO" });
+    expect(errorOf(() => get(table, keyOf(5))).code).toBe("AURA_IO");
+    expect(fs.openHandles).toBe(0);
+    expect(get(table, keyOf(5))?.seq).toBe(entries[5]!.seq);
+    table.closeSync();
+  });
+
   test("a file that was replaced meanwhile is detected", () => {
     const fs = written();
     const table = openTable(fs);

@@ -7,8 +7,10 @@
  * and damaged later.
  */
 import {
+  corruption,
   decodeFileHeader,
   FILE_HEADER_BYTES,
+  type FileHandle,
   type FileSystem,
   hasCode,
   resemblesFileHeader,
@@ -24,13 +26,14 @@ const SECTOR_BYTES = 512;
 /**
  * Returns whether the start of a log is not there at all: the file ends within its header and
  * preamble, or has zeros in place of the header of either. A creation that no sync covered leaves
- * such a file behind; damage to one that was synced hardly does. Throws AURA_NOT_FOUND, AURA_IO.
+ * such a file behind; damage to one that was synced hardly does. Throws AURA_CORRUPTION
+ * when the file reads shorter than it is, AURA_NOT_FOUND, AURA_IO.
  */
 export function logStartMissing(fs: FileSystem, path: string): boolean {
   const file = fs.openSync(path, "read");
   try {
-    const start = new Uint8Array(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
-    if (file.readSync(start, 0) < start.length) return true;
+    const start = readStart(file);
+    if (start === undefined) return true;
     if (allZero(start, 0, FILE_HEADER_BYTES)) return true;
     if (allZero(start, FILE_HEADER_BYTES, start.length)) return true;
     const frame = new FrameHeader();
@@ -42,6 +45,20 @@ export function logStartMissing(fs: FileSystem, path: string): boolean {
   } finally {
     file.closeSync();
   }
+}
+
+/**
+ * Reads the headers at the start of a log; undefined when the file ends within them. That a read ends
+ * there is not enough: a file that reads shorter than it is would be taken for one that holds nothing.
+ */
+function readStart(file: FileHandle): Uint8Array | undefined {
+  const start = new Uint8Array(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
+  const count = file.readSync(start, 0);
+  if (count === start.length) return start;
+  if (file.sizeSync() > count) {
+    throw corruption(file.path, count, "the file reads shorter than it is");
+  }
+  return undefined;
 }
 
 /** Returns the uid of a file whose header this build can read. */
@@ -58,13 +75,13 @@ function readableUid(start: Uint8Array, path: string): Uid | undefined {
  * Returns whether the start of a log is bytes that the log never wrote there, and nothing in the file
  * says that a sync covered any of it: what a power loss may leave of a log that was never synced.
  * A file header of the database `databaseUuid` with wrong bytes in it is no such start. Throws
- * AURA_NOT_FOUND, AURA_IO.
+ * as `logStartMissing`.
  */
 export function logStartTorn(fs: FileSystem, path: string, databaseUuid: Uint8Array): boolean {
   const file = fs.openSync(path, "read");
   try {
-    const start = new Uint8Array(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
-    if (file.readSync(start, 0) < start.length) return true;
+    const start = readStart(file);
+    if (start === undefined) return true;
     const uid = readableUid(start, path);
     if (uid === undefined) return !resemblesFileHeader(start, databaseUuid);
     const frame = new FrameHeader();

@@ -2,7 +2,13 @@
 import { FILE_HEADER_BYTES } from "@aura/base";
 import type { SimFs } from "@aura/base/testing";
 import { describe, expect, it } from "vitest";
-import { FRAME_HEADER_BYTES, LogWriter, logStartTorn, readLog } from "../src/index.ts";
+import {
+  FRAME_HEADER_BYTES,
+  LogWriter,
+  logStartMissing,
+  logStartTorn,
+  readLog,
+} from "../src/index.ts";
 import { emptyFs, header, PATH, text, writeSmallLog } from "./support.ts";
 
 const { databaseUuid } = header();
@@ -66,6 +72,19 @@ describe("the start of a log", () => {
   it("is damaged when a frame behind it vouches for what it held", () => {
     const { whole, preambleEnd } = longStart(1);
     expect(torn(Buffer.from(whole).fill(0, 600, preambleEnd))).toBe(false);
+  });
+});
+
+describe("a start that reads shorter than the file is", () => {
+  it("is damage, and neither missing nor torn", () => {
+    const fs = emptyFs();
+    writeSmallLog(fs).closeSync();
+    const { databaseUuid } = header();
+    fs.failAt({ at: (kind) => kind === "read", sticky: true, short: 5 });
+    const damage = expect.objectContaining({ code: "AURA_CORRUPTION", offset: 5 });
+    expect(() => logStartMissing(fs, PATH)).toThrow(damage);
+    expect(() => logStartTorn(fs, PATH, databaseUuid)).toThrow(damage);
+    expect(fs.openPaths()).toEqual([]);
   });
 });
 

@@ -64,6 +64,8 @@ export interface SimFault {
   readonly reached?: CrashData;
   /** Of a read: a bit of the file that reads wrong this time. `offset` is a place in the file. */
   readonly flip?: { readonly offset: number; readonly mask: number };
+  /** Of a read: this bit of what it returns is wrong, counted on from its beginning behind its end. */
+  readonly flipBit?: number;
   /** Of a read: returns no more than this many bytes, as if the file ended. */
   readonly short?: number;
 }

@@ -3,7 +3,13 @@
  */
 import type { FileHandle } from "../fs.ts";
 import type { SeededRandom } from "../runtime.ts";
-import { type SimCall, type SimFault, type SimOperation, systemError } from "./sim-faults.ts";
+import {
+  type SimCall,
+  SimCrash,
+  type SimFault,
+  type SimOperation,
+  systemError,
+} from "./sim-faults.ts";
 import type { SimFile } from "./sim-file.ts";
 import { PAGE_BYTES } from "./sim-pages.ts";
 
@@ -46,6 +52,10 @@ export class SimHandle implements FileHandle {
     const flip = fault?.flip;
     if (flip !== undefined && flip.offset >= position && flip.offset < position + count) {
       target[flip.offset - position]! ^= flip.mask;
+    }
+    if (fault?.flipBit !== undefined && count > 0) {
+      const bit = fault.flipBit % (8 * count);
+      target[bit >>> 3]! ^= 1 << (bit & 7);
     }
     this.#host.moved(count, 0);
     return count;
@@ -125,6 +135,8 @@ export class SimHandle implements FileHandle {
     if (!this.#open) return;
     try {
       this.#host.access("close");
+    } catch (error) {
+      if (this.#writable || error instanceof SimCrash) throw error;
     } finally {
       // A close that fails has closed all the same.
       this.#open = false;

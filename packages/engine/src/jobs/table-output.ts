@@ -180,7 +180,11 @@ export class TableOutput {
 
   /** Removes what was written; a file that cannot be removed now is an orphan for the next open. */
   discardSync(): void {
-    this.#file?.closeSync();
+    try {
+      this.#file?.closeSync();
+    } catch {
+      // It was not to be kept.
+    }
     for (const path of this.#paths) {
       try {
         this.#fs.unlinkSync(path);

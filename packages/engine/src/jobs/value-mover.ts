@@ -141,7 +141,11 @@ export class ValueMover {
 
   /** Removes what was written; what cannot be removed now is an orphan for the next open. */
   discardSync(): void {
-    this.#segment?.closeSync();
+    try {
+      this.#segment?.closeSync();
+    } catch {
+      // It was not to be kept.
+    }
     for (const { path } of this.#written) {
       try {
         this.#fs.unlinkSync(path);

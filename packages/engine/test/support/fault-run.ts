@@ -97,7 +97,8 @@ export async function bounded<T>(
   return watched;
 }
 
-async function attempt(
+/** Awaits a call; notes its error. Returns whether it succeeded. */
+export async function attempt(
   run: FaultRun,
   what: string,
   work: () => Promise<unknown>,
@@ -118,7 +119,8 @@ async function attempt(
   }
 }
 
-async function openOnce(run: FaultRun): Promise<boolean> {
+/** Opens the database of the run, and listens to what fails behind its calls. */
+export async function openOnce(run: FaultRun): Promise<boolean> {
   return attempt(run, "open", async () => {
     run.db = undefined;
     const db = await AuraDB.open(directory, faultSettings, { fs: run.fs, runtime: run.runtime });
@@ -129,7 +131,8 @@ async function openOnce(run: FaultRun): Promise<boolean> {
   });
 }
 
-async function write(
+/** Writes, and notes what became of it. */
+export async function write(
   run: FaultRun,
   level: Durability,
   manner: "sync" | "async",
@@ -168,7 +171,8 @@ async function write(
   }
 }
 
-async function durably(
+/** Makes a call that vouches for every write before it, if it succeeds. */
+export async function durably(
   run: FaultRun,
   what: string,
   work: (db: AuraDB) => Promise<unknown>,
@@ -181,7 +185,8 @@ async function durably(
   return done;
 }
 
-async function closeOnce(run: FaultRun): Promise<void> {
+/** Closes, and notes what that took along. Nothing is open behind it. */
+export async function closeOnce(run: FaultRun): Promise<void> {
   const { db } = run;
   if (db === undefined) return;
   const clean = db.stats().failure === undefined;
@@ -211,7 +216,7 @@ async function closeOnce(run: FaultRun): Promise<void> {
   expect(run.fs.openPaths()).toEqual([]);
 }
 
-const large = (name: string): string => name.repeat(Math.ceil(700 / name.length));
+export const large = (name: string): string => name.repeat(Math.ceil(700 / name.length));
 
 /** Puts of small and large values at each level, flush, compact, close, and all over again. */
 export async function script(run: FaultRun): Promise<void> {
@@ -295,6 +300,9 @@ export async function judge(run: FaultRun, fs: SimFs, least: number): Promise<vo
     const found = new Map<string, string>();
     for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
     expectHistory(found, run.writes, least);
+    for (const key of new Set(run.writes.flatMap(({ changes }) => changes.map(([k]) => k)))) {
+      expect(db.getSync(key)?.toString() === found.get(key), key).toBe(true);
+    }
     db.putSync("after", "all", { durability: "sync" });
     await bounded("flush", db.flush(), runtime);
     expect(db.getSync("after")?.toString()).toBe("all");
@@ -326,19 +334,15 @@ export async function judgeAgain(run: FaultRun, fs: SimFs): Promise<void> {
 }
 
 /**
- * Checks that `found` is a prefix of the writes that were not rejected, with at least the first
- * `least` writes; each write of unknown outcome may be in it or not.
+ * The states behind each prefix of the writes that were not rejected, from the first `least` writes
+ * on, the longest last; a write of unknown outcome may be in it or not.
  */
-function expectHistory(
-  found: ReadonlyMap<string, string>,
-  writes: readonly Write[],
-  least: number,
-): void {
+export function possibleStates(writes: readonly Write[], least: number): Map<string, string>[] {
   const histories: Map<string, string>[] = [new Map()];
-  const states: { count: number; state: Map<string, string> }[] = [];
+  const states: Map<string, string>[] = [];
   const note = (count: number): void => {
     if (count < least) return;
-    for (const state of histories) states.push({ count, state: new Map(state) });
+    for (const state of histories) states.push(new Map(state));
   };
   note(0);
   writes.forEach(({ changes, outcome }, i) => {
@@ -356,10 +360,20 @@ function expectHistory(
     }
     note(i + 1);
   });
-  if (states.some(({ state }) => same(found, state))) return;
+  return states;
+}
+
+/** Checks that `found` is one of the states that `possibleStates` lists. */
+function expectHistory(
+  found: ReadonlyMap<string, string>,
+  writes: readonly Write[],
+  least: number,
+): void {
+  const states = possibleStates(writes, least);
+  if (states.some((state) => same(found, state))) return;
   const brief = (state: ReadonlyMap<string, string>): string[] =>
     [...state].map(([key, value]) => `${key}: ${value.slice(0, 16)}`).sort();
-  expect(brief(found)).toEqual(brief(states.at(-1)!.state));
+  expect(brief(found)).toEqual(brief(states.at(-1)!));
   throw new Error("no prefix of the history");
 }
 
