@@ -21,6 +21,13 @@ import {
   newRun,
   script,
 } from "./support/fault-run.ts";
+import {
+  isSettled,
+  makeStarts,
+  readScript,
+  runFrom,
+  type Start,
+} from "./support/read-fault-run.ts";
 
 const unhandled: unknown[] = [];
 const note = (error: unknown): void => {
@@ -40,6 +47,9 @@ afterAll(() => {
  * AURA_FAULT_STRIDE=10 with AURA_FAULT_OFFSET=0 to 9: all of them in ten runs.
  */
 const STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "7");
+/** Calls that change nothing are many; of some kinds there are few. */
+const READ_STRIDE = Number(process.env["AURA_FAULT_STRIDE"] ?? "83");
+const READ_RUNS_MIN = 6;
 const OFFSET = Number(process.env["AURA_FAULT_OFFSET"] ?? "0");
 
 const OPERATIONS = new Set([
@@ -179,7 +189,7 @@ async function runWith(kind: Kind, at: number): Promise<number> {
     const seen = run.errors
       .map(({ what, error }) => `${what}: ${(error as Error).message}`)
       .concat(run.events);
-    const message = `${JSON.stringify(fault)} at ${at}: ${(cause as Error).message}\n${seen.join("\n")}`;
+    const message = `${JSON.stringify(fault)} at ${at}: ${(cause as Error).message}\n${[...new Set(seen)].join("\n")}`;
     throw new Error(message, { cause });
   }
   return planned.fired;
@@ -267,6 +277,99 @@ describe.each<[string, SimFault["sync"], boolean]>([
     noteCounts({ faults: fired });
     expect(fired).toBeGreaterThan((total / STRIDE) * 0.6);
   });
+});
+
+/** Calls that change nothing. */
+const READ_CALLS = ["read", "open", "close", "stat", "list", "lock"] as const;
+
+/** A kind of failure of calls that change nothing. */
+interface ReadKind {
+  readonly fault: Omit<SimFault, "at" | "sticky">;
+  readonly calls: readonly SimCall[];
+  /** Once; of every call from the first one on; of every call on the same file. */
+  readonly lasts: "once" | "for good" | "of a file";
+}
+
+async function readWith(start: Start, kind: ReadKind, at: number): Promise<number> {
+  const { fault, calls, lasts } = kind;
+  const run = runFrom(start);
+  const { fs } = run;
+  let count = 0;
+  let file: string | undefined;
+  const planned = fs.failAt({
+    ...fault,
+    // Another bit, and another length, each time.
+    ...(fault.flipBit !== undefined && { flipBit: at * 7919 }),
+    ...(fault.short !== undefined && { short: [0, 5, 100][at % 3]! }),
+    sticky: lasts !== "once",
+    at: (call, path) => {
+      if (!calls.includes(call)) return false;
+      count++;
+      if (count === at) file = path;
+      return count === at || (count > at && (lasts === "for good" || path === file));
+    },
+  });
+  try {
+    await readScript(run, start);
+    fs.clearFaults();
+    for (const { what, error } of run.errors) {
+      expect((error as Error).name, `${what}: ${(error as Error).stack}`).toBe("AuraError");
+      expect((error as { code: string }).code).toMatch(/^AURA_/);
+    }
+    expect(fs.openPaths()).toEqual([]);
+    const power = fs.crash({ seed: at });
+    const acked = run.writes.findLastIndex(({ outcome }) => outcome === "acknowledged");
+    const least = isSettled(run, start) ? acked + 1 : run.durable;
+    await judge(run, fs.processKill(), least);
+    await judge(run, power, run.durable);
+    expect(new ArenaPool().stats().heldCount).toBe(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled.splice(0)).toEqual([]);
+  } catch (cause) {
+    fs.clearFaults();
+    await run.db?.close().catch(() => undefined);
+    const seen = run.errors
+      .map(({ what, error }) => `${what}: ${(error as Error).message}`)
+      .concat(run.events);
+    const message = `${start.ending}: ${JSON.stringify(kind)} at ${at}: ${(cause as Error).message}\n${[...new Set(seen)].join("\n")}`;
+    throw new Error(message, { cause });
+  }
+  return planned.fired;
+}
+
+const OPENING = ["open", "list", "lock"] as const;
+
+describe.each<[string, Omit<ReadKind, "lasts">, ReadKind["lasts"][]]>([
+  ["EIO", { fault: { error: "EIO" }, calls: READ_CALLS }, ["once", "for good", "of a file"]],
+  ["EMFILE", { fault: { error: "EMFILE" }, calls: OPENING }, ["once", "for good"]],
+  ["a file that reads too short", { fault: { short: 0 }, calls: ["read"] }, ["once", "of a file"]],
+  ["a flipped bit", { fault: { flipBit: 0 }, calls: ["read"] }, ["once", "of a file"]],
+])("%s", (_name, kind, durations) => {
+  test.each(durations.map((lasts) => [lasts]))(
+    "at every call that changes nothing, %s",
+    { timeout: 1_800_000 },
+    async (lasts) => {
+      let fired = 0;
+      let runs = 0;
+      for (const start of await makeStarts()) {
+        const run = runFrom(start);
+        let total = 0;
+        run.fs.failAt({ at: (call) => kind.calls.includes(call) && total++ < 0 });
+        await readScript(run, start);
+        expect(run.errors).toEqual([]);
+        const stride = Math.min(READ_STRIDE, Math.ceil(total / READ_RUNS_MIN));
+        const first = 1 + (OFFSET % stride);
+        fired += await sweep({ total, first, stride }, (at) => {
+          runs++;
+          return readWith(start, { ...kind, lasts }, at);
+        });
+      }
+      // Up to the failure a run is the one that was counted.
+      expect(fired).toBe(runs);
+      expect(runs).toBeGreaterThanOrEqual(3 * (READ_RUNS_MIN - 1));
+      noteCounts({ readFaults: fired });
+    },
+  );
 });
 
 const large = (seed: number): string => `${seed}`.repeat(600).slice(0, 600);
