@@ -399,6 +399,34 @@ describe("faults", () => {
     expect(fs.crash({ data: "none" }).readFile("/a").length).toBe(100);
   });
 
+  it("lies about syncs: what they should have covered waits for the next", () => {
+    const fs = new SimFs();
+    const handle = put(fs, "/a", bytes(100, 1));
+    fs.failAt({ at: (kind) => kind === "sync", silent: true });
+    const names = fs.failAt({ at: (kind) => kind === "syncDir", silent: true });
+    handle.syncSync();
+    fs.syncDirSync("/");
+    expect(names.fired).toBe(1);
+    expect(fs.crash({ names: "none" }).existsSync("/a")).toBe(false);
+    expect(fs.crash({ data: "none", names: "all" }).readFile("/a").length).toBe(0);
+    handle.syncSync();
+    fs.syncDirSync("/");
+    const durable = fs.crash({ data: "none", names: "none" }).readFile("/a");
+    expect(durable).toEqual(Buffer.from(bytes(100, 1)));
+  });
+
+  it("loses writes, and brings them to another place", () => {
+    const fs = new SimFs();
+    const handle = put(fs, "/a", bytes(100, 1));
+    fs.failAt({ at: (kind) => kind === "write", astray: "nowhere" });
+    handle.writeSync(bytes(10, 2), 100);
+    fs.failAt({ at: (kind) => kind === "write", astray: 30 });
+    handle.writeSync(bytes(10, 3), 110);
+    const content = fs.readFile("/a");
+    expect([content.length, content[79], content[80], content[89]]).toEqual([120, 1, 3, 3]);
+    expect([content[90], content[100], content[110]]).toEqual([1, 0, 0]);
+  });
+
   it("fails, cuts and falsifies reads", () => {
     const fs = new SimFs();
     fs.writeFile("/d/a", bytes(100, 1));

@@ -44,7 +44,7 @@ export interface SimFault {
    * For a rename or link the path is the target.
    */
   readonly at: number | ((kind: SimCall, path: string, nth: number) => boolean);
-  /** Left out: the call succeeds (with `flip`: a lying read). */
+  /** Left out: the call succeeds (with `flip`, `silent` or `astray`: it lies). */
   readonly error?: SimErrorName;
   /** Fires again: on every operation from the number on, or on every call that the test accepts. */
   readonly sticky?: boolean;
@@ -62,6 +62,16 @@ export interface SimFault {
   readonly sync?: FailedSync;
   /** Which of its writes a failed sync brought to the disk all the same. Default "none". */
   readonly reached?: CrashData;
+  /**
+   * Of a sync, of a file or a directory: reports success and does nothing. What it should have made
+   * durable waits in the device, and a power loss may take any of it.
+   */
+  readonly silent?: boolean;
+  /**
+   * Of a write: reports success, yet its bytes go astray, so many bytes in front of their place (at the
+   * beginning of the file at most) or nowhere. Where they belong stand zeros.
+   */
+  readonly astray?: number | "nowhere";
   /** Of a read: a bit of the file that reads wrong this time. `offset` is a place in the file. */
   readonly flip?: { readonly offset: number; readonly mask: number };
   /** Of a read: this bit of what it returns is wrong, counted on from its beginning behind its end. */

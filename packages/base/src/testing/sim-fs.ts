@@ -270,7 +270,9 @@ export class SimFs implements FileSystem {
   }
 
   syncDirSync(directory: string): void {
-    this.#change("syncDir", directory, () => this.#tree.syncDirectory(directory));
+    this.#changeAt("syncDir", normalPath(directory), (fault) => {
+      if (fault?.silent !== true) this.#tree.syncDirectory(directory);
+    });
   }
 
   syncDir(directory: string): Promise<void> {

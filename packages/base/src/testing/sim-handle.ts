@@ -84,7 +84,7 @@ export class SimHandle implements FileHandle {
       }
       const fits = this.#fitting(room, position);
       if (fits < room) error ??= "ENOSPC";
-      this.#file.write(bytes.subarray(0, fits), position);
+      this.#land(bytes.subarray(0, fits), position, fault?.astray);
       this.#host.moved(0, fits);
       if (error !== undefined) throw systemError(error, this.path, "write");
     });
@@ -97,6 +97,7 @@ export class SimHandle implements FileHandle {
   syncSync(): void {
     this.#host.change("sync", (fault) => {
       this.#refuse(!this.#open, "sync");
+      if (fault?.silent === true) return;
       if (fault?.error === undefined) {
         this.#file.sync();
         // Linux tells every open file once of a write-back that failed, whoever asked for it.
@@ -142,6 +143,15 @@ export class SimHandle implements FileHandle {
       this.#open = false;
       this.#host.closed();
     }
+  }
+
+  #land(bytes: Uint8Array, position: number, astray: SimFault["astray"]): void {
+    if (astray === undefined) {
+      this.#file.write(bytes, position);
+      return;
+    }
+    this.#file.write(new Uint8Array(bytes.length), position);
+    if (astray !== "nowhere") this.#file.write(bytes, Math.max(0, position - astray));
   }
 
   /** Returns how many of `count` bytes fit on the volume, counted in whole pages. */

@@ -172,25 +172,29 @@ export async function checkPrefix(
   { least, most, isThorough }: Expected,
 ): Promise<number> {
   const db = await openSim(fs);
-  const found = new Map<string, string>();
-  for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
-  if (isThorough) checkOtherReads(db, steps, found);
-  // Every value says which write it is of: the history reaches at least to the highest one.
-  let k = least;
-  for (const value of found.values())
-    k = Math.max(k, Number(value.slice(0, value.indexOf(":"))) + 1);
-  expect(k).toBeLessThanOrEqual(most);
-  const model = new Map<string, string>();
-  for (const step of steps.slice(0, k)) take(model, step);
-  // What leaves no mark may follow: deletes, and puts that these took away again.
-  const told = differences(found, model);
-  const marked = k;
-  for (; k < most && !sameEntries(found, model); k++) take(model, steps[k]!);
-  if (!sameEntries(found, model)) expect(told, `behind write ${marked}`).toEqual([]);
-  // The database goes on: a write after the crash is not hidden by anything before it.
-  db.putSync("after", "crash");
-  expect(db.getSync("after")?.toString()).toBe("crash");
-  await db.close();
+  let k: number;
+  try {
+    const found = new Map<string, string>();
+    for (const [key, value] of db.scanSync()) found.set(key.toString(), value.toString());
+    if (isThorough) checkOtherReads(db, steps, found);
+    // Every value says which write it is of: the history reaches at least to the highest one.
+    k = least;
+    for (const value of found.values())
+      k = Math.max(k, Number(value.slice(0, value.indexOf(":"))) + 1);
+    expect(k).toBeLessThanOrEqual(most);
+    const model = new Map<string, string>();
+    for (const step of steps.slice(0, k)) take(model, step);
+    // What leaves no mark may follow: deletes, and puts that these took away again.
+    const told = differences(found, model);
+    const marked = k;
+    for (; k < most && !sameEntries(found, model); k++) take(model, steps[k]!);
+    if (!sameEntries(found, model)) expect(told, `behind write ${marked}`).toEqual([]);
+    // The database goes on: a write after the crash is not hidden by anything before it.
+    db.putSync("after", "crash");
+    expect(db.getSync("after")?.toString()).toBe("crash");
+  } finally {
+    await db.close();
+  }
   if (isThorough) {
     const { problems } = await AuraDB.verify(directory, { fs, runtime: simRuntime(1) });
     expect(problems).toEqual([]);

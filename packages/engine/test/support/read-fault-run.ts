@@ -148,10 +148,15 @@ async function answer<T>(
   }
 }
 
-/** Reads key by key, in each way that there is, many at once, and in both directions. */
-async function readAll(run: FaultRun): Promise<void> {
+/**
+ * Reads key by key, in each way that there is, many at once, and in both directions. What is shown is
+ * of one of the `states`.
+ */
+export async function readAll(
+  run: FaultRun,
+  states: readonly ReadonlyMap<string, string>[] = possibleStates(run.writes, run.writes.length),
+): Promise<void> {
   const db = run.db!;
-  const states = possibleStates(run.writes, run.writes.length);
   const keys = [...new Set(run.writes.flatMap(({ changes }) => changes.map(([key]) => key)))];
   keys.push("absent");
   const check = (what: string, key: string, found: string | undefined): void => {
@@ -175,13 +180,16 @@ async function readAll(run: FaultRun): Promise<void> {
   if (many !== FAILED) {
     for (const [i, key] of keys.entries()) check("getMany", key, many[i]?.toString());
   }
-  await scanAll(run, true);
+  await scanAll(run, true, states);
 }
 
 /** Scans forwards and backwards; on this thread and, when asked to, through the thread pool. */
-async function scanAll(run: FaultRun, isAsync: boolean): Promise<void> {
+async function scanAll(
+  run: FaultRun,
+  isAsync: boolean,
+  states: readonly ReadonlyMap<string, string>[] = possibleStates(run.writes, run.writes.length),
+): Promise<void> {
   const db = run.db!;
-  const states = possibleStates(run.writes, run.writes.length);
   for (const reverse of [false, true]) {
     const scanned = await collect(run, () => db.scanSync({ reverse }));
     expectScan(states, scanned, reverse);
