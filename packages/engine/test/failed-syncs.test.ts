@@ -73,6 +73,25 @@ describe("the next process of the same boot knows of a failed sync", () => {
     expect(await afterPowerLoss(fs, "a")).toEqual(["1"]);
   });
 
+  it("when a log could not be closed, either", async () => {
+    const fs = new SimFs();
+    const db = await open(fs);
+    db.putSync("a", "1");
+    fs.failAt({ at: isLogSync, error: "EIO" });
+    const isNote = (kind: string, path: string) => kind === "write" && path.includes("manifest");
+    const notes = fs.failAt({ at: isNote, error: "EIO", sticky: true });
+    await expect(db.sync()).rejects.toMatchObject(unknown);
+    expect(notes.fired).toBeGreaterThan(1);
+    notes.remove();
+    // One of several open files of the log, and each of them.
+    const isClose = (kind: string, path: string) => kind === "close" && isLog(path);
+    const closes = fs.failAt({ at: isClose, error: "EIO", sticky: true });
+    await expect(db.close()).rejects.toMatchObject({ code: "AURA_IO" });
+    expect(closes.fired).toBeGreaterThan(1);
+    expect(fs.openPaths()).toEqual([]);
+    expect(await afterPowerLoss(fs, "a")).toEqual(["1"]);
+  });
+
   it("when a resume failed behind its new manifest", async () => {
     const fs = new SimFs();
     const db = await open(fs);

@@ -58,11 +58,17 @@ export class SyncHandles {
     await Promise.all(this.#underWay);
   }
 
-  /** Closes what was opened here. Idempotent. */
+  /** Closes what was opened here. Idempotent. What a close says is no matter: nothing was written there. */
   closeSync(): void {
     const opened = Object.values(this.#others ?? {}) as FileHandle[];
     this.#others = undefined;
-    for (const file of opened) if (file !== this.#own) file.closeSync();
+    for (const file of opened) {
+      try {
+        if (file !== this.#own) file.closeSync();
+      } catch {
+        // It is closed all the same.
+      }
+    }
   }
 
   #opened(): Others {
