@@ -203,6 +203,15 @@ function readCurrent(
   }
 }
 
+/** Whether CURRENT names the manifest `number`, as far as it can be read. */
+export function isInForce(fs: FileSystem, directory: string, number: number): boolean {
+  try {
+    return readCurrent(fs, directory)?.number === number;
+  } catch {
+    return false;
+  }
+}
+
 /** Reads the manifest in force. Undefined when there is no CURRENT. Changes nothing. */
 export function readManifest(fs: FileSystem, directory: string): ManifestState | undefined {
   const current = readCurrent(fs, directory);

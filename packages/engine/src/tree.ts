@@ -14,7 +14,7 @@ import { filePath } from "./file-names.ts";
 import type { Health } from "./health.ts";
 import type { RemoveOutput } from "./jobs/remove.ts";
 import type { Identity } from "./manifest.ts";
-import { MANIFEST_BYTES_MAX, ManifestWriter } from "./manifest.ts";
+import { isInForce, MANIFEST_BYTES_MAX, ManifestWriter } from "./manifest.ts";
 import type { SegmentMeta, Version } from "./version.ts";
 import type { VersionSet } from "./version-set.ts";
 
@@ -56,6 +56,8 @@ export interface TreeParts {
 export class Tree {
   readonly #parts: TreeParts;
   #manifest: ManifestWriter;
+  /** CURRENT names it: no other took its place that could not be made durable there. */
+  #isInForce = true;
   #retired: ManifestWriter[] = [];
   #syncing = false;
   #durableEdits: number;
@@ -114,6 +116,7 @@ export class Tree {
 
   /** Writes the last edit and makes the manifest durable, on this thread. */
   closeSync(change: TreeChange): void {
+    if (!this.#isInForce) this.#roll(this.version);
     this.#manifest.appendSync({ ...change, ...this.#counters() });
     this.#manifest.syncSync();
   }
@@ -197,7 +200,7 @@ export class Tree {
   /** Appends an edit that leads to `after`; where that fails, a new manifest has to begin with it. */
   #append(edit: VersionEdit, after: Version): void {
     try {
-      if (this.#manifest.bytes >= MANIFEST_BYTES_MAX) this.#roll(after);
+      if (!this.#isInForce || this.#manifest.bytes >= MANIFEST_BYTES_MAX) this.#roll(after);
       else this.#manifest.appendSync(edit);
     } catch (error) {
       // What the failed append left behind is unknown.
@@ -211,10 +214,19 @@ export class Tree {
     const { fs, directory, random, identity } = this.#parts;
     const number = this.#parts.takeNumber();
     const old = this.#manifest;
-    this.#manifest = ManifestWriter.createSync({ fs, directory, random, identity }, number, {
+    const snapshot = {
       ...snapshotEdit(version, { ...this.#counters(), ...this.#parts.carried() }),
       ...(this.#hasFailedSync && { syncFailed: true }),
-    });
+    };
+    try {
+      const place = { fs, directory, random, identity };
+      this.#manifest = ManifestWriter.createSync(place, number, snapshot);
+    } catch (error) {
+      // Where it took its place and only that is not durable, what follows must not go to the old one.
+      this.#isInForce = isInForce(fs, directory, old.number);
+      throw error;
+    }
+    this.#isInForce = true;
     this.#saysFailedSync = this.#hasFailedSync;
     this.#durableEdits = this.#manifest.edits;
     this.#retired.push(old);

@@ -6,6 +6,7 @@
 import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { describe, expect, it } from "vitest";
 import { AuraDB } from "../src/index.ts";
+import { readManifest } from "../src/manifest.ts";
 
 const open = (fs: SimFs, runtime: SimRuntime = simRuntime(2)) =>
   AuraDB.open("/db", {}, { fs, runtime });
@@ -90,6 +91,40 @@ describe("the next process of the same boot knows of a failed sync", () => {
     expect(closes.fired).toBeGreaterThan(1);
     expect(fs.openPaths()).toEqual([]);
     expect(await afterPowerLoss(fs, "a")).toEqual(["1"]);
+  });
+
+  it("when another manifest has taken force meanwhile, though nobody could say so", async () => {
+    const held: (() => void)[] = [];
+    let isHolding = false;
+    const schedule = (task: () => void): void => {
+      if (isHolding) held.push(task);
+      else queueMicrotask(task);
+    };
+    const fs = new SimFs({ schedule });
+    const db = await open(fs);
+    db.putSync("a", "1");
+    const flushing = db.flush().catch(() => undefined);
+    await turns(100, () => db.stats().memtables.entries === 0);
+    db.putSync("b", "2");
+    isHolding = true;
+    const syncing = db.sync().catch((error: Error) => error);
+    const { number } = readManifest(fs, "/db")!;
+    // The edit of the flush cannot be synced, nor the directory behind the manifest in its place.
+    const isEdit = (kind: string, path: string) => kind === "sync" && path.includes("manifest");
+    const edit = fs.failAt({ at: isEdit, error: "EIO" });
+    const isLast = (kind: string): boolean =>
+      kind === "syncDir" && edit.fired > 0 && readManifest(fs, "/db")!.number > number;
+    const last = fs.failAt({ at: isLast, error: "EIO" });
+    await turns(100, () => last.fired > 0);
+    expect(last.fired).toBe(1);
+    const syncs = fs.failAt({ at: isLogSync, error: "EIO", sticky: true });
+    isHolding = false;
+    for (const task of held.splice(0)) task();
+    expect(await syncing).toBeInstanceOf(Error);
+    expect(syncs.fired).toBe(2);
+    expect(await afterPowerLoss(fs, "a", "b")).toEqual(["1", "2"]);
+    await flushing;
+    await db.close().catch(() => undefined);
   });
 
   it("when a resume failed behind its new manifest", async () => {
