@@ -68,7 +68,7 @@ export function recover(place: RecoveryPlace): Recovered {
   const { fs, directory, settings } = place;
   const read = readManifest(fs, directory);
   if (read === undefined) return create(place);
-  const state = { ...read, syncFailed: read.syncFailed || hasDraft(fs, directory) };
+  const state = { ...read, syncFailed: read.syncFailed || hasWord(fs, directory) };
   if (settings.errorIfExists) {
     throw new AuraError("AURA_INVALID_ARGUMENT", `${directory} holds a database already`);
   }
@@ -83,9 +83,14 @@ export function recover(place: RecoveryPlace): Recovered {
   }
 }
 
-/** Whether an open before this one was to write a log anew, and did not come to its end. */
-function hasDraft(fs: FileSystem, directory: string): boolean {
-  return fs.listSync(directory).some((name) => name.endsWith(COPY_SUFFIX));
+/** Whether an open before this one did not come to its end while it made logs durable. */
+function hasWord(fs: FileSystem, directory: string): boolean {
+  return fs.listSync(directory).some((name) => isDraft(name));
+}
+
+function isDraft(name: string): boolean {
+  const base = name.slice(0, -COPY_SUFFIX.length);
+  return name.endsWith(COPY_SUFFIX) && parseFileName(base) !== undefined;
 }
 
 function create(place: RecoveryPlace): Recovered {
@@ -143,13 +148,7 @@ function goOn(
     if (log.lastSeq > version.flushedSeq) return true;
     return log.kind === "vlog" && version.segments.has(log.number);
   });
-  // The new manifest will say how far these logs are valid: that much must not be lost any more.
-  for (const log of live) {
-    const sealed = (version.segments.get(log.number)?.fileBytes ?? 0) > 0;
-    if (sealed && log.lastSeq <= version.flushedSeq) continue;
-    if (state.syncFailed || !syncLog(fs, log.path)) rewriteLog(fs, log);
-  }
-  fs.syncDirSync(directory);
+  makeDurable(place, state, live);
   let nextNumber = state.nextNumber;
   for (const name of fs.listSync(directory)) {
     const parsed = parseFileName(name);
@@ -196,6 +195,30 @@ function goOn(
   };
 }
 
+/**
+ * Makes the logs of earlier processes durable: the new manifest will say how far they are valid. A sync
+ * that fails must not be tried again by the next open, whatever ends this one, were it the process: so
+ * an empty draft stands in the directory meanwhile. It need not be durable: behind a power loss the logs
+ * read as the disk has them.
+ */
+function makeDurable(place: RecoveryPlace, state: ManifestState, live: readonly OldLog[]): void {
+  const { fs, directory } = place;
+  const { segments, flushedSeq } = state.version;
+  const unsure = live.filter((log) => {
+    const sealed = (segments.get(log.number)?.fileBytes ?? 0) > 0;
+    return !sealed || log.lastSeq > flushedSeq;
+  });
+  const word = `${filePath(directory, state.number, "manifest")}${COPY_SUFFIX}`;
+  const leavesWord = unsure.length > 0 && !fs.existsSync(word);
+  if (leavesWord) fs.openSync(word, "create").closeSync();
+  for (const log of unsure) {
+    if (state.syncFailed || !syncLog(fs, log.path)) rewriteLog(fs, log);
+  }
+  fs.syncDirSync(directory);
+  // One that was there before goes with the orphans.
+  if (leavesWord) fs.unlinkSync(word);
+}
+
 /** Returns whether the log is durable. A sync that failed must not be tried again. */
 function syncLog(fs: FileSystem, path: string): boolean {
   const file = fs.openSync(path, "read");
@@ -212,8 +235,7 @@ function syncLog(fs: FileSystem, path: string): boolean {
 /**
  * Makes a log durable of which a sync failed before. The kernel may hold its pages as clean though
  * they never reached the disk, so that another sync would do nothing: what is valid is written anew,
- * to a file that takes the place of the old one. When that fails too, the draft stays: it tells the
- * next open that a sync failed.
+ * to a draft that takes the place of the old one.
  */
 function rewriteLog(fs: FileSystem, log: OldLog): void {
   const draft = `${log.path}${COPY_SUFFIX}`;
@@ -282,8 +304,7 @@ function findOrphans(
   keep(filePath(directory, manifestNumber, "manifest"));
   const orphans: string[] = [];
   for (const name of fs.listSync(directory)) {
-    const base = name.endsWith(COPY_SUFFIX) ? name.slice(0, -COPY_SUFFIX.length) : name;
-    const ours = name === CURRENT_TMP_NAME || parseFileName(base) !== undefined;
+    const ours = name === CURRENT_TMP_NAME || parseFileName(name) !== undefined || isDraft(name);
     if (ours && !live.has(name)) orphans.push(`${directory}/${name}`);
   }
   return orphans;

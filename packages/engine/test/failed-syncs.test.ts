@@ -271,6 +271,56 @@ describe("an open whose sync of a log fails", () => {
     await db.close();
   });
 
+  it.each(["create", "rename", "syncDir"])(
+    "leaves word for the next one when a %s fails behind it",
+    async (behind) => {
+      const fs = await twoPuts();
+      const sync = fs.failAt({ at: isLogSync, error: "EIO" });
+      const fault = fs.failAt({
+        at: (kind) => kind === behind && sync.fired > 0,
+        error: "ENOSPC",
+        sticky: true,
+      });
+      await expect(open(fs)).rejects.toMatchObject({ code: "AURA_OUT_OF_SPACE" });
+      expect(fault.fired).toBe(1);
+      fault.remove();
+      const db = await open(fs);
+      db.syncSync();
+      const lost = await open(fs.crash({ data: "none", names: "none" }));
+      expect(["a", "b"].map((key) => `${lost.getSync(key)}`)).toEqual(["1", "2"]);
+      await lost.close();
+      await db.close();
+    },
+  );
+
+  it("leaves word for the next one when it is killed behind it", async () => {
+    const fs = await twoPuts();
+    let killed: SimFs | undefined;
+    const at = (): boolean => {
+      if (sync.fired > 0) killed ??= fs.processKill();
+      return false;
+    };
+    const sync = fs.failAt({ at: isLogSync, error: "EIO" });
+    fs.failAt({ at });
+    await (await open(fs)).close();
+    const db = await open(killed!);
+    const lost = await open(killed!.crash({ data: "none", names: "none" }));
+    expect(["a", "b"].map((key) => `${lost.getSync(key)}`)).toEqual(["1", "2"]);
+    await lost.close();
+    await db.close();
+  });
+
+  it("is not misled by a file of another's", async () => {
+    const fs = await twoPuts();
+    fs.writeFile("/db/notes.copy", Buffer.from("mine"));
+    const isDraft = (kind: string, path: string) => kind === "create" && path.endsWith(".wal.copy");
+    const drafts = fs.failAt({ at: isDraft, error: "EIO", sticky: true });
+    const db = await open(fs);
+    expect(drafts.fired).toBe(0);
+    await db.close();
+    expect(fs.readFile("/db/notes.copy").toString()).toBe("mine");
+  });
+
   it("leaves word for the next one when that fails, too", async () => {
     const fs = await twoPuts();
     const isSync = (kind: string, path: string) => kind === "sync" && /\.(wal|copy)$/.test(path);
