@@ -80,6 +80,11 @@ export class DrawnFaults {
     this.#noted = this.#failedSyncs;
   }
 
+  /** The database is about to be closed: what could not be said before is said then, or not. */
+  noteClose(): void {
+    this.#mayBeUnsaid = false;
+  }
+
   /** Ends all of them. */
   clear(): void {
     for (const { fault } of this.#faults) fault.remove();
