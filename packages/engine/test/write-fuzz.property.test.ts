@@ -5,7 +5,7 @@ import { noteCounts } from "./support/counts.ts";
 import { leaveOpen } from "./support/leaks.ts";
 import { WriteFuzz } from "./support/write-fuzz.ts";
 
-const RUNS = Number(process.env["AURA_WRITE_RUNS"] ?? 12);
+const RUNS = Number(process.env["AURA_WRITE_RUNS"] ?? 6);
 const FIRST = Number(process.env["AURA_WRITE_SEED"] ?? 1);
 
 test("what was promised survives, whatever fails and whenever it stops", {
