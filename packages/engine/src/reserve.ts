@@ -31,12 +31,7 @@ export class Reserve {
     this.#clock = clock;
     this.#directory = directory;
     this.#path = `${directory}/${BALLAST_NAME}`;
-    try {
-      this.#present = fs.existsSync(this.#path);
-    } catch {
-      // One that is there after all is removed by the attempt to make it, and made by the next.
-      this.#present = false;
-    }
+    this.#present = this.#isWhole();
   }
 
   /** Makes the ballast file if it is missing. A failure leaves the database without one. */
@@ -44,6 +39,8 @@ export class Reserve {
     if (this.#present) return;
     try {
       if (this.#fs.freeBytesSync(this.#directory) < FREE_BYTES_MIN) return;
+      // One that a power loss emptied: it was never synced.
+      if (this.#fs.existsSync(this.#path)) this.#fs.unlinkSync(this.#path);
       const file = this.#fs.openSync(this.#path, "create");
       try {
         file.writeSync(new Uint8Array(BALLAST_BYTES), 0);
@@ -82,6 +79,16 @@ export class Reserve {
   hasBytes(bytes: number): boolean {
     try {
       return this.#fs.freeBytesSync(this.#directory) >= bytes + FREE_BYTES_MIN;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Whether the file is there, at its size, as far as can be seen. */
+  #isWhole(): boolean {
+    try {
+      const isThere = this.#fs.existsSync(this.#path);
+      return isThere && this.#fs.fileBytesSync(this.#path) >= BALLAST_BYTES;
     } catch {
       return false;
     }
