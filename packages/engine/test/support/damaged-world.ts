@@ -8,7 +8,10 @@ import { AuraDB, type Settings } from "../../src/index.ts";
 
 export const directory = "/db";
 
-/** What is put into tables, and how: two ways, that together have every part of the formats. */
+/**
+ * What is put into tables, and how: two ways. What takes more keys, longer values or other codecs than
+ * these have is in section-world.ts.
+ */
 export const SHAPES: Readonly<Record<string, Settings>> = {
   deflate: {
     seed: 5,
@@ -30,7 +33,7 @@ export const SHAPES: Readonly<Record<string, Settings>> = {
 };
 
 /** One write: key and value, a value of undefined deletes; or a range that is deleted. */
-type Write =
+export type Write =
   | { readonly key: string; readonly value: string | undefined }
   | { readonly from: string; readonly to: string };
 
@@ -44,13 +47,15 @@ export interface Subject {
   readonly durable: number;
   /** All keys that were ever written, and some that never were. */
   readonly keys: readonly string[];
+  /** Keys whose values are read in parts as well. */
+  readonly longKeys?: readonly string[];
   readonly images: Readonly<Record<ImageName, SimFs>>;
   /** Earlier moments of the same database. */
   readonly earlier: readonly SimFs[];
 }
 
 const name = (i: number): string => `k${String(i * 3).padStart(4, "0")}`;
-const text = (stamp: string, length: number): string =>
+export const text = (stamp: string, length: number): string =>
   `${stamp} ${"abcdefghij".repeat(Math.ceil(length / 10))}`.slice(0, length);
 
 function planned(): Write[][] {
@@ -116,7 +121,7 @@ export async function makeSubject(settings: Settings, uuidSeed: number): Promise
   };
 }
 
-const latin = (value: string): Buffer => Buffer.from(value, "latin1");
+export const latin = (value: string): Buffer => Buffer.from(value, "latin1");
 
 type State = ReadonlyMap<string, string>;
 
@@ -201,6 +206,8 @@ class ReadBounds implements FileSystem {
 export interface Verdict {
   /** The open failed, or at least one read did, with a typed error. */
   readonly isNoticed: boolean;
+  /** `verify` says that something is wrong. */
+  readonly isReported?: boolean;
   /** What must not be: a sentence. */
   readonly wrong?: string;
 }
@@ -223,6 +230,15 @@ function contentsOf(fs: SimFs): string {
 export async function judge(subject: Subject, image: SimFs, least: number): Promise<Verdict> {
   const problems = await verifyProblems(image.processKill());
   if (typeof problems === "string") return { isNoticed: false, wrong: problems };
+  return { isReported: problems > 0, ...(await judgeReads(subject, image, least, problems)) };
+}
+
+async function judgeReads(
+  subject: Subject,
+  image: SimFs,
+  least: number,
+  problems: number,
+): Promise<Verdict> {
   const fs = new ReadBounds(image);
   const before = contentsOf(image);
   let db: AuraDB;
@@ -259,9 +275,16 @@ async function verifyProblems(image: SimFs): Promise<number | string> {
   }
 }
 
+/** Length of long values: above 256 KiB, so that they are hashed in chunks, of which there are five. */
+export const LONG_BYTES: number = 4 * 65536 + 4000;
+/** Not the length of a chunk: most parts touch two. */
+const PART_BYTES = 50_000;
+
 interface Reads {
   /** What point reads gave, by key; keys whose read failed are missing. */
   readonly points: Map<string, string | undefined>;
+  /** What reads of parts of values gave. */
+  readonly parts: { readonly key: string; readonly offset: number; readonly part: string }[];
   /** What scans gave before they ended or failed, and whether they ended. */
   readonly scans: {
     readonly entries: readonly (readonly [string, string])[];
@@ -276,6 +299,7 @@ interface Reads {
 async function readAll(db: AuraDB, subject: Subject): Promise<Reads> {
   const reads: Reads = {
     points: new Map(),
+    parts: [],
     scans: [],
     errors: 0,
     firstError: "",
@@ -293,6 +317,16 @@ async function readAll(db: AuraDB, subject: Subject): Promise<Reads> {
       noteError("get", error);
     }
   });
+  for (const key of subject.longKeys ?? []) {
+    for (let offset = 0; offset < LONG_BYTES; offset += PART_BYTES) {
+      try {
+        const part = db.readSync(latin(key), { offset, length: PART_BYTES });
+        if (part !== undefined) reads.parts.push({ key, offset, part: part.toString("latin1") });
+      } catch (error) {
+        noteError("read", error);
+      }
+    }
+  }
   for (const reverse of [false, true]) {
     const entries: [string, string][] = [];
     const scan = { entries, isWhole: false, isReverse: reverse };
@@ -320,10 +354,15 @@ function wrongness({ writes }: Subject, reads: Reads, least: number): string | u
   return last;
 }
 
-function differenceOf(state: State, { points, scans }: Reads): string | undefined {
+function differenceOf(state: State, { points, parts, scans }: Reads): string | undefined {
   for (const [key, value] of points) {
     if (state.get(key) !== value) {
       return `get ${JSON.stringify(key)}: ${value?.slice(0, 20)} for ${state.get(key)?.slice(0, 20)}`;
+    }
+  }
+  for (const { key, offset, part } of parts) {
+    if (state.get(key)?.slice(offset, offset + PART_BYTES) !== part) {
+      return `read ${JSON.stringify(key)}: a part at ${offset} is not that of the value`;
     }
   }
   const sorted = [...state].sort(([a], [b]) => (a < b ? -1 : 1));
