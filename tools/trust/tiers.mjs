@@ -15,6 +15,7 @@ export const RELEASE_SLICES = 10;
 export const BAR = {
   kills: 10_000,
   calls: 2000,
+  callsMet: 2000,
   cuts: 1200,
   images: 200_000,
   imagesInRecovery: 100_000,
@@ -23,6 +24,7 @@ export const BAR = {
   flips: 200_000,
   faults: 1000,
   metamorphicSteps: 300_000,
+  writeRuns: 3000,
 };
 
 export const TIERS = {
@@ -59,6 +61,7 @@ export const TIERS = {
     repair: tests(engine("repair"), { AURA_REPAIR_STRIDE: 40 + n }),
     simulation: tests(engine("simulation"), {
       AURA_SIM_SEEDS: 20,
+      AURA_SIM_FROM: 20 * n - 19,
       AURA_DEPTH_IMAGES: 15_000,
       AURA_DEPTH_SEED: n,
     }),
@@ -73,12 +76,19 @@ export const TIERS = {
       AURA_MODEL_OPS: 2_000_000,
       AURA_MODEL_SEED: n * 1_000_000,
     }),
+    writes: tests(engine("write-fuzz.property"), {
+      AURA_WRITE_RUNS: 300,
+      AURA_WRITE_SEED: 10_000 * n,
+    }),
     fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 50_000, AURA_FUZZ_SEED: n }),
+    "out-of-space": tests(engine("out-of-space")),
+    "worker-death": tests(engine("worker-death")),
     kills: script("kills", "--count", 1000, "--seed", n, "--jobs", 2),
     calls: script("syscall-kills", "--seed", n, "--jobs", 2),
     cuts: script("power-cuts", "--count", 30, "--seed", n, "--jobs", 2, "--file-systems", DISKS),
     memory: script("memory-limit", "--count", 20, "--seed", n),
     kernel: script("kernel-check", "--count", 100, "--seed", n, "--file-systems", DISKS),
-    soak: script("soak", "--minutes", 3, "--seed", n),
+    // One that is long enough for what grows slowly.
+    soak: script("soak", "--minutes", n === 1 ? 30 : 3, "--seed", n),
   }),
 };
