@@ -3,22 +3,30 @@
  * goes on. A file of a later version, or one that asks for what this build does not know, is refused
  * and left as it is.
  *
- * `AURA_GOLDEN=write` writes those of a new version, in a folder of their own; those before it stay as
- * they are.
+ * `AURA_GOLDEN=write` writes those that are missing, of a new version in a folder of their own; those that
+ * are there stay as they are.
  */
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { FORMAT_VERSION, putU16, putU32, xxh32 } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { beforeAll, describe, expect, test } from "vitest";
-import { AuraDB } from "../src/index.ts";
+import { AuraDB, type Settings } from "../src/index.ts";
 import {
   directory,
   type ImageName,
   makeSubject,
   SHAPES,
+  type Subject,
   stateAfter,
 } from "./support/damaged-world.ts";
+import {
+  makeSectionSubject,
+  SECTION_SETTINGS,
+  SECTIONS,
+  sectionsOf,
+} from "./support/section-world.ts";
 
 const golden = new URL("./golden/", import.meta.url);
 const isWriting = process.env["AURA_GOLDEN"] === "write";
@@ -27,33 +35,54 @@ const EXPECTED = "expected.json";
 /** Not part of a database's content; the next open makes them. */
 const IS_LEFT_OUT = /\/(LOCK|BALLAST)$/;
 
+/** Longer values are expected by their digest. */
+const SHOWN_BYTES_MAX = 4096;
+
+type Shown = string | { readonly bytes: number; readonly sha256: string };
+
 interface Expected {
   readonly shape: string;
   /** Keys and values in latin1. */
-  readonly entries: readonly (readonly [string, string])[];
+  readonly entries: readonly (readonly [string, Shown])[];
 }
 
-async function writeAll(): Promise<void> {
-  const version = new URL(`v${FORMAT_VERSION}/`, golden);
-  if (existsSync(version)) throw new Error("this version is frozen");
-  for (const [shape, settings] of Object.entries(SHAPES)) {
-    const { images, writes } = await makeSubject(settings, 9);
-    for (const image of IMAGES) {
-      const folder = new URL(`${shape}-${image}/`, version);
-      mkdirSync(folder, { recursive: true });
-      const fs = images[image];
-      for (const path of fs.list(directory).filter((name) => !IS_LEFT_OUT.test(name))) {
-        writeFileSync(new URL(basename(path), folder), fs.readFile(path));
-      }
-      const entries = [...stateAfter(writes, writes.length)].sort(([a], [b]) => (a < b ? -1 : 1));
-      const expected: Expected = { shape, entries };
-      writeFileSync(new URL(EXPECTED, folder), `${JSON.stringify(expected)}\n`);
+function shown(value: Buffer): Shown {
+  if (value.length <= SHOWN_BYTES_MAX) return value.toString("latin1");
+  return { bytes: value.length, sha256: createHash("sha256").update(value).digest("hex") };
+}
+
+/** The shapes that are small enough for an image of each end; and the one with all sections, closed. */
+const SETTINGS: Readonly<Record<string, Settings>> = { ...SHAPES, sections: SECTION_SETTINGS };
+const FOLDERS: readonly { readonly shape: string; readonly image: ImageName }[] = [
+  ...Object.keys(SHAPES).flatMap((shape) => IMAGES.map((image) => ({ shape, image }))),
+  { shape: "sections", image: "closed" },
+];
+
+async function writeMissing(): Promise<void> {
+  let count = 0;
+  for (const { shape, image } of FOLDERS) {
+    const folder = new URL(`v${FORMAT_VERSION}/${shape}-${image}/`, golden);
+    if (existsSync(folder)) continue;
+    const subject: Subject =
+      shape === "sections" ? await makeSectionSubject(9) : await makeSubject(SETTINGS[shape]!, 9);
+    const { images, writes } = subject;
+    mkdirSync(folder, { recursive: true });
+    const fs = images[image];
+    for (const path of fs.list(directory).filter((name) => !IS_LEFT_OUT.test(name))) {
+      writeFileSync(new URL(basename(path), folder), fs.readFile(path));
     }
+    const entries = [...stateAfter(writes, writes.length)]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => [key, shown(Buffer.from(value, "latin1"))] as const);
+    const expected: Expected = { shape, entries };
+    writeFileSync(new URL(EXPECTED, folder), `${JSON.stringify(expected)}\n`);
+    count++;
   }
+  if (count === 0) throw new Error("this version is frozen");
 }
 
 beforeAll(async () => {
-  if (isWriting) await writeAll();
+  if (isWriting) await writeMissing();
 });
 
 /** All golden databases, of all versions: "v0/deflate-killed". */
@@ -78,24 +107,30 @@ function load(name: string): { fs: SimFs; expected: Expected } {
 }
 
 const open = (fs: SimFs, shape: string): Promise<AuraDB> =>
-  AuraDB.open(directory, SHAPES[shape]!, { fs, runtime: simRuntime(3) });
+  AuraDB.open(directory, SETTINGS[shape]!, { fs, runtime: simRuntime(3) });
 
-function contentOf(db: AuraDB): [string, string][] {
-  return [...db.scanSync()].map(([key, value]) => [
-    key.toString("latin1"),
-    value.toString("latin1"),
-  ]);
+function contentOf(db: AuraDB): [string, Shown][] {
+  return [...db.scanSync()].map(([key, value]) => [key.toString("latin1"), shown(value)]);
 }
 
 test("each way of ending and each shape is there, of this version", () => {
-  const wanted = Object.keys(SHAPES).flatMap((shape) =>
-    IMAGES.map((image) => `v${FORMAT_VERSION}/${shape}-${image}`),
-  );
+  const wanted = FOLDERS.map(({ shape, image }) => `v${FORMAT_VERSION}/${shape}-${image}`);
   expect(
     names()
       .filter((name) => name.startsWith(`v${FORMAT_VERSION}/`))
       .sort(),
   ).toEqual(wanted.sort());
+});
+
+test("those of this version have every section of the formats", () => {
+  const sections = new Set<string>();
+  for (const { shape } of FOLDERS) {
+    const { fs } = load(`v${FORMAT_VERSION}/${shape}-closed`);
+    for (const path of fs.list(directory)) {
+      for (const { what, start, end } of sectionsOf(fs, path)) if (end > start) sections.add(what);
+    }
+  }
+  expect([...sections].sort()).toEqual(SECTIONS);
 });
 
 describe.each(isWriting ? [] : names())("%s", (name) => {
@@ -107,7 +142,8 @@ describe.each(isWriting ? [] : names())("%s", (name) => {
     const db = await open(fs, expected.shape);
     expect(contentOf(db)).toEqual(expected.entries);
     for (const [key, value] of expected.entries) {
-      expect(db.getSync(Buffer.from(key, "latin1"))?.toString("latin1")).toBe(value);
+      const found = db.getSync(Buffer.from(key, "latin1"));
+      expect(found === undefined ? found : shown(found)).toEqual(value);
     }
     db.putSync("written by", "this build");
     db.deleteSync(Buffer.from(expected.entries[0]![0], "latin1"));

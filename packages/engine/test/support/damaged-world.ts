@@ -218,9 +218,15 @@ function isTyped(error: unknown): boolean {
   return TYPED.has((error as { code?: string }).code ?? "");
 }
 
-function contentsOf(fs: SimFs): string {
+function contentsOf(fs: SimFs): Map<string, Buffer> {
   const files = fs.list(directory).filter((path) => !path.endsWith("/LOCK"));
-  return files.map((path) => `${path}=${fs.readFile(path).toString("latin1")}`).join("\n");
+  return new Map(files.map((path) => [path, fs.readFile(path)]));
+}
+
+function isUnchanged(fs: SimFs, before: ReadonlyMap<string, Buffer>): boolean {
+  const after = contentsOf(fs);
+  if (after.size !== before.size) return false;
+  return [...after].every(([path, bytes]) => before.get(path)?.equals(bytes) === true);
 }
 
 /**
@@ -247,7 +253,7 @@ async function judgeReads(
   } catch (error) {
     if (!isTyped(error)) return { isNoticed: false, wrong: `open: ${String(error)}` };
     if (image.openPaths().length > 0) return { isNoticed: true, wrong: "open left files open" };
-    if (contentsOf(image) !== before) return { isNoticed: true, wrong: "a refused open wrote" };
+    if (!isUnchanged(image, before)) return { isNoticed: true, wrong: "a refused open wrote" };
     if (problems === 0) return { isNoticed: true, wrong: `verify does not see: ${String(error)}` };
     return { isNoticed: true };
   }

@@ -19,7 +19,7 @@ const base: Settings = {
 
 const table = { blockSize: 512, prefixBytes: 2, filter: "ribbon" } as const;
 
-/** The settings of four processes, one after the other; the last ones are those of the subject. */
+/** The settings of four processes, one after the other. */
 const SESSIONS: readonly Settings[] = [
   {
     ...base,
@@ -30,6 +30,9 @@ const SESSIONS: readonly Settings[] = [
   { ...base, table: { ...table, compression: "snappy", filter: "bloom" } },
   { ...base, table: { ...table, compression: "none" } },
 ];
+
+/** Those of the subject: the last ones. */
+export const SECTION_SETTINGS: Settings = SESSIONS.at(-1)!;
 
 const KEY_COUNT = 1000;
 
@@ -119,7 +122,7 @@ export async function makeSectionSubject(uuidSeed: number): Promise<Subject> {
   const keys = new Set(["never", "r00001x", "v short", "v long", "v logged", "z"]);
   for (let i = 0; i < KEY_COUNT; i += i % 100 === 0 ? 1 : 9) keys.add(name(i));
   return {
-    settings: SESSIONS.at(-1)!,
+    settings: SECTION_SETTINGS,
     writes,
     durable: writes.length - LAST.length,
     keys: [...keys].sort(),
@@ -135,6 +138,31 @@ export interface FileSection {
   readonly start: number;
   readonly end: number;
 }
+
+/** What tables and value logs of all shapes together have: every section of the formats. Sorted. */
+export const SECTIONS: readonly string[] = [
+  "block map",
+  "block, deflate",
+  "block, lz4",
+  "block, none",
+  "block, snappy",
+  "block, zstd",
+  "block, zstd with dictionary",
+  "chunk table",
+  "dictionary",
+  "filter, bloom",
+  "filter, ribbon",
+  "footer",
+  "head of a chunked record",
+  "header",
+  "index name",
+  "largest key",
+  "model",
+  "properties",
+  "ranges",
+  "separators",
+  "smallest key",
+];
 
 const FOOTER_BYTES = 92;
 const HEADER_BYTES = 64;
