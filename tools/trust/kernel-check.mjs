@@ -3,13 +3,26 @@
  * then the real disk is cut by copying its image, and the copy is compared with what power losses of
  * the simulated one leave: `node tools/trust/kernel-check.mjs --count 200 --file-systems ext4,xfs`.
  *
- * A name must be there as in some simulated image, sizes must lie between theirs, and every sector
- * must hold what it holds in one of them. What was synced is the same in all of them, so it has to be
- * on the real disk. Needs root, the programs that make file systems, and the built packages.
+ * Names must be there as in some simulated image, sizes must lie between theirs, and every sector,
+ * zeros too, must hold what it holds in one of them. What was synced is the same in all of them, so it
+ * has to be on the real disk. So that images differ, the real disk alone is told now and then to
+ * write a file or all it has, and some images are copied seconds later, when the kernel wrote by
+ * itself. Needs root, the programs that make file systems, and the built packages.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { nodeFileSystem } from "@aura/base";
 import { SECTOR_BYTES, SimFs } from "@aura/base/testing";
@@ -25,13 +38,23 @@ const { values } = parseArgs({
     results: { type: "string" },
     /** Negative control: the simulated disk is told of syncs that the real one never got. */
     overclaim: { type: "boolean", default: false },
+    /** Negative control: the first sector of each file on the real disk reads as zeros. */
+    blank: { type: "boolean", default: false },
   },
 });
 const [count, seed] = [Number(values.count), Number(values.seed)];
-const NAMES = ["a", "b", "c", "d"];
+const DIRECTORIES = ["x", "y"];
+const NAMES = ["a", "b", "c", "x/a", "x/b", "y/a"];
+/** Images that what is allowed is gathered from: as many more, up to the most, if something is not among them. */
 const IMAGES = 400;
+const IMAGES_MAX = 40_000;
 /** Sequences side by side on one disk: alone, a sync brings no other names along. */
 const WIDTHS = [1, 1, 4, 12];
+/** One cut in so many comes later: the kernel looks for what to write every five seconds. */
+const LATE_CUTS = 10;
+const LATE_MS_MAX = 7000;
+/** Of the system. */
+const tools = { sync: "sync" };
 
 /** Draws calls; each is a function of a file system, a directory and the files it has open. */
 function draw(chance) {
@@ -39,27 +62,46 @@ function draw(chance) {
     { kind: "create", name: "a" },
     { kind: "create", name: "b" },
   ];
+  const isWrittenBack = chance.below(2) === 0;
+  if (chance.below(3) > 0) calls.push({ kind: "makeDirectory", name: "x" });
   for (let i = 4 + chance.below(16); i > 0; i--) {
     const [name, other] = [chance.pick(NAMES), chance.pick(NAMES)];
-    const kind = chance.below(16);
+    const kind = chance.below(18);
     if (kind < 3) calls.push({ kind: "create", name });
     else if (kind < 9) {
       const bytes = Buffer.alloc(1 + chance.below(chance.below(4) === 0 ? 9000 : 700));
       for (let at = 0; at < bytes.length; at++) bytes[at] = chance.next();
-      calls.push({
-        kind: "write",
-        name,
-        bytes,
-        at: chance.below(3) === 0 ? chance.below(6000) : -1,
-      });
+      const at = chance.below(3) === 0 ? chance.below(6000) : -1;
+      calls.push({ kind: "write", name, bytes, at });
     } else if (kind < 11) calls.push({ kind: "sync", name });
     else if (kind < 12) calls.push({ kind: "truncate", name, length: chance.below(3000) });
     else if (kind < 13) calls.push({ kind: "rename", name, other });
     else if (kind < 14) calls.push({ kind: "unlink", name });
     else if (kind < 15) calls.push({ kind: "link", name, other });
-    else calls.push({ kind: "syncDir" });
+    else if (kind < 16) {
+      const isMade = chance.below(3) > 0;
+      calls.push({
+        kind: isMade ? "makeDirectory" : "removeDirectory",
+        name: chance.pick(DIRECTORIES),
+      });
+    } else calls.push({ kind: "syncDir", name: chance.pick([".", ".", ...DIRECTORIES]) });
+    if (isWrittenBack && chance.below(4) === 0) {
+      calls.push({ kind: "writeBack", name: chance.pick([".", ...NAMES]) });
+    }
   }
   return calls;
+}
+
+/** What the kernel may do at any time: writes a file, or all that it has, to the disk. */
+function writeBack(path) {
+  if (!existsSync(path)) return;
+  if (path.endsWith("/.")) {
+    execFileSync(tools.sync, ["-f", path]);
+    return;
+  }
+  const fd = openSync(path, "r+");
+  fdatasyncSync(fd);
+  closeSync(fd);
 }
 
 /** Carries calls out; those that fail (a name is taken, or missing) have to fail on both. */
@@ -69,6 +111,10 @@ function carryOut(fs, directory, calls, isReal) {
   for (const call of calls) {
     const path = `${directory}/${call.name}`;
     const skipped = values.overclaim && isReal && call.kind.startsWith("sync");
+    if (call.kind === "writeBack") {
+      if (isReal && !values.overclaim) writeBack(path);
+      continue;
+    }
     try {
       const file = open.get(call.name);
       if (call.kind === "create") {
@@ -76,8 +122,11 @@ function carryOut(fs, directory, calls, isReal) {
         file?.closeSync();
         open.set(call.name, made);
       } else if (call.kind === "syncDir") {
-        if (!skipped) fs.syncDirSync(directory);
-      } else if (call.kind === "rename") {
+        if (!fs.existsSync(path)) throw new Error("no such directory");
+        if (!skipped) fs.syncDirSync(path);
+      } else if (call.kind === "makeDirectory") fs.makeDirectorySync(path);
+      else if (call.kind === "removeDirectory") fs.removeDirectorySync(path);
+      else if (call.kind === "rename") {
         fs.renameSync(path, `${directory}/${call.other}`);
         if (call.name !== call.other) {
           open.get(call.other)?.closeSync();
@@ -104,45 +153,85 @@ function carryOut(fs, directory, calls, isReal) {
   return { outcomes: outcomes.join(), close };
 }
 
+/** Paths of the files below a directory, and of directories with a slash behind; sorted. */
+function pathsBelow(directory, list) {
+  const paths = [];
+  for (const name of list(directory)) {
+    if (!DIRECTORIES.includes(name)) paths.push(name);
+    else paths.push(`${name}/`, ...list(`${directory}/${name}`).map((one) => `${name}/${one}`));
+  }
+  return paths.sort();
+}
+
 /** What is allowed: sets of names, and of each name the sizes and the contents of its sectors. */
-function allowedBy(sim, directory) {
-  const names = new Set();
-  const files = new Map();
-  for (let image = 0; image < IMAGES; image++) {
-    const options = { seed: image, names: "any", torn: true };
+class Allowed {
+  names = new Set();
+  files = new Map();
+  #sim;
+  #directory;
+  #images = 0;
+
+  constructor(sim, directory) {
+    this.#sim = sim;
+    this.#directory = directory;
+  }
+
+  /** Gathers it from more images; returns whether there are any. */
+  gather() {
+    if (this.#images >= IMAGES_MAX) return false;
+    const end = Math.max(IMAGES, 2 * this.#images);
+    for (; this.#images < end; this.#images++) this.#take(this.#images);
+    return true;
+  }
+
+  #take(image) {
     const data = ["none", "all", "prefix", "any", "any"][image % 5];
-    const crashed = sim.crash({ ...options, data });
-    const there = crashed.existsSync(directory) ? crashed.listSync(directory) : [];
-    names.add(there.join());
+    const names = ["any", "any", "prefix", "any", "all", "none", "any"][image % 7];
+    const crashed = this.#sim.crash({ seed: image, names, torn: true, data });
+    const directory = this.#directory;
+    const there = crashed.existsSync(directory)
+      ? pathsBelow(directory, (one) => crashed.listSync(one))
+      : [];
+    this.names.add(there.join());
     for (const name of there) {
-      const bytes = crashed.readFile(`${directory}/${name}`);
-      const file = files.get(name) ?? { least: Infinity, most: 0, sectors: new Map() };
-      files.set(name, file);
-      file.least = Math.min(file.least, bytes.length);
-      file.most = Math.max(file.most, bytes.length);
-      for (let at = 0; at * SECTOR_BYTES < bytes.length; at++) {
-        const sector = Buffer.alloc(SECTOR_BYTES);
-        bytes.copy(sector, 0, at * SECTOR_BYTES);
-        const seen = file.sectors.get(at) ?? [];
-        if (!seen.some((one) => one.equals(sector))) seen.push(sector);
-        file.sectors.set(at, seen);
-      }
+      if (!name.endsWith("/")) this.#takeFile(name, crashed.readFile(`${directory}/${name}`));
     }
   }
-  return { names, files };
+
+  #takeFile(name, bytes) {
+    const file = this.files.get(name) ?? { least: Infinity, most: 0, sectors: new Map() };
+    this.files.set(name, file);
+    file.least = Math.min(file.least, bytes.length);
+    file.most = Math.max(file.most, bytes.length);
+    for (let at = 0; at * SECTOR_BYTES < bytes.length; at++) {
+      const sector = Buffer.alloc(SECTOR_BYTES);
+      bytes.copy(sector, 0, at * SECTOR_BYTES);
+      const seen = file.sectors.get(at) ?? [];
+      if (!seen.some((one) => one.equals(sector))) seen.push(sector);
+      file.sectors.set(at, seen);
+    }
+  }
+}
+
+/** What is in a directory of the real disk; undefined when it is gone. */
+function contentOf(directory) {
+  if (!existsSync(directory)) return undefined;
+  const files = new Map();
+  for (const name of pathsBelow(directory, readdirSync)) {
+    const bytes = name.endsWith("/") ? undefined : readFileSync(join(directory, name));
+    if (values.blank) bytes?.fill(0, 0, Math.min(bytes.length, SECTOR_BYTES));
+    files.set(name, bytes);
+  }
+  return files;
 }
 
 /** Returns what of a real directory is not allowed, or undefined. */
-function excessOf(directory, { names, files }) {
-  let there;
-  try {
-    there = readdirSync(directory).sort();
-  } catch {
-    return names.has("") ? undefined : "the directory is gone";
-  }
-  if (!names.has(there.join())) return `names ${there.join()}; allowed: ${[...names].join(" | ")}`;
-  for (const name of there) {
-    const bytes = readFileSync(join(directory, name));
+function excessOf(content, { names, files }) {
+  if (content === undefined) return names.has("") ? undefined : "the directory is gone";
+  const there = [...content.keys()].join();
+  if (!names.has(there)) return `names ${there}; allowed: ${[...names].slice(0, 40).join(" | ")}`;
+  for (const [name, bytes] of content) {
+    if (bytes === undefined) continue;
     const { least, most, sectors } = files.get(name);
     if (bytes.length < least || bytes.length > most) {
       return `${name} has ${bytes.length} bytes; allowed: ${least} to ${most}`;
@@ -153,11 +242,18 @@ function excessOf(directory, { names, files }) {
         // The sector that the size cuts may have been longer in the simulated image.
         one.subarray(0, sector.length).equals(sector),
       );
-      if (!isSeen && sector.some((byte) => byte !== 0)) return `${name}: sector ${at}`;
-      if (!isSeen && !sectors.has(at)) return `${name}: sector ${at} should not be`;
+      const what = sector.every((byte) => byte === 0) ? "zeros" : "other bytes";
+      if (!isSeen) return `${name}: sector ${at} holds ${what}`;
     }
   }
   return undefined;
+}
+
+/** As above, of as many simulated images as it takes. */
+function excessOfAny(content, allowed) {
+  let excess = "nothing was gathered";
+  while (excess !== undefined && allowed.gather()) excess = excessOf(content, allowed);
+  return excess;
 }
 
 async function checkAll(kind, folder) {
@@ -195,13 +291,15 @@ async function checkAll(kind, folder) {
       ends.push(real.close);
     }
     const cut = new DiskImage(join(folder, "cut.img"), join(folder, "cut"), kind);
+    if (chance.below(LATE_CUTS) === 0) await sleep(chance.unit() * LATE_MS_MAX);
     await image.copyTo(cut.file);
     sum.cuts++;
     for (const end of ends) end();
     await image.unmount();
     await cut.mount();
     for (const { name, calls, sim } of checks) {
-      const excess = excessOf(join(cut.mountPoint, name), allowedBy(sim, `/disk/${name}`));
+      const content = contentOf(join(cut.mountPoint, name));
+      const excess = excessOfAny(content, new Allowed(sim, `/disk/${name}`));
       if (excess === undefined) continue;
       const shown = calls.map(({ bytes, ...call }) => ({ ...call, bytes: bytes?.length }));
       sum.violations.push({ name, excess, calls: shown });
