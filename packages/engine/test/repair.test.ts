@@ -12,6 +12,7 @@ import {
   type Subject,
   stateAfter,
 } from "./support/damaged-world.ts";
+import { makeSectionSubject, sectionsOf } from "./support/section-world.ts";
 
 /** Every how manieth place is damaged. AURA_REPAIR_STRIDE=1: all of them. */
 const STRIDE = Number(process.env["AURA_REPAIR_STRIDE"] ?? "997");
@@ -199,6 +200,43 @@ describe.each(Object.keys(SHAPES))("%s", (shape) => {
     const { kept } = await repaired(subject, lost, subject.writes.length);
     expect(kept).toBe(whole);
   });
+});
+
+test("what only larger databases have: models, dictionaries, values in chunks", {
+  timeout,
+}, async () => {
+  const subject = await makeSectionSubject(9);
+  const { closed } = subject.images;
+  const whole = stateAfter(subject.writes, subject.writes.length).size;
+  const tried = new Set<string>();
+  for (const path of closed.list(directory)) {
+    for (const { what, start, end } of sectionsOf(closed, path)) {
+      const isTried =
+        /^(model|separators|dictionary|block, zstd with dictionary|chunk table)$/.test(what);
+      if (!isTried || tried.has(what)) continue;
+      tried.add(what);
+      const image = closed.processKill();
+      image.flipBits(path, (start + end) >> 1, 4);
+      const isTable = path.endsWith(".sst");
+      // Of a log, what was flushed holds.
+      const least = isTable ? subject.writes.length : subject.durable - 3;
+      const { kept, report } = await repaired(subject, image, least);
+      expect(report.tablesRewritten.length, what).toBe(1);
+      const { entriesLost, valuesLost } = report.tablesRewritten[0]!;
+      // Entries are all there without a model, and without what it stands for.
+      const isOnlyIndex = what === "model" || what === "separators";
+      expect(entriesLost === 0, what).toBe(isOnlyIndex || !isTable);
+      expect(valuesLost, what).toBe(isTable ? 0 : 1);
+      expect(kept === whole, what).toBe(isOnlyIndex);
+    }
+  }
+  expect([...tried].sort()).toEqual([
+    "block, zstd with dictionary",
+    "chunk table",
+    "dictionary",
+    "model",
+    "separators",
+  ]);
 });
 
 test("what is no database, or is open, is not repaired", async () => {
