@@ -11,6 +11,7 @@ import { decodeSnappyBlock } from "../src/snappy-decoder.ts";
 import { decodeZstdFrame } from "../src/zstd-decoder.ts";
 import { readZstdFrame } from "../src/zstd-frame.ts";
 import { zstdWasm } from "../src/zstd-wasm.ts";
+import { isMissing } from "./support/requirements.ts";
 
 function codeOf(run: () => unknown): string {
   try {
@@ -46,6 +47,7 @@ function block(...parts: (number[] | Uint8Array)[]): Uint8Array {
 
 /** The run keeps optional modules away (`npm run test:nodes`): what compresses is less. */
 const bare = process.env["AURA_NATIVES"] === "absent";
+const noNatives = isMissing(!bare, "this run keeps native codecs away; they are NOT tested");
 const CODECS = [Codec.lz4, Codec.snappy, Codec.zstd, Codec.deflate] as const;
 type Packed = (typeof CODECS)[number];
 const PACKED = bare ? CODECS.filter((codec) => canCompress(codec)) : CODECS;
@@ -88,11 +90,11 @@ describe("codecs", () => {
     expect(Codec).toEqual({ none: 0, lz4: 1, snappy: 2, zstd: 3, deflate: 4 });
   });
 
-  it.skipIf(bare)("can all compress on the test platform", () => {
+  it.skipIf(noNatives)("can all compress on the test platform", () => {
     for (const codec of Object.values(Codec)) expect(canCompress(codec), `${codec}`).toBe(true);
   });
 
-  it.skipIf(bare)("leave no memory behind while the event loop does not turn", () => {
+  it.skipIf(noNatives)("leave no memory behind while the event loop does not turn", () => {
     const raw = mixed(100_000, 1);
     const grown = (work: () => void) => {
       work();
@@ -275,7 +277,7 @@ describe("zstd", () => {
     ["a trained one", Buffer.from(trained.dictionary!, "base64")],
   ] as const;
 
-  it.skipIf(bare).each(dictionaries)("takes a dictionary: %s", (_, dictionary) => {
+  it.skipIf(noNatives).each(dictionaries)("takes a dictionary: %s", (_, dictionary) => {
     const raw = Buffer.from(
       `{"id":77,"name":"user-5","active":true,"tags":["value","log","the user's name is some name"]}`,
     );
@@ -429,8 +431,12 @@ describe("without optional modules", () => {
 });
 
 const hasRuntimeZstd = runtimeZstd() !== undefined;
+const noRuntimeZstd = isMissing(
+  hasRuntimeZstd,
+  "this Node has no zstd; what it makes of frames of WebAssembly is NOT tested",
+);
 
-describe.skipIf(bare)("the runtime's zstd", () => {
+describe.skipIf(noNatives)("the runtime's zstd", () => {
   /** A `node:zlib` of a later runtime: its functions, done by what there is here. */
   function zlibWithZstd(honoursDictionary: boolean) {
     const calls: ZstdOptions[] = [];
@@ -476,7 +482,7 @@ describe.skipIf(bare)("the runtime's zstd", () => {
     expectReads(Codec.zstd, stored, raw, dictionary);
   });
 
-  it.runIf(hasRuntimeZstd)("reads what WebAssembly wrote, and the other way", () => {
+  it.skipIf(noRuntimeZstd)("reads what WebAssembly wrote, and the other way", () => {
     const zstd = runtimeZstd()!;
     const raw = mixed(50_000, 6);
     const dictionary = zstd.hasDictionaries ? raw.subarray(0, 5000) : undefined;
