@@ -4,7 +4,7 @@
  * an error of its own, before it is made (copies of what is there already are counted behind it).
  *
  * Seen is what sources ask for by name: typed arrays, `ArrayBuffer`, `SharedArrayBuffer`, `Array(n)`,
- * `Buffer.alloc*` and `from`, `slice`. Not seen: small objects, strings, `[]` that grows by `push`,
+ * `Buffer.alloc*`, `from` and `concat`, `slice`. Not seen: small objects, strings, `[]` that grows by `push`,
  * and memory of WebAssembly and of native modules.
  */
 
@@ -115,10 +115,17 @@ function arrayBytes(target: Construct, [first]: unknown[]): number | undefined {
   return typeof first === "object" ? undefined : Number(first ?? 0) * BYTES_PER_ELEMENT;
 }
 
-/** Counts what a call returns: a copy. */
+/** Counts what a call returns, a copy, and not what it asks for on its way: that is the runtime's. */
 function copied(original: Call): Call {
   return function (this: unknown, ...args: unknown[]): unknown {
-    const made = Reflect.apply(original, this, args);
+    const own = tally;
+    tally = undefined;
+    let made: unknown;
+    try {
+      made = Reflect.apply(original, this, args);
+    } finally {
+      tally = own;
+    }
     if (!isMemory(args[0])) tally?.note((made as Uint8Array).byteLength);
     return made;
   };
@@ -151,6 +158,7 @@ const DOORS: readonly Door[] = [
     }),
   ),
   doorOf(buffers, "from", copied),
+  doorOf(buffers, "concat", copied),
   doorOf(typedArray, "slice", copied),
   ...[ArrayBuffer, SharedArrayBuffer].map(({ prototype }) =>
     doorOf(prototype as unknown as World, "slice", copied),

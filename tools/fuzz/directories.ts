@@ -253,7 +253,7 @@ export function directoryTargets(homes: readonly Home[]): Target[] {
       ...target("repair", /./, runRepair),
       // One directory is enough to begin with: a repair takes long.
       seeds: seedsOf(homes.slice(0, 1), /./),
-      costs: 20,
+      costs: 60,
       oneBytesMax: REPAIR_MEMTABLE_BYTES,
       sumBytesMax: REPAIR_BYTES,
     },

@@ -91,10 +91,17 @@ test("what unpacks to more than was announced is given up before it does", () =>
   const zeros = Buffer.alloc(48 << 20);
   const bombs: [number, Uint8Array][] = [[Codec.deflate, deflateRawSync(zeros)]];
   for (const codec of [Codec.lz4, Codec.snappy, Codec.zstd]) {
-    const packed = compress(codec, zeros);
+    // WebAssembly does not take as much at once.
+    const packed = compress(codec, zeros) ?? compress(codec, zeros.subarray(0, 8 << 20));
     if (packed !== undefined) bombs.push([codec, packed]);
+    else
+      process.stderr.write(
+        `\n*** SKIPPED: codec ${codec} cannot compress here; its bomb is NOT tested ***\n`,
+      );
   }
-  expect(bombs.length).toBeGreaterThan(1);
+  // All of them, but where natives are kept away (`npm run test:nodes`).
+  const isBare = process.env["AURA_NATIVES"] === "absent";
+  expect(bombs.length).toBeGreaterThanOrEqual(isBare ? 1 : 4);
   for (const [codec, packed] of bombs) {
     for (const announced of [0, 1, 1000, 100_000]) {
       const unpack = (): unknown => decompress(codec, packed, announced);

@@ -2,6 +2,8 @@
  * What is fuzzed: every decoder of bytes that come from a disk. A target takes any bytes; it ends, or
  * throws a typed error. Seeds are files of small databases, which have every part of the formats.
  */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { Codec, compress, decodeFileHeader, decompress, FileType } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { AuraDB } from "@aura/engine";
@@ -16,6 +18,7 @@ import {
   directory,
   makeSubject,
   SHAPES,
+  SHAPES_HERE,
   type Subject,
 } from "../../packages/engine/test/support/damaged-world.ts";
 import { learnedIndex } from "../../packages/learned-index/src/index.ts";
@@ -162,12 +165,30 @@ function runCodec(bytes: Uint8Array): void {
   decompress(codec, packed, raw, dictionary);
 }
 
+/** What other programs compressed: all codecs, whatever can be compressed here. */
 function codecSeeds(): Uint8Array[] {
+  const file = new URL("../../packages/base/test/fixtures/codec-vectors.json", import.meta.url);
+  const vectors = JSON.parse(readFileSync(fileURLToPath(file), "utf8")) as {
+    readonly codec: keyof typeof Codec;
+    readonly raw: string;
+    readonly stored: string;
+    readonly dictionary?: string;
+  }[];
   const raw = Buffer.from("some text that repeats, some text that repeats. ".repeat(20));
-  return [Codec.none, Codec.lz4, Codec.snappy, Codec.zstd, Codec.deflate].map((codec) => {
-    const packed = compress(codec, raw) ?? raw;
-    return Buffer.concat([Buffer.from([codec, raw.length & 255, raw.length >> 8]), packed]);
-  });
+  const seed = (codec: number, rawBytes: number, packed: Uint8Array): Buffer =>
+    Buffer.concat([Buffer.from([codec, rawBytes & 255, rawBytes >> 8]), packed]);
+  return [
+    seed(Codec.none, raw.length, raw),
+    ...vectors.flatMap(({ codec, raw: text, stored, dictionary }) => {
+      const { length } = Buffer.from(text, "base64");
+      if (dictionary !== undefined) return [];
+      return [seed(Codec[codec], length, Buffer.from(stored, "base64"))];
+    }),
+    ...[Codec.lz4, Codec.snappy, Codec.zstd, Codec.deflate].flatMap((codec) => {
+      const packed = compress(codec, raw);
+      return packed === undefined ? [] : [seed(codec, raw.length, packed)];
+    }),
+  ];
 }
 
 async function traceSeeds(): Promise<Uint8Array[]> {
@@ -237,7 +258,7 @@ const nothing = (): void => undefined;
 /** Returns all targets. */
 export async function makeTargets(): Promise<Target[]> {
   const subjects = await Promise.all(
-    Object.values(SHAPES).map((settings, i) => makeSubject(settings, 20 + i)),
+    SHAPES_HERE.map((shape, i) => makeSubject(SHAPES[shape]!, 20 + i)),
   );
   const hashSeeds = subjects.map(
     ({ images }) => readManifest(images.killed, directory)!.identity.hashSeed,

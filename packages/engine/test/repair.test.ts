@@ -9,6 +9,7 @@ import {
   directory,
   makeSubject,
   SHAPES,
+  SHAPES_HERE,
   type Subject,
   stateAfter,
 } from "./support/damaged-world.ts";
@@ -68,7 +69,7 @@ async function repaired(
   return { kept, report };
 }
 
-describe.each(Object.keys(SHAPES))("%s", (shape) => {
+describe.each(SHAPES_HERE)("%s", (shape) => {
   let subject: Subject;
   let whole: number;
   beforeAll(async () => {
