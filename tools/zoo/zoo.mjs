@@ -83,7 +83,7 @@ async function failureOf(id, { file, env }) {
   for (const { assertionResults, message } of testResults) {
     for (const { status, fullName, failureMessages } of assertionResults) {
       if (status !== "failed") continue;
-      const why = failureMessages.join(" ").slice(0, 300);
+      const why = failureMessages.join(" ").replaceAll(root, "").slice(0, 300);
       const [line = ""] = failureMessages.join("\n").split("\n");
       if (NO_VERDICT.test(line)) console.log(`   ${file}: ${fullName}: no verdict: ${line}`);
       else return { test: fullName, why };
