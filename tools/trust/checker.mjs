@@ -2,7 +2,7 @@
  * Checks what crashes left, one database after the other: for each order on a line of its input it
  * opens the database, as in another boot when the order names one, proves that it holds a long enough
  * prefix of the history, closes it, and verifies the files. Answers on descriptor 3
- * with a line of JSON: `{ length }` or `{ failure }`.
+ * with a line of JSON: `{ length, voids }` or `{ failure }`.
  *
  * It lives long, so that a check costs no start of a process; every descriptor that an open took has
  * to be given back. Background jobs run inline where a boot is named.
@@ -11,7 +11,7 @@ import { readdirSync, readlinkSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { nodeFileSystem } from "@aura/base";
 import { AuraDB } from "@aura/engine";
-import { lengthIn, settingsOf } from "./content.mjs";
+import { prefixIn, settingsOf } from "./content.mjs";
 import { Chance } from "./history.mjs";
 
 const SPEECH = 3;
@@ -44,9 +44,9 @@ async function check(order) {
     settingsOf(new Chance(seed, epoch, 7), settings),
     components,
   );
-  let length;
+  let prefix;
   try {
-    length = lengthIn(db, order);
+    prefix = prefixIn(db, order);
   } finally {
     await db.close();
   }
@@ -54,7 +54,7 @@ async function check(order) {
   if (problems.length > 0) throw new Error(`verify: ${problems.join("; ")}`);
   const open = openIn(directory);
   if (open.length > 0) throw new Error(`left open: ${open.join(", ")}`);
-  return { length };
+  return prefix;
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -83,15 +83,25 @@ function describe(state, history, length) {
   return `${wrong.length} keys differ at length ${length}: ${wrong.slice(0, 8).join("; ")}`;
 }
 
+/** Sets of operations that may all have been rejected, the empty one first. */
+function* subsetsOf(indexes) {
+  for (let bits = 0; bits < 2 ** indexes.length; bits++) {
+    yield indexes.filter((_, at) => (bits >> at) & 1);
+  }
+}
+
 /**
- * Reads the whole database; returns the length of the history that it holds, between `least` and
- * `most`, and throws when it holds no such prefix.
+ * Reads the whole database; returns `{ length, voids }`: the length of the history that it holds,
+ * between `least` and `most`, and the operations below it that change nothing. Throws when it holds
+ * no such prefix. `voids` were rejected, `open` may have been: nobody was told.
  */
-export function lengthIn(db, { seed, epochs, least, most }) {
-  const history = new History(seed, epochs);
+export function prefixIn(db, { seed, epochs, least, most, voids = [], open = [] }) {
   const state = contentOf(db);
-  const length = lengthOf(history, state, least, most);
-  if (length !== undefined) return length;
-  const what = describe(state, history, least);
+  for (const more of subsetsOf(open)) {
+    const all = [...voids, ...more];
+    const length = lengthOf(new History(seed, epochs, all), state, least, most);
+    if (length !== undefined) return { length, voids: all.filter((index) => index < length) };
+  }
+  const what = describe(state, new History(seed, epochs, voids), least);
   throw new Error(`the content is no prefix of ${least} to ${most} operations; ${what}`);
 }

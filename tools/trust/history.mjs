@@ -97,14 +97,19 @@ export function applyChange(state, { key, value, end }, touched = () => {}) {
   }
 }
 
-/** Operations by index. `epochs`: `[{ from, epoch }]`, ascending; the first one is from 0. */
+/**
+ * Operations by index. `epochs`: `[{ from, epoch }]`, ascending; the first one is from 0. `voids`: those
+ * that were rejected, and change nothing.
+ */
 export class History {
   #seed;
   #epochs;
+  #voids;
 
-  constructor(seed, epochs) {
+  constructor(seed, epochs, voids = []) {
     this.#seed = seed;
     this.#epochs = epochs;
+    this.#voids = new Set(voids);
   }
 
   #epochOf(index) {
@@ -118,6 +123,7 @@ export class History {
    * key, one with an end all keys from its key on and below the end.
    */
   operation(index) {
+    if (this.#voids.has(index)) return { level: "buffered", isBatch: false, changes: [] };
     const epoch = this.#epochOf(index);
     const chance = new Chance(this.#seed, epoch, index);
     const isBatch = chance.below(5) === 0;

@@ -6,8 +6,9 @@
 import { nodeFileSystem } from "@aura/base";
 import { simRuntime } from "@aura/base/testing";
 
-/** How far each reading moves the clock: timers come due though nothing waits for them. */
+/** How far each reading of the clock and each turn move it: timers come due though turns never end. */
 const TICK_MS = 0.02;
+const TURN_MS = 0.1;
 
 /** Each call of the thread pool has a twin that is made at once. */
 class FileAtOnce {
@@ -78,8 +79,20 @@ const fileSystemAtOnce = {
 
 /** Returns the components of such a world. A file system of its own brings jobs that run inline. */
 export function oneThread(seed) {
+  const { clock, random, scheduler, advance } = simRuntime(seed, {
+    autoAdvance: true,
+    tickMs: TICK_MS,
+  });
+  const nextTurn = (task) => {
+    scheduler.nextTurn(() => {
+      task();
+      advance(TURN_MS);
+    });
+  };
+  const after = (ms, task) => scheduler.after(ms, task);
+  const afterThis = (task) => scheduler.afterThis(task);
   return {
     fs: fileSystemAtOnce,
-    runtime: simRuntime(seed, { autoAdvance: true, tickMs: TICK_MS }),
+    runtime: { clock, random, scheduler: { after, nextTurn, afterThis } },
   };
 }

@@ -131,7 +131,7 @@ class CutDisk {
       Object.assign(cut.known, { epochs: knowledge.epochs, nextEpoch: knowledge.nextEpoch });
       cut.known.intent = knowledge.intent;
       const check = cut.known.order({ ...this.#one, boot: this.#boot });
-      const { length, failure: found } = await this.#checker.ask(check);
+      const { length, voids, failure: found } = await this.#checker.ask(check);
       this.sum.cuts++;
       if (found !== undefined) {
         this.#wrong(check, found);
@@ -139,7 +139,7 @@ class CutDisk {
       }
       if (at < taken.length - 1) await this.#image.unmount();
       else {
-        cut.known.hear(`prefix ${length}`);
+        cut.known.hear(`prefix ${length} ${voids}`);
         this.#knowledge = cut.known;
       }
     }

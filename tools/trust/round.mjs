@@ -3,10 +3,13 @@
  * crash may leave are kept here, never in the database's directory.
  */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const WRITER = fileURLToPath(new URL("writer.mjs", import.meta.url));
+/** Another one, which goes on behind errors. */
+export const FAULTY_WRITER = fileURLToPath(new URL("faulty-writer.mjs", import.meta.url));
 const CHECKER = fileURLToPath(new URL("checker.mjs", import.meta.url));
 /** A process that says nothing for so long hangs. */
 const SILENCE_MS = 120_000;
@@ -18,12 +21,15 @@ export class Knowledge {
   sync = 0;
   intent = 0;
   nextEpoch = 1;
+  /** Operations that were rejected; and those whose answers were not heard, if they may be. */
+  voids = [];
+  open = [];
 
   /** The order for the next process; `least`: operations that must be there. */
   order({ directory, seed, operations, survives, ...rest }) {
     const least = survives === "sync" ? this.sync : Math.max(this.os, this.sync);
-    const { epochs, intent: most, nextEpoch: epoch } = this;
-    return { directory, seed, epochs, least, most, epoch, operations, ...rest };
+    const { epochs, intent: most, nextEpoch: epoch, voids, open } = this;
+    return { directory, seed, epochs, least, most, epoch, operations, voids, open, ...rest };
   }
 
   /** What is known at this moment, for a copy of the disk. */
@@ -33,9 +39,12 @@ export class Knowledge {
 
   /** Takes in what a process said. */
   hear(line) {
-    const [word, number] = line.split(" ");
+    const [word, number, indexes = ""] = line.split(" ");
     const value = Number(number);
+    const listed = indexes === "" ? [] : indexes.split(",").map(Number);
     if (word === "prefix") {
+      this.voids = listed;
+      this.open = [];
       this.epochs = [...this.epochs.filter(({ from }) => from < value || from === 0)];
       this.epochs.push({ from: value, epoch: this.nextEpoch++ });
       this.intent = value;
@@ -44,6 +53,27 @@ export class Knowledge {
     } else if (word === "intent") this.intent = Math.max(this.intent, value);
     else if (word === "os") this.os = Math.max(this.os, value);
     else if (word === "sync") this.sync = Math.max(this.sync, value);
+    else if (word === "open") this.open = listed;
+    else if (word === "settled") {
+      this.voids = [...this.voids, ...listed];
+      this.open = [];
+    }
+  }
+}
+
+/** Ends a process and those that it started: what traces a process leaves it alive. */
+function killWithChildren(id) {
+  try {
+    for (const child of readFileSync(`/proc/${id}/task/${id}/children`, "utf8").split(" ")) {
+      if (child !== "") killWithChildren(Number(child));
+    }
+  } catch {
+    // No such list on this system: then nothing traces here.
+  }
+  try {
+    process.kill(id, "SIGKILL");
+  } catch {
+    // It has ended.
   }
 }
 
@@ -54,20 +84,20 @@ export class Knowledge {
 export function runRound(
   order,
   knowledge,
-  { started, opened, heard: told, command = [], env = {} } = {},
+  { started, opened, heard: told, command = [], env = {}, writer = WRITER } = {},
 ) {
-  const [program, ...args] = [...command, process.execPath, WRITER, JSON.stringify(order)];
+  const [program, ...args] = [...command, process.execPath, writer, JSON.stringify(order)];
   const child = spawn(program, args, {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
-  const result = { failure: undefined, done: false, prefix: undefined, signal: null };
+  const result = { failure: undefined, done: false, prefix: undefined, signal: null, codes: [] };
   let noise = "";
   child.stderr.on("data", (bytes) => (noise = `${noise}${bytes}`.slice(-4000)));
   let watch;
   const silent = () => {
     result.failure = `it said nothing for ${SILENCE_MS / 1000} s`;
-    child.kill("SIGKILL");
+    killWithChildren(child.pid);
   };
   const heard = () => {
     clearTimeout(watch);
@@ -78,10 +108,11 @@ export function runRound(
     heard();
     if (line.startsWith("failed ")) result.failure = line.slice(7);
     else if (line === "done") result.done = true;
+    else if (line.startsWith("error ")) result.codes.push(line.slice(6));
     else {
       knowledge.hear(line);
       if (line.startsWith("prefix ")) {
-        result.prefix = Number(line.slice(7));
+        result.prefix = Number(line.split(" ")[1]);
         opened?.(child);
       }
       told?.(child);
@@ -105,7 +136,7 @@ export class Checker {
   #child;
   #lines;
 
-  /** Resolves to `{ length }` or `{ failure }`. One order at a time. */
+  /** Resolves to `{ length, voids }` or `{ failure }`. One order at a time. */
   async ask(order) {
     this.#child ??= this.#start();
     this.#child.stdin.write(`${JSON.stringify(order)}\n`);

@@ -24,7 +24,7 @@ import { CALLS, callIn, nameOf } from "./system-calls.mjs";
 const tools = { makePipe: "mkfifo" };
 
 /** What the process says, as the system sees it. */
-const SPOKEN = /^\d+ +write\(3<[^>]*>, "(\w+ \d+)\\n"/;
+const SPOKEN = /^\d+ +write\(3<[^>]*>, "(\w+ \d+(?: [\d,]*)?)\\n"/;
 
 /** Whether all threads of a process stand. */
 function isStanding(id) {
