@@ -26,18 +26,8 @@ const WAITING_MS = 3000;
 const ENDS = ["AURA_READ_ONLY", "AURA_CLOSED"];
 
 const order = JSON.parse(process.argv[2]);
-const {
-  directory,
-  seed,
-  epochs,
-  epoch,
-  operations,
-  settings,
-  isCalm,
-  world,
-  pauseMs = 0,
-  proves,
-} = order;
+const { directory, seed, epochs, epoch, operations, settings } = order;
+const { isCalm, world, pauseMs = 0, proves = false, isShort = false } = order;
 
 let saidMs = 0;
 

@@ -1,8 +1,9 @@
 /**
- * Processes that run out of memory: `node tools/trust/memory-limit.mjs --count 30 --seed 1`.
+ * Processes that run out of memory, of descriptors, or of what a file may hold: `node tools/trust/memory-limit.mjs --count 30 --seed 1`.
  *
- * Three means, in turn: a control group whose limit ends the process, a heap of JavaScript that is too
- * small, an address space that is. A process gets through, stops with a typed error, or is ended by
+ * Five means, in turn: a control group whose limit ends the process, a heap of JavaScript that is too
+ * small, an address space that is; few descriptors; a longest file, beyond which writes fail or the
+ * process is ended (SIGXFSZ). A process gets through, stops with a typed error, or is ended by
  * the system or its runtime; in each case the next one, which has memory, proves what level `os`
  * promises, and goes on. A means that the machine lacks is said. Needs the built packages (`npm run build`).
  */
@@ -13,7 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Chance } from "./history.mjs";
 import { addSlice } from "./results.mjs";
-import { Checker, Knowledge, runRound } from "./round.mjs";
+import { Checker, FAULTY_WRITER, Knowledge, runRound } from "./round.mjs";
 
 const MIB = 1024 * 1024;
 const ROUNDS_PER_DATABASE = 10;
@@ -53,7 +54,7 @@ function whyNoGroup() {
   }
 }
 
-function whyNoAddressLimit() {
+function whyNoLimits() {
   try {
     execFileSync("prlimit", ["--as=8000000000", "true"], { stdio: "ignore" });
     return undefined;
@@ -84,13 +85,25 @@ const MEANS = {
     const mib = least + chance.below(width);
     return { mib, command: ["prlimit", `--as=${mib * MIB}`] };
   },
+  descriptors: () => {
+    // The runtime itself has about twenty, more with threads.
+    const most = 18 + chance.below(40);
+    return { most, command: ["prlimit", `--nofile=${most}`], writer: FAULTY_WRITER };
+  },
+  fileBytes: () => {
+    const most = 16_384 + chance.below(300_000);
+    const program = ["prlimit", `--fsize=${most}`];
+    // Ignored, the signal becomes an error of the write.
+    if (chance.below(4) > 0) program.unshift("env", "--ignore-signal=XFSZ");
+    return { most, command: program, writer: FAULTY_WRITER };
+  },
 };
 
 /** How a process ended: a word, or a sentence when it must not end so. */
-function endOf({ done, failure, signal }) {
-  if (done) return { end: "through" };
+function endOf({ done, failure, signal, codes }) {
+  if (done) return { end: codes.length > 0 ? "refused" : "through" };
   if (failure === undefined) {
-    const isMemory = ["SIGKILL", "SIGABRT", "SIGTRAP", "SIGILL"].includes(signal);
+    const isMemory = ["SIGKILL", "SIGABRT", "SIGTRAP", "SIGILL", "SIGXFSZ"].includes(signal);
     return isMemory ? { end: "ended" } : { wrong: `ended by ${signal}` };
   }
   if (failure.startsWith("AuraError")) return { end: "refused" };
@@ -101,12 +114,19 @@ function endOf({ done, failure, signal }) {
 }
 
 const startedMs = performance.now();
-const missing = { group: whyNoGroup(), addresses: whyNoAddressLimit() };
+const noLimits = whyNoLimits();
+const missing = {
+  group: whyNoGroup(),
+  addresses: noLimits,
+  descriptors: noLimits,
+  fileBytes: noLimits,
+};
 const means = Object.keys(MEANS).filter((name) => {
   if (missing[name] !== undefined) console.log(`SKIPPED ${name}: ${missing[name]}`);
   return missing[name] === undefined;
 });
 const ends = { through: 0, ended: 0, refused: 0 };
+const byMeans = {};
 const violations = [];
 const checker = new Checker();
 let rounds = 0;
@@ -116,16 +136,24 @@ for (let database = 0; rounds < count && violations.length === 0; database++) {
   const one = { directory: join(folder, "db"), seed: seed * 1000 + database, survives: "os" };
   for (let i = 0; i < ROUNDS_PER_DATABASE && rounds < count && violations.length === 0; i++) {
     const name = means[rounds++ % means.length];
-    const { mib, ...limits } = MEANS[name]();
+    const { mib, most, ...limits } = MEANS[name]();
     const settings = name === "addresses" ? LARGE_SETTINGS : SETTINGS;
-    const order = knowledge.order({ ...one, operations: OPERATIONS, verify: false, settings });
+    const order = knowledge.order({
+      ...one,
+      operations: OPERATIONS,
+      verify: false,
+      settings,
+      isShort: true,
+    });
     const { end, wrong } = endOf(await runRound(order, knowledge, limits));
     if (end !== undefined) ends[end]++;
+    const of = `${name} ${end ?? "wrong"}`;
+    byMeans[of] = (byMeans[of] ?? 0) + 1;
     const check = knowledge.order(one);
-    const { length, failure = wrong } = await checker.ask(check);
-    if (failure !== undefined) violations.push({ name, mib, order, failure });
-    else if (wrong !== undefined) violations.push({ name, mib, order, failure: wrong });
-    else knowledge.hear(`prefix ${length}`);
+    const { length, voids, failure = wrong } = await checker.ask(check);
+    if (failure !== undefined) violations.push({ name, mib, most, order, failure });
+    else if (wrong !== undefined) violations.push({ name, mib, most, order, failure: wrong });
+    else knowledge.hear(`prefix ${length} ${voids}`);
   }
   if (violations.length === 0) rmSync(folder, { recursive: true, force: true });
   else console.log(`kept: ${folder}`);
@@ -136,9 +164,18 @@ const seconds = Math.round((performance.now() - startedMs) / 1000);
 for (const { failure, ...where } of violations) console.log(JSON.stringify(where), "\n ", failure);
 console.log(
   `${rounds} processes, ${ends.ended} ended, ${ends.refused} refused with a typed error, ` +
-    `${ends.through} through, ${seconds} s, ${violations.length} violations`,
+    `${ends.through} through ${JSON.stringify(byMeans)}, ${seconds} s, ${violations.length} violations`,
 );
-const counts = { memoryLimits: rounds, memoryEnded: ends.ended, memoryRefused: ends.refused };
+const countOf = (name) =>
+  Object.entries(byMeans).reduce((sum, [of, n]) => (of.startsWith(name) ? sum + n : sum), 0);
+const [descriptorLimits, fileLimits] = [countOf("descriptors "), countOf("fileBytes ")];
+const counts = {
+  memoryLimits: rounds - descriptorLimits - fileLimits,
+  descriptorLimits,
+  fileLimits,
+  limitsEnded: ends.ended,
+  limitsRefused: ends.refused,
+};
 console.log(`COUNTS ${JSON.stringify({ ...counts, violations: violations.length })}`);
 if (values.results !== undefined) {
   addSlice(values.results, { seed, ...counts, seconds, violations: violations.length });
