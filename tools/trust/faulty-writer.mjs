@@ -6,7 +6,7 @@
  * It speaks as the writer does, and says of each few operations at once how they ended: `open N LIST`
  * before they are handed over, `settled N LIST` behind them, where LIST are those that were rejected;
  * `error CODE` for each error. An operation of unknown outcome is in neither list, and the last of its
- * life, unless `resume` settles it.
+ * life, unless `resume` gives it one.
  */
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -58,6 +58,7 @@ class FaultyLife {
   #db;
   #history;
   #chance;
+  #from;
   #next;
   /** Answers at level `os` or `sync`. */
   #acknowledged = 0;
@@ -68,7 +69,7 @@ class FaultyLife {
   constructor(db, prefix, chance) {
     this.#db = db;
     this.#voids = prefix.voids;
-    this.#next = prefix.length;
+    this.#from = this.#next = prefix.length;
     this.#history = new History(seed, [...epochs, { from: prefix.length, epoch }]);
     this.#chance = chance;
   }
@@ -139,20 +140,27 @@ class FaultyLife {
     if ((await attempt(() => this.#db.sync())) === undefined) say(`sync ${this.#next}`);
   }
 
-  /** Returns whether writes are taken again: then what was of unknown outcome is not written, for good. */
+  /**
+   * Returns whether writes are taken again. What was of unknown outcome has one from then on: it is
+   * there for good if it is visible (its sync failed), or never (its append did).
+   */
   async #resume() {
     if ((await attempt(() => this.#db.resume())) !== undefined) return false;
+    const { voids } = this.check();
     const indexes = this.#unknown.splice(0);
-    this.#voids.push(...indexes);
+    this.#voids = voids;
     this.#settle(indexes, []);
     return true;
   }
 
-  /** What can be read while the database lives. */
-  check(least) {
-    const most = this.#next;
-    const all = [...epochs, { from: order.from ?? 0, epoch }];
-    prefixIn(this.#db, { seed, epochs: all, least, most, voids: this.#voids, open: this.#unknown });
+  /** Reads all that is there while the database lives: every answer was given. */
+  check() {
+    const all = [...epochs, { from: this.#from, epoch }];
+    const [least, most] = [this.#next, this.#next];
+    return prefixIn(this.#db, {
+      ...{ seed, epochs: all, least, most },
+      ...{ voids: this.#voids, open: this.#unknown },
+    });
   }
 }
 
@@ -171,11 +179,10 @@ function endWaiting() {
 async function live(db, chance) {
   const prefix = prefixIn(db, order);
   say(`prefix ${prefix.length} ${prefix.voids}`);
-  order.from = prefix.length;
   const life = new FaultyLife(db, prefix, chance);
   await life.go();
   if (proves) await life.prove();
-  life.check(prefix.length);
+  life.check();
 }
 
 try {
