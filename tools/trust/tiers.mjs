@@ -25,6 +25,9 @@ export const BAR = {
   faults: 1000,
   metamorphicSteps: 300_000,
   writeRuns: 3000,
+  /** Failures of system calls and of full volumes that a caller was told of. */
+  callErrorsTold: 800,
+  fullDisksTold: 150,
 };
 
 export const TIERS = {
@@ -37,6 +40,7 @@ export const TIERS = {
     depth: tests(engine("recovery-depth")),
     sweep: tests(engine("crash-sweep")),
     faults: tests(engine("faults")),
+    lying: tests(engine("lying-disk")),
     model: tests(engine("model.property")),
     fuzz: tests("tools/fuzz/fuzz.test.ts"),
     zoo: tests("tools/zoo/zoo.test.ts"),
@@ -48,8 +52,10 @@ export const TIERS = {
     fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 3000, AURA_FUZZ_SEED: n }),
     kills: script("kills", "--count", 100, "--seed", n, "--jobs", 1),
     calls: script("syscall-kills", "--part", "1/10", "--seed", n, "--jobs", 1),
+    errors: script("syscall-errors", "--count", 20, "--seed", n, "--jobs", 1),
+    full: script("full-disk", "--count", 5, "--seed", n, "--jobs", 1),
     cuts: script("power-cuts", "--count", 20, "--seed", n),
-    memory: script("memory-limit", "--count", 6, "--seed", n),
+    memory: script("memory-limit", "--count", 10, "--seed", n),
     kernel: script("kernel-check", "--count", 60, "--seed", n),
   }),
   release: (n) => ({
@@ -71,6 +77,11 @@ export const TIERS = {
       AURA_FAULT_STRIDE: RELEASE_SLICES,
       AURA_FAULT_OFFSET: n - 1,
     }),
+    lying: tests(engine("lying-disk"), {
+      AURA_LYING_STRIDE: RELEASE_SLICES,
+      AURA_LYING_IMAGES: 2000,
+      AURA_LYING_SEED: n,
+    }),
     model: tests(engine("model.slow"), {
       AURA_SLOW: 1,
       AURA_MODEL_OPS: 2_000_000,
@@ -85,8 +96,10 @@ export const TIERS = {
     "worker-death": tests(engine("worker-death")),
     kills: script("kills", "--count", 1000, "--seed", n, "--jobs", 2),
     calls: script("syscall-kills", "--seed", n, "--jobs", 2),
+    errors: script("syscall-errors", "--count", 100, "--seed", n, "--jobs", 2),
+    full: script("full-disk", "--count", 50, "--seed", n, "--jobs", 2),
     cuts: script("power-cuts", "--count", 30, "--seed", n, "--jobs", 2, "--file-systems", DISKS),
-    memory: script("memory-limit", "--count", 20, "--seed", n),
+    memory: script("memory-limit", "--count", 30, "--seed", n),
     kernel: script("kernel-check", "--count", 100, "--seed", n, "--file-systems", DISKS),
     // One that is long enough for what grows slowly.
     soak: script("soak", "--minutes", n === 1 ? 30 : 3, "--seed", n),
