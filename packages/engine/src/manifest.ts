@@ -68,7 +68,7 @@ export class ManifestWriter {
   /**
    * Writes a new manifest that begins with `snapshot` and puts it in force. When this returns, the
    * manifest and CURRENT are durable. When it throws, the one before is in force, or (if only the
-   * last directory sync failed) either.
+   * last directory sync failed) either. One that CURRENT cannot name is removed.
    */
   static createSync(place: ManifestPlace, number: number, snapshot: VersionEdit): ManifestWriter {
     const { fs, directory, identity } = place;
@@ -85,14 +85,23 @@ export class ManifestWriter {
       preamble: preamble.copy(),
     });
     const writer = new ManifestWriter(number, log);
+    let mayBeNamed = false;
     try {
       writer.appendSync(snapshot);
       log.syncSync();
       writer.#durable = writer.#edits;
       fs.syncDirSync(directory);
-      installCurrent(place, number);
+      const draft = draftCurrent(place, number);
+      // From here on CURRENT may name it, whatever fails.
+      mayBeNamed = true;
+      fs.renameSync(draft, `${directory}/${CURRENT_NAME}`);
+      fs.syncDirSync(directory);
     } catch (error) {
-      writer.closeSync();
+      try {
+        writer.closeSync();
+      } finally {
+        if (!mayBeNamed) removeUnnamed(fs, filePath(directory, number, "manifest"));
+      }
       throw error;
     }
     return writer;
@@ -142,7 +151,17 @@ export class ManifestWriter {
   }
 }
 
-function installCurrent(place: ManifestPlace, number: number): void {
+/** Removes a manifest that nothing names: whoever tries again and again would leave one each time. */
+function removeUnnamed(fs: FileSystem, path: string): void {
+  try {
+    fs.unlinkSync(path);
+  } catch {
+    // It is an orphan for the next open.
+  }
+}
+
+/** Writes what is to be CURRENT to a draft, durable but for its name, and returns its path. */
+function draftCurrent(place: ManifestPlace, number: number): string {
   const { fs, directory } = place;
   const tmp = `${directory}/${CURRENT_TMP_NAME}`;
   if (fs.existsSync(tmp)) fs.unlinkSync(tmp);
@@ -159,8 +178,7 @@ function installCurrent(place: ManifestPlace, number: number): void {
   } finally {
     file.closeSync();
   }
-  fs.renameSync(tmp, `${directory}/${CURRENT_NAME}`);
-  fs.syncDirSync(directory);
+  return tmp;
 }
 
 /** What the manifest says. */

@@ -317,6 +317,50 @@ test("a damaged table is named, left alone, and takes nothing else with it", asy
   expect(events).toEqual([]);
 });
 
+/** Steps of a new manifest before it is in force. */
+const manifestSteps: [string, (kind: string, path: string) => boolean][] = [
+  ["its content cannot be written", (kind, path) => kind === "write" && !path.endsWith(".tmp")],
+  ["it cannot be synced", (kind, path) => kind === "sync" && path.endsWith("manifest")],
+  ["its name cannot be synced", (kind) => kind === "syncDir"],
+  ["CURRENT cannot be written", (kind, path) => kind === "write" && path.endsWith(".tmp")],
+  ["CURRENT cannot be created", (kind, path) => kind === "create" && path.endsWith(".tmp")],
+];
+
+test.each(manifestSteps)("tries to resume leave no manifests behind where %s", async (_, at) => {
+  const fs = new SimFs();
+  const { db, runtime } = await open(fs);
+  db.putSync("first", "v");
+  const sync = fs.failAt({
+    at: (kind, path) => kind === "sync" && path.endsWith(".wal"),
+    error: "EIO",
+  });
+  expect(() => db.putSync("lost", "?", { sync: true })).toThrow();
+  sync.remove();
+  const manifests = (): string[] => fs.list(directory).filter((path) => path.endsWith("manifest"));
+  const before = manifests();
+  let begun = 0;
+  const planned = fs.failAt({
+    at: (kind, path) => {
+      // The first write is the head of the file.
+      if (kind === "write" && path.endsWith("manifest") && begun++ % 2 === 0) return false;
+      return at(kind, path);
+    },
+    error: "ENOSPC",
+    sticky: true,
+  });
+  for (let i = 0; i < 5; i++) {
+    await expect(bounded("resume", db.resume(), runtime)).rejects.toEqual(readOnly);
+    expect(manifests()).toEqual(before);
+  }
+  expect(planned.fired).toBeGreaterThanOrEqual(5);
+  planned.remove();
+  await bounded("resume", db.resume(), runtime);
+  await bounded("close", db.close(), runtime);
+  const again = await open(fs.processKill());
+  expect(again.db.getSync("first")?.toString()).toBe("v");
+  await bounded("close", again.db.close(), again.runtime);
+});
+
 test.each(["EIO", "ENOSPC"] as const)(
   "a queue that waits for room which never comes is settled by close (%s)",
   async (error) => {
