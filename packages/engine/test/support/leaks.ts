@@ -8,26 +8,36 @@
  * - when the last one closed by itself, `verify` finds nothing, and the directory holds the files that
  *   the manifest lists and no other.
  *
- * A simulated file system knows what a test did with it: where calls were made to fail, files may be
- * left over for the next open; where files were changed, `verify` may find so; where the machine went
- * off or an image was taken, the process may have been killed. A test about what is left at a close
- * says `leaveOpen`, one that damages files behind a proxy `expectDamage`.
+ * A simulated file system knows what a test did with it. Where a call failed that changes something, or
+ * a database failed, files may be left over until a database is opened there again without such a fault:
+ * that one sweeps them. Where the test did not, a database is opened in a copy, and closed. A planned fault
+ * that never fired, or fired in a read, excuses nothing. Where files were changed, `verify` may find so;
+ * where the machine went off or an image was taken, the process may have been killed. A test about what is
+ * left at a close says `leaveOpen`, one that damages files behind a proxy `expectDamage`.
  */
 import { readdirSync, readlinkSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type FileSystem, nodeFileSystem } from "@aura/base";
-import { SimFs } from "@aura/base/testing";
+import {
+  type PlannedFault,
+  type SimCall,
+  type SimFault,
+  SimFs,
+  simRuntime,
+} from "@aura/base/testing";
 import { afterEach, expect } from "vitest";
 import { AuraDB } from "../../src/aura-db.ts";
 import type { Components } from "../../src/components.ts";
 import { BALLAST_NAME, CURRENT_NAME, fileName, LOCK_NAME } from "../../src/file-names.ts";
 import { readManifest } from "../../src/manifest.ts";
+import type { Settings } from "../../src/settings.ts";
 import { WatchedFs } from "./watched-fs.ts";
 
 interface Opened {
   readonly db: AuraDB;
   readonly directory: string;
   readonly fs: FileSystem;
+  readonly settings: Settings;
   readonly components: Partial<Components>;
   /** Set when `close` resolved. */
   closed: boolean;
@@ -54,7 +64,10 @@ export function expectDamage(): void {
 
 /** What tests did with a simulated file system. */
 interface Treatment {
-  failed: boolean;
+  /** Directories where files may be left over for the next open. */
+  readonly failed: Set<string>;
+  /** Faults that fired, in calls of any kind. */
+  fired: number;
   changed: boolean;
   copied: boolean;
 }
@@ -64,13 +77,16 @@ const treatments = new WeakMap<object, Treatment>();
 function treatmentOf(fs: object): Treatment {
   let treatment = treatments.get(fs);
   if (treatment === undefined) {
-    treatment = { failed: false, changed: false, copied: false };
+    treatment = { failed: new Set(), fired: 0, changed: false, copied: false };
     treatments.set(fs, treatment);
   }
   return treatment;
 }
 
-type SimMethod = "failAt" | "flipBits" | "writeFile" | "crash" | "processKill" | "crashAt";
+/** Calls that leave all files as they are, whether they succeed or not. */
+const READ_CALLS: ReadonlySet<SimCall> = new Set(["open", "read", "stat", "list", "lock"]);
+
+type SimMethod = "flipBits" | "writeFile" | "crash" | "processKill" | "crashAt";
 
 /** Notes each call of a method of simulated file systems. */
 function watch(method: SimMethod, note: (treatment: Treatment, result: unknown) => void): void {
@@ -84,8 +100,25 @@ function watch(method: SimMethod, note: (treatment: Treatment, result: unknown) 
   });
 }
 
-watch("failAt", (treatment) => {
-  treatment.failed = true;
+const { failAt } = SimFs.prototype;
+Object.assign(SimFs.prototype, {
+  failAt(this: SimFs, fault: SimFault): PlannedFault {
+    const { at, sticky } = fault;
+    const fits = (kind: SimCall, path: string, nth: number): boolean => {
+      if (typeof at === "function") return at(kind, path, nth);
+      if (READ_CALLS.has(kind) || kind === "close") return false;
+      return this.operations === at || (sticky === true && this.operations > at);
+    };
+    // It is asked of calls that it may fire on, and fires where it says so.
+    const noted = (kind: SimCall, path: string, nth: number): boolean => {
+      if (!fits(kind, path, nth)) return false;
+      const treatment = treatmentOf(this);
+      treatment.fired++;
+      if (!READ_CALLS.has(kind)) treatment.failed.add(path).add(dirname(path));
+      return true;
+    };
+    return failAt.call(this, { ...fault, at: noted });
+  },
 });
 for (const method of ["flipBits", "writeFile"] as const) {
   watch(method, (treatment) => {
@@ -96,7 +129,7 @@ for (const method of ["crash", "processKill"] as const) {
   watch(method, (treatment, image) => {
     treatment.copied = true;
     const { failed, changed } = treatment;
-    treatments.set(image as SimFs, { failed, changed, copied: false });
+    treatments.set(image as SimFs, { failed: new Set(failed), fired: 0, changed, copied: false });
   });
 }
 watch("crashAt", (treatment) => {
@@ -107,15 +140,32 @@ const isSamePlace = (a: Opened, b: Opened): boolean => a.fs === b.fs && a.direct
 
 const isGone = ({ closed, fs }: Opened): boolean => closed || treatmentOf(fs).copied;
 
+/** Opens a database, after which nothing is left over of what failed before. */
+async function openSwept<T>(fs: object, directory: string, openNow: () => Promise<T>): Promise<T> {
+  const treatment = treatmentOf(fs);
+  const { fired } = treatment;
+  const wasFailed = treatment.failed.delete(directory);
+  try {
+    return await openNow();
+  } catch (error) {
+    // What ended early did not sweep, and where a read failed it may have begun to write.
+    if (wasFailed || treatment.fired > fired) treatment.failed.add(directory);
+    throw error;
+  }
+}
+
 const { open } = AuraDB;
 Object.assign(AuraDB, {
   open: async (...args: Parameters<typeof open>): Promise<AuraDB> => {
-    const db = await open.apply(AuraDB, args);
-    const [path, , components = {}] = args;
+    const [path, settings = {}, components = {}] = args;
+    // What is no path and no component is refused.
+    if (typeof path !== "string" || components === null) return open.apply(AuraDB, args);
     const given = components.fs ?? nodeFileSystem;
     const fs = given instanceof WatchedFs ? given.inner : given;
+    const directory = resolve(path);
+    const db = await openSwept(fs, directory, () => open.apply(AuraDB, args));
     const one: Opened = {
-      ...{ db, directory: resolve(path), fs, components },
+      ...{ db, directory, fs, settings, components },
       ...{ closed: false, left: undefined },
     };
     // Of those that are gone without a trace, the last one of a place speaks for all; of many, few.
@@ -132,7 +182,7 @@ Object.assign(AuraDB, {
           one.left = `${openSnapshots} snapshots, ${openCursors} cursors`;
         }
         // What a database that failed leaves over goes at the next open.
-        if (failure !== undefined) treatmentOf(fs).failed = true;
+        if (failure !== undefined) treatmentOf(fs).failed.add(directory);
       }
       const closing = close();
       closing.then(
@@ -178,9 +228,26 @@ function strangers(fs: FileSystem, directory: string): string[] {
   return wrong;
 }
 
+/** What is wrong with a directory behind a next database in it, one that meets no fault. */
+async function leftBehindAnOpen(last: Opened, fs: SimFs): Promise<string[]> {
+  const { directory, settings } = last;
+  const components = { fs: fs.processKill(), runtime: simRuntime(1) };
+  try {
+    await (
+      await open.call(AuraDB, directory, { ...settings, errorIfExists: false }, components)
+    ).close();
+  } catch (error) {
+    return [`not to be opened again: ${String(error)}`];
+  }
+  const { problems } = await AuraDB.verify(directory, components);
+  const all = [...problems, ...strangers(components.fs, directory)];
+  return all.map((problem) => `opened again: ${problem}`);
+}
+
 /** What is wrong with a directory behind the last database in it. */
 async function leaksOf(all: readonly Opened[]): Promise<string[]> {
-  const { fs, directory, components, closed } = all.at(-1)!;
+  const last = all.at(-1)!;
+  const { fs, directory, components, closed } = last;
   const { failed, changed, copied } = treatmentOf(fs);
   if (fs instanceof SimFs && fs.isOff) return [];
   const wrong: string[] = [];
@@ -195,7 +262,8 @@ async function leaksOf(all: readonly Opened[]): Promise<string[]> {
   if (!closed || isDamage || changed || !isKnown || !fs.existsSync(directory)) return wrong;
   const { problems } = await AuraDB.verify(directory, { ...components, fs });
   wrong.push(...problems);
-  if (!failed) wrong.push(...strangers(fs, directory));
+  if (!failed.has(directory)) wrong.push(...strangers(fs, directory));
+  else if (fs instanceof SimFs) wrong.push(...(await leftBehindAnOpen(last, fs)));
   return wrong;
 }
 
