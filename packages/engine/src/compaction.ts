@@ -304,18 +304,15 @@ export class Compactor {
     task.onSettled();
     this.#tasks = this.#tasks.filter((other) => other !== task);
     this.#parts.valueGc.noteEnded(this.#copyBytes.get(task) ?? 0);
-    const error = task.error ?? task.miscount();
-    if (error === undefined) {
-      this.#install(task);
-      return;
-    }
+    const error = task.error ?? task.miscount() ?? this.#install(task);
+    if (error === undefined) return;
     const { tree, planner, debt } = this.#parts;
     debt.noteMergeEnded();
-    tree.removeFiles([
+    tree.discard([
       ...task.outputs.flatMap((output) => planner.pathsOf(output)),
       ...task.lost.flatMap((output) => planner.pathsOfLost(output)),
     ]);
-    this.#failed(error, task.end.onFailed, task);
+    this.#failed(error, task);
     this.#dispatch();
   }
 
@@ -476,7 +473,8 @@ export class Compactor {
     return task;
   }
 
-  #install({ plan, slices, outputs, end, startedMs }: MergeTask): void {
+  /** Publishes a merge; returns why it could not be done. */
+  #install({ plan, slices, outputs, end, startedMs }: MergeTask): Error | undefined {
     const { tree, events, onEnded, policy, clock, valueGc } = this.#parts;
     const before = tree.version;
     const tables = outputs.flatMap((output) => output.tables);
@@ -498,10 +496,7 @@ export class Compactor {
         segmentSeals: outputs.flatMap(({ segmentSeals }) => segmentSeals),
       });
     } catch (error) {
-      this.#parts.debt.noteMergeEnded();
-      end.onFailed?.(error as Error);
-      onEnded();
-      return;
+      return error as Error;
     }
     valueGc.noteMerged(before, inputTables, tables);
     const bytesRead = slices.reduce((total, slice) => total + bytesOf(slice.tables), 0);
@@ -543,22 +538,20 @@ export class Compactor {
     });
     end.onDone();
     onEnded();
+    return undefined;
   }
 
-  #failed(
-    error: Error,
-    onFailed: ((error: Error) => void) | undefined,
-    { slices }: MergeTask,
-  ): void {
-    const { health, events, reserve, onEnded } = this.#parts;
+  #failed(error: Error, { slices, end: { onFailed } }: MergeTask): void {
+    const { health, events, reserve, tree, onEnded } = this.#parts;
     const isFull = hasCode(error, "AURA_OUT_OF_SPACE");
     if (isFull) reserve.free();
     const isDamage = this.#damage.note(error);
     if (isDamage) {
       events.announce("backgroundError", { severity: "corruption", activity: "compaction", error });
     }
-    if (onFailed !== undefined) {
-      onFailed(error);
+    // Of a manifest that could not be written, the tree has told; what leads back begins merges anew.
+    if (onFailed !== undefined || tree.isInDoubt) {
+      onFailed?.(error);
       onEnded();
       return;
     }

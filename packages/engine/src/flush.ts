@@ -127,7 +127,8 @@ export class Flusher {
   }
 
   #done(memtable: MemtableEntry, logs: LogFile[], marks: number[], output: FlushOutput): void {
-    const { tree, memtables, events, reserve, clock, debt, counts, onFlushed } = this.#parts;
+    const { tree, planner, memtables, events, reserve, clock, debt, counts, onFlushed } =
+      this.#parts;
     this.#running = false;
     if (logs.some((log) => log.syncFailed)) {
       // Another sync of it failed meanwhile: that this one did not says nothing.
@@ -147,8 +148,10 @@ export class Flusher {
         segmentChanges: output.segmentChanges,
         segmentSeals: [...this.sealsUpTo(memtable.lastSeq), ...output.segmentSeals],
       });
-    } catch {
-      // The tree could not be described: health knows, and the memtable stays readable.
+    } catch (error) {
+      // The memtable stays readable. Of a manifest that could not be written, the tree has told.
+      tree.discard(planner.pathsOf(output));
+      if (!tree.isInDoubt) this.#failed(memtable, logs, error as Error);
       return;
     }
     this.flushes++;

@@ -72,8 +72,8 @@ export class OutputPlanner {
     return Math.max(tableBytesMax, this.#partBytesMin);
   }
 
-  /** Returns the paths of all files that a merge wrote. */
-  pathsOf(output: MergeOutput): string[] {
+  /** Returns the paths of all files that a merge or a flush wrote. */
+  pathsOf(output: Pick<MergeOutput, "tables" | "segmentSeals">): string[] {
     return [
       ...output.tables.map(({ number }) => filePath(this.#directory, number, "sst")),
       ...output.segmentSeals.map(({ number }) => filePath(this.#directory, number, "seg")),

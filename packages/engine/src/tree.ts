@@ -63,6 +63,10 @@ export class Tree {
   #durableEdits: number;
   /** A sync of a log failed, and nothing has made up for it: every manifest has to say so. */
   #hasFailedSync = false;
+  /** An edit could not be written, and may stand in the manifest all the same: until the next one. */
+  #isInDoubt = false;
+  /** Files that only such an edit names. */
+  #doubtful: string[] = [];
   /** The manifest in force says so. */
   #saysFailedSync = false;
   bytesWritten = 0;
@@ -87,6 +91,11 @@ export class Tree {
   /** Whether every edit so far is durable. */
   get durable(): boolean {
     return !this.#syncing && this.#manifest.edits <= this.#durableEdits;
+  }
+
+  /** Whether an edit failed that nobody can say of whether the manifest has it. */
+  get isInDoubt(): boolean {
+    return this.#isInDoubt;
   }
 
   /** Writes a change to the manifest and publishes its version. Throws when neither could be done. */
@@ -185,10 +194,20 @@ export class Tree {
     });
   }
 
+  /**
+   * Removes files that no version names: in the background, and not before an edit that failed, and
+   * may name them, is of no account.
+   */
+  discard(paths: readonly string[]): void {
+    if (this.#isInDoubt) this.#doubtful.push(...paths);
+    else this.removeFiles(paths);
+  }
+
   #write(edit: VersionEdit, after: Version): void {
     try {
       this.#append(edit, after);
     } catch (failure) {
+      this.#isInDoubt = true;
       const error = failure as Error;
       this.#parts.health.fail(error);
       const severity = "hard";
@@ -227,6 +246,8 @@ export class Tree {
       throw error;
     }
     this.#isInForce = true;
+    this.#isInDoubt = false;
+    this.removeFiles(this.#doubtful.splice(0));
     this.#saysFailedSync = this.#hasFailedSync;
     this.#durableEdits = this.#manifest.edits;
     this.#retired.push(old);
