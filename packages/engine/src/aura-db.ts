@@ -46,6 +46,7 @@ import {
   type ReadStreamOptions,
   streamRangeOf,
 } from "./part-options.ts";
+import { whenQuiet } from "./quiet.ts";
 import type { RangeOptions, ScanOptions } from "./range.ts";
 import { parseCursorRange } from "./range.ts";
 import type { DeleteRange } from "./range-delete.ts";
@@ -402,24 +403,29 @@ export class AuraDB {
     this.#parts.writes.syncSync();
   }
 
-  /** Brings everything that was written so far from memory into tables. */
+  /**
+   * Brings everything that was written so far from memory into tables. Throws what a flush failed with,
+   * twice in a row; in the background it is tried on.
+   */
   async flush(): Promise<void> {
     this.#assertOpen();
-    const { committer, memtables, journal, health, writes } = this.#parts;
+    const { committer, memtables, journal, health, writes, flusher } = this.#parts;
     health.assertWritable();
     writes.settleSync();
     journal.seal("vlog");
-    await this.#until(() => memtables.maySeal || memtables.active.isEmpty);
+    const isVain = flusher.vainTries.watch();
+    await this.#until(() => memtables.maySeal || memtables.active.isEmpty || isVain());
     committer.sealMemtable();
     // Sequence numbers that a crash took are in no memtable: what is sealed by now counts.
     const target = memtables.sealed.at(-1)?.lastSeq ?? 0;
-    await this.#until(() => this.#parts.versions.current.flushedSeq >= target);
+    await this.#until(() => this.#parts.versions.current.flushedSeq >= target || isVain());
     await this.#until(() => this.#parts.tree.durable);
   }
 
   /**
    * Compacts a range of keys (default: all), flushed first, down to the deepest level: overwritten
-   * versions, deletes and the values they named go, but for what snapshots see. Throws AURA_INVALID_ARGUMENT.
+   * versions, deletes and the values they named go, but for what snapshots see. Throws
+   * AURA_INVALID_ARGUMENT, what a merge failed with, and as `flush`.
    */
   async compact(range: KeyRangeOptions = {}, options: CompactOptions = {}): Promise<void> {
     this.#assertOpen();
@@ -429,8 +435,9 @@ export class AuraDB {
     await this.flush();
     compactor.hold();
     try {
+      const isVain = compactor.vainTries.watch();
       // What an aborted one would wait for may take its time.
-      await until(() => !compactor.busy || options.signal?.aborted === true);
+      await until(() => !compactor.busy || options.signal?.aborted === true || isVain());
       await compactor.awaited(() => compactAndReclaim(this.#parts, bounds, options, until));
     } finally {
       compactor.release();
@@ -460,24 +467,13 @@ export class AuraDB {
     return this.#parts.steering.exportWeights();
   }
 
-  /** Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. */
+  /**
+   * Resolves when no background work is left: nothing to flush, to compact, to sync or to remove. Throws
+   * what a flush or a merge failed with, twice in a row; in the background it is tried on.
+   */
   async idle(): Promise<void> {
     this.#assertOpen();
-    const { writes, memtables, flusher, compactor, queue, health, tree } = this.#parts;
-    const mayFlush = health.failure === undefined && memtables.maySeal;
-    if (mayFlush && this.#parts.valueGc.isDeletedInMemory) this.#parts.committer.sealMemtable();
-    await compactor.awaited(() =>
-      this.#until(
-        () =>
-          health.failure !== undefined ||
-          (!writes.unsettled &&
-            memtables.sealed.length === 0 &&
-            !flusher.busy &&
-            compactor.settled &&
-            tree.durable &&
-            queue.outstanding === 0),
-      ),
-    );
+    await whenQuiet(this.#parts, (isDone) => this.#until(isDone));
   }
 
   /** Leaves read-only if that is provably safe (resume.ts). Throws AURA_READ_ONLY (why not), AURA_CLOSED. */

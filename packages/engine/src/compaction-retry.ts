@@ -9,6 +9,7 @@ import type { Scheduler } from "@aura/base";
 import type { DatabaseEmitter } from "./events.ts";
 import type { Health } from "./health.ts";
 import type { Reserve } from "./reserve.ts";
+import { VainTries } from "./vain-tries.ts";
 
 /** Pause before a failed compaction is tried again, and between two looks at the volume, ms. */
 const RETRY_MS = 1000;
@@ -27,6 +28,8 @@ export interface CompactionRetryParts {
 export class CompactionRetry {
   readonly #parts: CompactionRetryParts;
   readonly #onRetry: () => void;
+  /** What those are told who wait for merges. */
+  readonly vainTries: VainTries = new VainTries();
   #isWaiting = false;
   /** Length of the last pause for want of space; 0 after a merge that ended well, ms. */
   #fullPauseMs = 0;
@@ -40,8 +43,13 @@ export class CompactionRetry {
     return this.#isWaiting;
   }
 
-  /** Tries again later. `fullBytes`: the volume was full, and what failed reads so many bytes. */
-  later(fullBytes: number | undefined): void {
+  /**
+   * Tries again later. Of an `error` those are told who wait. `fullBytes`: the volume was full, and what
+   * failed reads so many bytes.
+   */
+  later(error: Error | undefined, fullBytes: number | undefined): void {
+    // Of merges that failed side by side the next try is still to come.
+    if (error !== undefined && !this.#isWaiting) this.vainTries.note(error);
     this.#isWaiting = true;
     if (fullBytes === undefined) {
       this.#parts.scheduler.after(RETRY_MS, () => this.#go());
@@ -54,6 +62,7 @@ export class CompactionRetry {
   /** A compaction ended well. */
   noteEnded(): void {
     this.#fullPauseMs = 0;
+    this.vainTries.noteEnded();
   }
 
   #look(bytes: number, leftMs: number): void {
@@ -62,6 +71,7 @@ export class CompactionRetry {
       const restMs = leftMs - RETRY_MS;
       const mayTry = reserve.hasRoom() && (restMs <= 0 || reserve.hasBytes(bytes));
       if (!mayTry && !health.closed) {
+        this.vainTries.note();
         this.#look(bytes, restMs);
         return;
       }

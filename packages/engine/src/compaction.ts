@@ -37,6 +37,7 @@ import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
+import type { VainTries } from "./vain-tries.ts";
 import type { ValueGc } from "./value-gc.ts";
 import type { ValueLocality } from "./value-locality.ts";
 import { valueSpace } from "./value-space.ts";
@@ -138,6 +139,11 @@ export class Compactor {
   /** True while a compaction runs or is to be tried again. */
   get busy(): boolean {
     return this.#tasks.length > 0 || this.#retry.isWaiting;
+  }
+
+  /** What those are told who wait for the merges that the policy asks for. */
+  get vainTries(): VainTries {
+    return this.#retry.vainTries;
   }
 
   /** Merges that run now. */
@@ -561,7 +567,7 @@ export class Compactor {
       events.announce("backgroundError", { severity: "soft", activity: "compaction", error });
     }
     const bytes = slices.reduce((sum, { tables }) => sum + bytesOf(tables), 0);
-    this.#retry.later(isFull ? bytes : undefined);
+    this.#retry.later(isDamage ? undefined : error, isFull ? bytes : undefined);
     // Whoever waited for the room that it would have made.
     onEnded();
   }

@@ -24,6 +24,7 @@ import type { OutputPlanner } from "./output-planner.ts";
 import type { Reserve } from "./reserve.ts";
 import type { SnapshotList } from "./snapshot.ts";
 import type { Tree } from "./tree.ts";
+import { VainTries } from "./vain-tries.ts";
 import type { WorkCounts } from "./work-counts.ts";
 import type { WriteDebt } from "./write-debt.ts";
 
@@ -67,6 +68,8 @@ export class Flusher {
   bytesWritten = 0;
   failures = 0;
   packed: PackedValues = NOTHING_PACKED;
+  /** What those are told who wait for a flush. */
+  readonly vainTries: VainTries = new VainTries();
 
   constructor(parts: FlushParts) {
     this.#parts = parts;
@@ -155,6 +158,7 @@ export class Flusher {
       return;
     }
     this.flushes++;
+    this.vainTries.noteEnded();
     this.bytesWritten += output.bytesWritten + output.valuesPacked.storedBytes;
     this.packed = addPacked(this.packed, output.valuesPacked);
     const ms = clock.monotonicMs() - this.#startedMs;
@@ -210,6 +214,7 @@ export class Flusher {
       this.#parts.onSyncFailed(error);
       return;
     }
+    this.vainTries.note(error);
     if (hasCode(error, "AURA_OUT_OF_SPACE")) reserve.free();
     events.announce("backgroundError", { severity: "soft", activity: "flush", error });
     this.#retryLater(hasCode(error, "AURA_OUT_OF_SPACE"));
@@ -222,6 +227,7 @@ export class Flusher {
     this.#waiting = scheduler.after(FLUSH_RETRY_MS, () => {
       this.#waiting = undefined;
       if (isFull && !reserve.hasRoom()) {
+        this.vainTries.note();
         this.#retryLater(true);
         return;
       }
