@@ -195,12 +195,16 @@ export class Compactor {
     }
   }
 
-  /** Cancels running compactions; their files are discarded. */
+  /** Cancels running compactions, whose files are discarded, and begins no more by itself. */
   cancel(): void {
     this.#ageTimer?.cancel();
     this.#ageTimer = undefined;
     this.#releasedTimer?.cancel();
     this.#releasedTimer = undefined;
+    this.#cancelTasks();
+  }
+
+  #cancelTasks(): void {
     for (const task of [...this.#tasks]) {
       task.cancel();
       this.#settle(task);
@@ -287,7 +291,7 @@ export class Compactor {
   /** Gives parts that wait to lanes that are free, the oldest merge first. */
   #dispatch(): void {
     const { queue } = this.#parts;
-    if (!this.#isOpen()) this.cancel();
+    if (!this.#isOpen()) this.#cancelTasks();
     for (;;) {
       const task = this.#tasks.find(({ hasNext }) => hasNext);
       const lane = task === undefined ? undefined : this.#freeLane();

@@ -388,3 +388,24 @@ test.each(["EIO", "ENOSPC"] as const)(
     expect(new Set(settled).size).toBe(2);
   },
 );
+
+test("the age of tables is looked at again after a time of read-only", async () => {
+  const fs = new SimFs();
+  const { db, runtime } = await open(fs, { compaction: { periodicMs: 600_000 } });
+  const pass = async (ms: number): Promise<void> => {
+    for (let i = 0; i < ms / 20_000; i++) {
+      runtime.advance(20_000);
+      await fewTurns();
+    }
+  };
+  db.putSync("k", "v");
+  await bounded("compact", db.compact(), runtime);
+  fs.failAt({ at: (kind, path) => kind === "sync" && path.endsWith(".wal"), error: "EIO" });
+  expect(() => db.putSync("lost", "?", { sync: true })).toThrow();
+  await pass(400_000);
+  await bounded("resume", db.resume(), runtime);
+  expect(db.stats().compactions.byReason).not.toHaveProperty("age");
+  await pass(2_000_000);
+  expect(db.stats().compactions.byReason).toHaveProperty("age");
+  await bounded("close", db.close(), runtime);
+});
