@@ -4,10 +4,11 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { lz4Available } from "@aura/base";
+import type { CodecName } from "@aura/base";
 import { SimFs, simRuntime } from "@aura/base/testing";
 import { describe, expect, inject, test } from "vitest";
 import { AuraDB, type Settings, WriteBatch } from "../src/index.ts";
+import { codecHere } from "./support/codecs-here.ts";
 import { directory, openSim, smallSettings } from "./support/names-run.ts";
 import { withDirectory } from "./support/open-real.ts";
 
@@ -49,37 +50,27 @@ test("a flush that failed once is made again for a putSync that needs its room",
   await db.close();
 });
 
-const noLz4 = !lz4Available();
-if (noLz4) {
-  process.stderr.write(
-    "\n*** SKIPPED: no lz4 here; what a merge makes of packed tables is NOT tested ***\n\n",
-  );
-}
-
-test.skipIf(noLz4)(
-  "a compaction that writes without compression has numbers for all of its tables",
-  async () => {
-    const entries = 12000;
-    const settings = (compression: "lz4" | "none"): Settings => ({
-      ...smallSettings,
-      valueLog: { separationThreshold: 65536 },
-      memtable: { maxSize: 4 << 20 },
-      table: { maxSize: 65536, compression },
-      compaction: { automatic: false },
-    });
-    const fs = new SimFs();
-    const packed = await openSim(fs, settings("lz4"));
-    for (let i = 0; i < entries; i++) packed.putSync(`k${i}`, "abcdefgh".repeat(400));
-    await packed.flush();
-    const packedBytes = countTableBytes(packed);
-    await packed.close();
-    const db = await openSim(fs, settings("none"));
-    await db.compact();
-    expect(countTableBytes(db)).toBeGreaterThan(10 * packedBytes);
-    expect(countEntries(db)).toBe(entries);
-    await db.close();
-  },
-);
+test("a compaction that writes without compression has numbers for all of its tables", async () => {
+  const entries = 12000;
+  const settings = (compression: CodecName): Settings => ({
+    ...smallSettings,
+    valueLog: { separationThreshold: 65536 },
+    memtable: { maxSize: 4 << 20 },
+    table: { maxSize: 65536, compression },
+    compaction: { automatic: false },
+  });
+  const fs = new SimFs();
+  const packed = await openSim(fs, settings(codecHere("lz4")));
+  for (let i = 0; i < entries; i++) packed.putSync(`k${i}`, "abcdefgh".repeat(400));
+  await packed.flush();
+  const packedBytes = countTableBytes(packed);
+  await packed.close();
+  const db = await openSim(fs, settings("none"));
+  await db.compact();
+  expect(countTableBytes(db)).toBeGreaterThan(10 * packedBytes);
+  expect(countEntries(db)).toBe(entries);
+  await db.close();
+});
 
 test("a compaction after a snapshot was released drops what the snapshot held", async () => {
   const db = await openSim(new SimFs());

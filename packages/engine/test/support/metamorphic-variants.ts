@@ -3,6 +3,7 @@
  * and worker threads, disks that answer at once or late, restarts by close, kill and power loss.
  */
 import type { Settings } from "../../src/index.ts";
+import { isAbsent } from "./codecs-here.ts";
 
 export interface Variant {
   readonly name: string;
@@ -135,3 +136,9 @@ export const VARIANTS: readonly Variant[] = [
     { isReal: true, isRestless: true, isLate: true },
   ),
 ];
+
+/** Those that this run can make. The rest, one of each codec that is absent, is left out, out loud. */
+export const VARIANTS_HERE: readonly Variant[] = VARIANTS.filter(({ name, settings }) => {
+  const codec = settings.table?.compression ?? settings.valueLog?.compression ?? "none";
+  return !isAbsent(codec, `the settings "${name}"`);
+});

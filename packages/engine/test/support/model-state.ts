@@ -2,6 +2,7 @@
 import type { SeededRandom } from "@aura/base";
 import { expect } from "vitest";
 import { type AuraDB, type DeleteRange, type Settings, WriteBatch } from "../../src/index.ts";
+import { codecHere } from "./codecs-here.ts";
 
 /** Keys as latin1 strings, whose order is the order of their bytes. */
 export type State = Map<string, Buffer>;
@@ -60,7 +61,7 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
       separationThreshold: threshold,
       maxSegmentSize: 65536,
       spaceAmplificationMax: random.below(2) === 0 ? 1.05 : 1.3,
-      compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
+      compression: codecHere(CODECS[random.below(2 * CODECS.length)] ?? "none"),
     },
     memtable: { maxSize: 262144, maxCount: 2 + random.below(2) },
     table: {
@@ -72,7 +73,7 @@ export function drawSettings(random: SeededRandom, threshold: number): Settings 
       dictionaryBytes: random.below(2) * 1024,
       paranoid: random.below(12) === 0,
       bloomBitsPerKey: random.below(3) === 0 ? 0 : 10,
-      compression: CODECS[random.below(2 * CODECS.length)] ?? "none",
+      compression: codecHere(CODECS[random.below(2 * CODECS.length)] ?? "none"),
     },
     compaction: {
       mode: (["leveled", "tiered", "lazy-leveled"] as const)[random.below(3)]!,

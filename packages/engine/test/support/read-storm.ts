@@ -17,6 +17,7 @@ import {
   type Snapshot,
   WriteBatch,
 } from "../../src/index.ts";
+import { codecHere } from "./codecs-here.ts";
 
 /** Keys and values as latin1 strings: they compare as their bytes do. */
 type State = ReadonlyMap<string, string>;
@@ -58,7 +59,7 @@ function drawSettings(random: SeededRandom, cache: SharedCache | undefined): Set
     memtable: { maxSize: 262144, implementation: pick("art", "hash-runs", "btree", "skiplist") },
     table: {
       blockSize: pick(512, 512, 1024, 4096),
-      compression,
+      compression: codecHere(compression),
       filter: pick("bloom", "ribbon", "by-level", "none"),
       bloomBitsPerKey: pick(1, 4, 10),
       prefixBytes: pick(0, 1, 3),
