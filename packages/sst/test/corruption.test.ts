@@ -26,6 +26,7 @@ import {
   hex,
   lyingIndex,
   openTable,
+  PACKED,
   PATH,
   plainEntries,
   text,
@@ -224,7 +225,7 @@ function seal(bytes: Buffer, start: number, end: number): void {
 
 describe("forged with right checksums", () => {
   test("a block of any content is refused or answered from, and allocates no forged length", () => {
-    const bytes = bytesOf({ settings: { codec: 1 } });
+    const bytes = bytesOf({ settings: { codec: PACKED } });
     const ranges = blockRanges(bytes);
     const random = new SeededRandom(5);
     const nasty = [0, 1, 0x7f, 0x80, 0xff];
@@ -315,8 +316,8 @@ describe("forged with right checksums", () => {
   });
 
   test("a block that needs a dictionary, in a table without one", () => {
-    const bytes = bytesOf({ settings: { codec: 1 } });
-    const packed = blockRanges(bytes).find(([, end]) => bytes[end - 5] === 1)!;
+    const bytes = bytesOf({ settings: { codec: PACKED } });
+    const packed = blockRanges(bytes).find(([, end]) => bytes[end - 5] === PACKED)!;
     for (const [codec, code] of [
       [0x83, "AURA_CORRUPTION"],
       [0x81, "AURA_UNSUPPORTED"],

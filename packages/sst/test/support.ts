@@ -1,5 +1,6 @@
 import {
   Codec,
+  canCompress,
   compareKeys,
   type FileHandle,
   type FileSystem,
@@ -200,7 +201,10 @@ export function lyingIndex(lie: Lie, seed = 1): BlockIndexFormat {
   };
 }
 
-export const CODECS: readonly Codec[] = [Codec.none, Codec.lz4];
+/** A codec that compresses here: without native modules the one that needs none. */
+export const PACKED: Codec = canCompress(Codec.lz4) ? Codec.lz4 : Codec.deflate;
+
+export const CODECS: readonly Codec[] = [Codec.none, PACKED];
 
 export function cacheOf(capacityBytes: number): BlockCache {
   return new BlockCache({ capacityBytes });
