@@ -18,10 +18,18 @@ const VERSIONS = ["20.20.2", "22.23.3", "24.21.0"];
 const NATIVE_TESTS = [
   "packages/base/test",
   "packages/sst/test",
+  "packages/vlog/test",
+  "packages/engine/test/background-regressions.test.ts",
+  "packages/engine/test/change-feed-model.property.test.ts",
+  "packages/engine/test/corruption.test.ts",
   "packages/engine/test/formats.test.ts",
   "packages/engine/test/golden-directories.test.ts",
+  "packages/engine/test/merge-job.test.ts",
+  "packages/engine/test/metamorphic.test.ts",
+  "packages/engine/test/model.property.test.ts",
+  "packages/engine/test/read-storm.property.test.ts",
+  "packages/engine/test/repair.test.ts",
   "packages/engine/test/value-compression.test.ts",
-  "packages/engine/test/background-regressions.test.ts",
   "tools/fuzz/fuzz.test.ts",
 ];
 
