@@ -42,6 +42,7 @@ export const TIERS = {
     faults: tests(engine("faults")),
     lying: tests(engine("lying-disk")),
     model: tests(engine("model.property")),
+    commands: tests(engine("model-commands.property")),
     fuzz: tests("tools/fuzz/fuzz.test.ts"),
     zoo: tests("tools/zoo/zoo.test.ts"),
   }),
@@ -86,6 +87,10 @@ export const TIERS = {
       AURA_SLOW: 1,
       AURA_MODEL_OPS: 2_000_000,
       AURA_MODEL_SEED: n * 1_000_000,
+    }),
+    commands: tests(engine("model-commands.property"), {
+      AURA_COMMAND_RUNS: 300,
+      AURA_COMMAND_SEED: n,
     }),
     writes: tests(engine("write-fuzz.property"), {
       AURA_WRITE_RUNS: 300,

@@ -153,9 +153,8 @@ export const BUGS = [
     edits: [
       {
         file: "packages/engine/src/tree.ts",
-        find: "this.#retireFiles(before, after, emptied);\n    this.#syncLater();",
-        replace:
-          "this.#retireFiles(before, after, emptied);\n    this.#parts.onDurable(after);\n    this.#syncLater();",
+        find: "this.#syncLater();\n    return after;",
+        replace: "this.#parts.onDurable(after);\n    this.#syncLater();\n    return after;",
       },
     ],
     tests: [rules, sweep, model],

@@ -111,9 +111,14 @@ export class Tree {
       edit = { ...edit, segmentsRemoved: emptied.map(({ number }) => number) };
       after = applyEdit(before, edit);
     }
-    this.#write(edit, after);
-    this.#parts.versions.install(after);
-    this.#retireFiles(before, after, emptied);
+    try {
+      this.#append(edit, after);
+      this.#parts.versions.install(after);
+      this.#retireFiles(before, after, emptied);
+    } catch (error) {
+      this.#doubt(error as Error);
+      throw error;
+    }
     this.#syncLater();
     return after;
   }
@@ -203,17 +208,13 @@ export class Tree {
     else this.removeFiles(paths);
   }
 
-  #write(edit: VersionEdit, after: Version): void {
-    try {
-      this.#append(edit, after);
-    } catch (failure) {
-      this.#isInDoubt = true;
-      const error = failure as Error;
-      this.#parts.health.fail(error);
-      const severity = "hard";
-      this.#parts.events.announce("backgroundError", { severity, activity: "manifest", error });
-      throw error;
-    }
+  /** The manifest may name what no version has: nothing follows in it, and none of its files go. */
+  #doubt(error: Error): void {
+    this.#isInForce = false;
+    this.#isInDoubt = true;
+    this.#parts.health.fail(error);
+    const severity = "hard";
+    this.#parts.events.announce("backgroundError", { severity, activity: "manifest", error });
   }
 
   /** Appends an edit that leads to `after`; where that fails, a new manifest has to begin with it. */
@@ -247,11 +248,22 @@ export class Tree {
     }
     this.#isInForce = true;
     this.#isInDoubt = false;
-    this.removeFiles(this.#doubtful.splice(0));
+    this.removeFiles(this.#unnamed(this.#doubtful.splice(0), version));
     this.#saysFailedSync = this.#hasFailedSync;
     this.#durableEdits = this.#manifest.edits;
     this.#retired.push(old);
     if (!this.#syncing) this.#dropRetired();
+  }
+
+  /** Returns those of `paths` that are no file of `version`. */
+  #unnamed(paths: readonly string[], version: Version): string[] {
+    if (paths.length === 0) return [];
+    const { directory } = this.#parts;
+    const named = new Set([
+      ...[...version.tables()].map(({ number }) => filePath(directory, number, "sst")),
+      ...[...version.segments.keys()].map((number) => filePath(directory, number, "seg")),
+    ]);
+    return paths.filter((path) => !named.has(path));
   }
 
   /** Closes and removes manifests that are no longer in force, when no sync uses them. */

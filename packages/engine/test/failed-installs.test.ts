@@ -4,6 +4,7 @@ import { SimFs, type SimRuntime, simRuntime } from "@aura/base/testing";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { AuraDB } from "../src/index.ts";
 import { Tree, type TreeChange } from "../src/tree.ts";
+import { VersionSet } from "../src/version-set.ts";
 import { bounded, directory, faultSettings, fewTurns } from "./support/fault-run.ts";
 
 afterEach(() => {
@@ -166,4 +167,37 @@ describe("a manifest that cannot be written", () => {
     expectAll(db, world);
     await bounded("close", db.close(), runtime);
   });
+});
+
+test("what fails behind the manifest takes none of the files that this names", async () => {
+  const world = await open();
+  const { db, fs, runtime, events } = world;
+  const { install } = VersionSet.prototype;
+  let refused = 0;
+  vi.spyOn(VersionSet.prototype, "install").mockImplementation(function (
+    this: VersionSet,
+    version,
+  ) {
+    const isMerge = version.levels[0]!.runs.length < this.current.levels[0]!.runs.length;
+    if (!isMerge) return install.call(this, version);
+    refused++;
+    throw new Error("an assertion");
+  });
+  fill(world, 3);
+  await bounded("flush", db.flush(), runtime).catch(() => undefined);
+  await bounded("idle", db.idle(), runtime);
+  expect(refused).toBe(1);
+  // A next edit would not fit behind that one.
+  expect(events).toEqual(["hard manifest undefined"]);
+  expect(() => db.putSync("k", "v")).toThrow(expect.objectContaining({ code: "AURA_READ_ONLY" }));
+  vi.restoreAllMocks();
+  const killed = fs.processKill();
+  const other = await AuraDB.open(directory, faultSettings, { fs: killed, runtime });
+  expectAll(other, world);
+  await bounded("close", other.close(), runtime);
+  await bounded("resume", db.resume(), runtime);
+  await bounded("idle", db.idle(), runtime);
+  expect(leftovers(world)).toBe(0);
+  expectAll(db, world);
+  await bounded("close", db.close(), runtime);
 });

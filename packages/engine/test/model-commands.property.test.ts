@@ -12,7 +12,7 @@ import { CommandedDb, CommandModel, type CrashKind } from "./support/commanded.t
 import { noteCounts } from "./support/counts.ts";
 import { bytesOf, type Change, expectSame, NASTY, shown } from "./support/model-state.ts";
 
-const RUNS = Number(process.env["AURA_COMMAND_RUNS"] ?? "60");
+const RUNS = Number(process.env["AURA_COMMAND_RUNS"] ?? "25");
 const SEED = Number(process.env["AURA_COMMAND_SEED"] ?? "1");
 
 /** All of them take one operation or few to happen. */
@@ -26,7 +26,7 @@ const SETTINGS = {
 };
 
 /** Histories that the shrinker tries: each is a database, and a failing one has hundreds of smaller. */
-const SHRINKS_MAX = 150;
+const SHRINKS_MAX = 200;
 
 type Command = fc.AsyncCommand<CommandModel, CommandedDb>;
 
@@ -107,14 +107,14 @@ const writes = fc
 /** Enough small entries to make tables of several blocks, and levels of several tables. */
 const fills = fc
   .record({
-    from: fc.nat({ max: 400 }),
-    count: fc.integer({ min: 50, max: 250 }),
+    from: fc.nat({ max: 1500 }),
+    count: fc.integer({ min: 100, max: 700 }),
     fill: fc.nat(255),
   })
   .map(({ from, count, fill }) =>
     command(`fill ${from} ${count}`, async (model, real) => {
       const changes: Change[] = Array.from({ length: count }, (_, i) => [
-        `f${(from + i) % 450}`,
+        `f${(from + i) % 2000}`,
         i % 7 === 0 ? undefined : Buffer.alloc((i * 37) % 190, `${fill} ${i}.`),
       ]);
       model.writes.push(changes);
@@ -147,71 +147,101 @@ const crashes = fc
     command(`crash ${kind} ${after} ${seed}`, (model, real) => real.arm(kind, after, seed, model)),
   );
 
-const commands = fc.commands(
-  [
-    writes,
-    writes,
-    writes,
-    fills,
-    fills,
-    gets,
-    fc.constant(command("scan", (model, real) => real.compare(model.now))),
-    fc.constant(
-      command("snapshot", (model, real) => {
-        real.hold();
-        model.held.push(new Map(model.now));
-      }),
+const taken = command("snapshot", (model, real) => {
+  real.hold();
+  model.held.push(new Map(model.now));
+});
+
+/** One of the snapshots that are held, by any number. */
+const held = (
+  word: string,
+  act: (model: CommandModel, real: CommandedDb, at: number) => Promise<void> | void,
+): fc.Arbitrary<Command> =>
+  fc.nat({ max: 9 }).map((n) =>
+    command(
+      `${word} ${n}`,
+      (model, real) => act(model, real, n % model.held.length),
+      (model) => model.held.length > 0,
     ),
-    fc.nat({ max: 3 }).map((at) =>
-      command(
-        `past ${at}`,
-        (model, real) => real.compare(model.held[at]!, real.heldAt(at)),
-        (model) => model.held.length > at,
-      ),
+  );
+
+const past = held("past", (model, real, at) => real.compare(model.held[at]!, real.heldAt(at)));
+const release = held("release", (model, real, at) => {
+  real.release(at);
+  model.held.splice(at, 1);
+});
+
+const one = (weight: number, arbitrary: fc.Arbitrary<Command>): fc.WeightedArbitrary<Command> => ({
+  weight,
+  arbitrary,
+});
+const always = (weight: number, what: Command): fc.WeightedArbitrary<Command> =>
+  one(weight, fc.constant(what));
+
+const histories = fc.array(
+  fc.oneof(
+    one(12, writes),
+    one(16, fills),
+    one(4, gets),
+    one(6, past),
+    one(2, release),
+    one(1, crashes),
+    always(
+      3,
+      command("scan", (model, real) => real.compare(model.now)),
     ),
-    fc.nat({ max: 3 }).map((at) =>
-      command(
-        `release ${at}`,
-        (model, real) => {
-          real.release(at);
-          model.held.splice(at, 1);
-        },
-        (model) => model.held.length > at,
-      ),
+    always(4, taken),
+    always(
+      8,
+      durably("flush", (real) => real.db.flush()),
     ),
-    fc.constant(durably("flush", (real) => real.db.flush())),
-    fc.constant(durably("sync", (real) => real.db.sync())),
-    fc.constant(durably("compact", (real) => real.db.compact())),
+    always(
+      2,
+      durably("sync", (real) => real.db.sync()),
+    ),
+    always(
+      1,
+      durably("compact", (real) => real.db.compact()),
+    ),
     // Merges, relocation and removal of segments go on until nothing is left to do.
-    fc.constant(command("collect", (_model, real) => real.db.idle())),
-    modes.map((mode) =>
-      command(`mode ${JSON.stringify(mode)}`, (_model, real) => real.db.setCompactionMode(mode)),
+    always(
+      6,
+      command("collect", (_model, real) => real.db.idle()),
     ),
-    fc.constant(command("reopen", (model, real) => real.reopen(model))),
-    crashes,
-  ],
-  { maxCommands: 120, size: "max" },
+    always(
+      1,
+      command("reopen", (model, real) => real.reopen(model)),
+    ),
+    one(
+      1,
+      modes.map((mode) =>
+        command(`mode ${JSON.stringify(mode)}`, (_, real) => real.db.setCompactionMode(mode)),
+      ),
+    ),
+  ),
+  { maxLength: 160, size: "max" },
 );
 
 test("the engine does what a map does, whatever it is told to", {
   timeout: 1_800_000,
 }, async () => {
   let failed = 0;
-  const one = async (history: Iterable<Command>, seed: number): Promise<void> => {
+  const live = async (history: Iterable<Command>, seed: number): Promise<void> => {
     fc.pre(failed === 0 || failed++ < SHRINKS_MAX);
+    const model = new CommandModel();
+    const real = new CommandedDb(SETTINGS, seed);
     try {
-      const model = new CommandModel();
-      const real = new CommandedDb(SETTINGS, seed);
       await real.open();
       await fc.asyncModelRun(() => ({ model, real }), history);
       await real.compare(model.now);
       await real.close();
     } catch (error) {
       failed = Math.max(failed, 1);
+      await real.db.close().catch(() => undefined);
       throw error;
     }
   };
-  await fc.assert(fc.asyncProperty(commands, fc.nat({ max: 1000 }), one), {
+  await fc.assert(fc.asyncProperty(histories, fc.nat({ max: 1000 }), live), {
     numRuns: RUNS,
     seed: SEED,
   });
