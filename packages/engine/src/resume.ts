@@ -23,6 +23,7 @@ import type { Health } from "./health.ts";
 import type { JobLanes } from "./job-lanes.ts";
 import type { Journal } from "./journal.ts";
 import type { LogCatalog } from "./log-catalog.ts";
+import type { LogFile } from "./log-file.ts";
 import type { Memtables } from "./memtables.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Tree } from "./tree.ts";
@@ -138,7 +139,11 @@ export class Resumer {
     const { logFloor } = journal;
     const segmentSeals = flusher.sealsUpTo(lastSeq);
     tree.install({ flushedSeq: lastSeq, segmentSeals, logFloor });
-    await this.#until(() => tree.durable && journal.files.every((log) => !log.syncFailed));
+    // One that was made for a number that was taken back holds nothing: a later flush leaves it behind.
+    const isEmpty = ({ lastSeq, createdAtSeq }: LogFile): boolean => lastSeq === createdAtSeq;
+    const isDone = (log: LogFile): boolean =>
+      !log.syncFailed || (log.number < logFloor && isEmpty(log));
+    await this.#until(() => tree.durable && journal.files.every(isDone));
     tree.forgetFailedSync();
   }
 

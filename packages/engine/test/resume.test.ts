@@ -409,3 +409,48 @@ test("the age of tables is looked at again after a time of read-only", async () 
   expect(db.stats().compactions.byReason).toHaveProperty("age");
   await bounded("close", db.close(), runtime);
 });
+
+describe.each([
+  ["itself", (kind: string, path: string) => kind === "sync" && path.endsWith(".wal")],
+  ["its name", (kind: string) => kind === "syncDir"],
+] as const)("a log that is made in place of a failed one, and cannot sync %s", (_, isNext) => {
+  const states = ["killed", "without power", "closed"] as const;
+
+  test.each(states)("is not waited for by a resume: %s", async (state) => {
+    const fs = new SimFs();
+    const { db, runtime, events } = await open(fs);
+    db.putSync("k", "v");
+    const isOfLog = (path: string): boolean => path.endsWith(".wal");
+    const write = fs.failAt({
+      error: "ENOSPC",
+      at: (kind, path) => kind === "write" && isOfLog(path),
+    });
+    const next = fs.failAt({
+      error: "ENOSPC",
+      at: (kind, path) => write.fired > 0 && isNext(kind, path),
+    });
+    fs.failAt({ error: "EIO", at: (kind, path) => kind === "truncate" && isOfLog(path) });
+    expect(() => db.putSync("unknown", "?")).toThrow();
+    expect([write.fired, next.fired]).toEqual([1, 1]);
+    expect(() => db.putSync("refused", "?")).toThrow(readOnly);
+    for (let i = 0; i < 10; i++) {
+      runtime.advance(50);
+      await fewTurns();
+    }
+    await bounded("resume", db.resume(), runtime);
+    const model = new Map([["k", "v"]]);
+    if (state !== "closed") {
+      db.putSync("next", "w", { sync: true });
+      model.set("next", "w");
+    }
+    expect(stateOf(db)).toEqual(model);
+    const left = state === "killed" ? fs.processKill() : fs.crash({ data: "none", names: "none" });
+    await bounded("close", db.close(), runtime);
+    const again = await open(state === "closed" ? fs : left);
+    expect(stateOf(again.db)).toEqual(model);
+    again.db.putSync("last", "x");
+    await bounded("flush", again.db.flush(), again.runtime);
+    await bounded("close", again.db.close(), again.runtime);
+    expect(events).toContain("resumed");
+  });
+});
