@@ -48,8 +48,9 @@ export class CompactionRetry {
    * failed reads so many bytes.
    */
   later(error: Error | undefined, fullBytes: number | undefined): void {
-    // Of merges that failed side by side the next try is still to come.
-    if (error !== undefined && !this.#isWaiting) this.vainTries.note(error);
+    // Of merges that failed side by side the next try is still to come: one for all of them.
+    if (this.#isWaiting) return;
+    if (error !== undefined) this.vainTries.note(error);
     this.#isWaiting = true;
     if (fullBytes === undefined) {
       this.#parts.scheduler.after(RETRY_MS, () => this.#go());
