@@ -186,8 +186,10 @@ export class Compactor {
       if (!this.#isOpen() || this.#freeLane() === undefined) return;
       const choice = this.#choose();
       if (choice.kind === "idle") {
-        if (!this.#rewrite()) return;
-        continue;
+        if (this.#rewrite()) continue;
+        // What failed is not asked for any more.
+        if (this.#tasks.length === 0) this.vainTries.noteEnded();
+        return;
       }
       if (choice.kind === "move") {
         if (!this.#move(choice)) return;

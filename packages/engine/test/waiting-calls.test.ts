@@ -85,6 +85,41 @@ test("merges that fail again and again end an idle()", async () => {
   await bounded("close", db.close(), runtime);
 });
 
+test("a merge that failed once, and is not asked for any more, does not count an hour later", async () => {
+  const fs = new SimFs();
+  const runtime = simRuntime(1);
+  const db = await AuraDB.open(directory, faultSettings, { fs, runtime });
+  const fill = async (round: number): Promise<void> => {
+    for (let k = 0; k < 200; k++) db.putSync(`k${k}`, `v${round}`.repeat(20));
+    await bounded("flush", db.flush(), runtime);
+  };
+  const failMerge = () =>
+    fs.failAt({
+      error: "EMFILE",
+      at: (kind, path) =>
+        kind === "create" && path.endsWith(".sst") && db.stats().levels[0]!.tables > 1,
+    });
+  db.setCompactionMode({ l0Trigger: 4 });
+  await fill(0);
+  await fill(1);
+  const first = failMerge();
+  db.setCompactionMode({ l0Trigger: 2 });
+  for (let i = 0; first.fired === 0 && i < 100; i++) await fewTurns();
+  db.setCompactionMode({ l0Trigger: 4 });
+  await bounded("idle", db.idle(), runtime);
+  for (let i = 0; i < 36; i++) {
+    runtime.advance(100_000);
+    await fewTurns();
+  }
+  expect(db.stats().compactions.merges).toBe(0);
+  const second = failMerge();
+  db.setCompactionMode({ l0Trigger: 2 });
+  await bounded("idle", db.idle(), runtime);
+  expect([first.fired, second.fired]).toEqual([1, 1]);
+  expect(db.stats().compactions.merges).toBeGreaterThan(0);
+  await bounded("close", db.close(), runtime);
+});
+
 test("a compact() that comes while merges wait for room does not wait with them", async () => {
   const fs = new SimFs({ capacity: 40 << 20 });
   const runtime = simRuntime(1);
