@@ -108,7 +108,8 @@ function endOf({ done, failure, signal, codes }) {
   }
   if (failure.startsWith("AuraError")) return { end: "refused" };
   // The runtime gave up before, or while, it loaded.
-  if (/^ended with code/.test(failure) && /memory|out of|OOM/i.test(failure))
+  const isLoading = /EMFILE/.test(failure) && /node:internal\/modules\/esm\/load/.test(failure);
+  if (/^ended with code/.test(failure) && (isLoading || /memory|out of|OOM/i.test(failure)))
     return { end: "ended" };
   return { wrong: failure };
 }

@@ -25,13 +25,28 @@ const digest = (texts) => {
   return hash.digest("hex").slice(0, 12);
 };
 
-/** Returns a short hash of the sources of all packages, as they lie there now. */
-export function sourcesHash() {
+/** Files of the packages' sources, as they lie there now: those of simulations, or all others. */
+export function sources(ofSimulations) {
   const list = ["ls-files", "--cached", "--others", "--exclude-standard", "packages/*/src/*"];
   const paths = execFileSync("git", list, { encoding: "utf8", cwd: root }).trim().split("\n");
-  const there = paths.filter((path) => existsSync(join(root, path)));
-  return digest(there.flatMap((path) => [path, readFileSync(join(root, path))]));
+  return paths.filter(
+    (path) => existsSync(join(root, path)) && path.includes("/src/testing/") === ofSimulations,
+  );
 }
+
+const hashOfFiles = (paths) =>
+  digest(paths.flatMap((path) => [path, readFileSync(join(root, path))]));
+
+/**
+ * Returns a short hash of what is tried: the sources of all packages. What simulates disks and clocks is
+ * a part of the checks that use it.
+ */
+export function sourcesHash() {
+  return hashOfFiles(sources(false));
+}
+
+/** What a check says that uses simulations. */
+const SIMULATED = /"@aura\/[\w-]+\/testing"/;
 
 /** Files that the text of a module names, relative to it: what it imports, and what it starts. */
 const NAMED = /(?:from|import|import\(|new URL\()\s*"((?:\.{1,2}\/)?[\w./-]+\.(?:mjs|ts))"/g;
@@ -39,9 +54,9 @@ const hashes = new Map();
 
 /**
  * Returns a short hash of a check: of its file and all that this leads to, but for the sources. What
- * a changed check found before stands for nothing.
+ * a changed check found before stands for nothing. `simulation` is the hash of what simulates.
  */
-export function checkHash(file) {
+export function checkHash(file, simulation = hashOfFiles(sources(true))) {
   if (hashes.has(file)) return hashes.get(file);
   const seen = new Map();
   const visit = (path) => {
@@ -51,7 +66,9 @@ export function checkHash(file) {
     for (const [, name] of text.matchAll(NAMED)) visit(resolve(dirname(path), name));
   };
   visit(resolve(root, file));
-  hashes.set(file, digest([...seen].sort().map(([, text]) => text)));
+  const texts = [...seen].sort().map(([, text]) => text);
+  if (texts.some((text) => SIMULATED.test(text))) texts.push(simulation);
+  hashes.set(file, digest(texts));
   return hashes.get(file);
 }
 

@@ -4,19 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 // @ts-expect-error: plain JavaScript, so that Node runs it without a build
-import { addCounts, checkHash } from "./results.mjs";
+import { addCounts, checkHash, sources } from "./results.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "aura-results-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Returns the hash of a check whose files are these. */
-function hashOf(name: string, files: Record<string, string>): string {
+function hashOf(name: string, files: Record<string, string>, simulation?: string): string {
   for (const [path, text] of Object.entries(files)) {
     const file = join(folder, name, path);
     mkdirSync(join(file, ".."), { recursive: true });
     writeFileSync(file, text);
   }
-  return checkHash(join(folder, name, "check.mjs"));
+  return checkHash(join(folder, name, "check.mjs"), simulation);
 }
 
 test("a check is all that it leads to, but for the sources", () => {
@@ -39,6 +39,16 @@ test("a check is all that it leads to, but for the sources", () => {
   }
   const beside = { ...files, "src/not.mjs": "changed", "other.mjs": "changed" };
   expect(hashOf("beside", beside)).toBe(hash);
+});
+
+test("what simulates disks and clocks is a part of the checks that use it, and of nothing else", () => {
+  const simulated = { "check.mjs": 'import { SimFs } from "@aura/base/testing";' };
+  const real = { "check.mjs": 'import { AuraDB } from "@aura/engine";' };
+  expect(hashOf("sim-a", simulated, "a")).not.toBe(hashOf("sim-b", simulated, "b"));
+  expect(hashOf("real-a", real, "a")).toBe(hashOf("real-b", real, "b"));
+  expect(sources(true)).toContain("packages/base/src/testing/sim-fs.ts");
+  expect(sources(false)).toContain("packages/base/src/node-fs.ts");
+  expect(sources(false).filter((path: string) => path.includes("testing"))).toEqual([]);
 });
 
 test("counts add up by name", () => {

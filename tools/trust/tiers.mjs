@@ -26,8 +26,8 @@ export const BAR = {
   metamorphicSteps: 300_000,
   writeRuns: 3000,
   /** Failures of system calls and of full volumes that a caller was told of. */
-  callErrorsTold: 800,
-  fullDisksTold: 150,
+  callErrorsTold: 400,
+  fullDisksTold: 100,
 };
 
 export const TIERS = {
@@ -89,20 +89,20 @@ export const TIERS = {
       AURA_MODEL_SEED: n * 1_000_000,
     }),
     commands: tests(engine("model-commands.property"), {
-      AURA_COMMAND_RUNS: 300,
+      AURA_COMMAND_RUNS: 150,
       AURA_COMMAND_SEED: n,
     }),
     writes: tests(engine("write-fuzz.property"), {
       AURA_WRITE_RUNS: 300,
       AURA_WRITE_SEED: 10_000 * n,
     }),
-    fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 50_000, AURA_FUZZ_SEED: n }),
+    fuzz: tests("tools/fuzz/fuzz.test.ts", { AURA_FUZZ_RUNS: 30_000, AURA_FUZZ_SEED: n }),
     "out-of-space": tests(engine("out-of-space")),
     "worker-death": tests(engine("worker-death")),
     kills: script("kills", "--count", 1000, "--seed", n, "--jobs", 2),
     calls: script("syscall-kills", "--seed", n, "--jobs", 2),
-    errors: script("syscall-errors", "--count", 100, "--seed", n, "--jobs", 2),
-    full: script("full-disk", "--count", 50, "--seed", n, "--jobs", 2),
+    errors: script("syscall-errors", "--count", 60, "--seed", n, "--jobs", 2),
+    full: script("full-disk", "--count", 30, "--seed", n, "--jobs", 2),
     cuts: script("power-cuts", "--count", 30, "--seed", n, "--jobs", 2, "--file-systems", DISKS),
     memory: script("memory-limit", "--count", 30, "--seed", n),
     kernel: script("kernel-check", "--count", 100, "--seed", n, "--file-systems", DISKS),

@@ -39,15 +39,26 @@ class Model {
     this.changes.push({ assignments, durable: false });
   }
 
-  /** A change is durable if it touches the directory, or a name that a durable change touched. */
+  /**
+   * A change is durable if it touches the directory, or a name that a durable change touched. Of a rename
+   * that does so by its new name only, the old one may stay: that is a change of its own from then on.
+   */
   syncDir(directory: string): void {
     const needed = new Set<string>();
     for (const change of [...this.changes].reverse()) {
       if (change.durable) continue;
-      const paths = change.assignments.map(([path]) => path);
-      if (!paths.some((path) => path.startsWith(`${directory}/`) || needed.has(path))) continue;
-      change.durable = true;
-      for (const path of paths) needed.add(path);
+      const { assignments } = change;
+      const isTouched = ([at]: readonly [string, number]): boolean =>
+        at.startsWith(`${directory}/`) || needed.has(at);
+      const touched = assignments.filter(isTouched);
+      if (touched.length === 0) continue;
+      const isSplit = touched.length < assignments.length && touched[0]![1] !== ABSENT;
+      const durable = isSplit ? touched : assignments;
+      for (const [at] of durable) needed.add(at);
+      const parts = [{ assignments: durable, durable: true }];
+      const rest = assignments.filter((one) => !durable.includes(one));
+      if (isSplit) parts.push({ assignments: rest, durable: false });
+      this.changes.splice(this.changes.indexOf(change), 1, ...parts);
     }
   }
 }

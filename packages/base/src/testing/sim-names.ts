@@ -2,9 +2,10 @@
  * The names of a simulated file system: directories, what running programs see in them, what the
  * disk has, and the changes between, in order.
  *
- * A change is one or two assignments of a name (a rename has two) and is atomic. Changes of one
- * name reach the disk in order. `commit` (syncDir) makes every change in a directory durable; a
- * crash keeps a prefix of all pending changes, or any subset that keeps each name's order.
+ * A change is one or two assignments of a name (a rename has two) and is atomic, but for a rename into
+ * a directory that is then synced while the old one is not: both names may be there (btrfs does so).
+ * Changes of one name reach the disk in order. `commit` (syncDir) makes every change in a directory
+ * durable; a crash keeps a prefix of all pending changes, or any subset that keeps each name's order.
  */
 import type { SeededRandom } from "../runtime.ts";
 
@@ -89,18 +90,22 @@ export class Names {
   /** Makes every pending change in `directory` durable, and what those depend on. */
   commit(directory: number): void {
     const wanted = new Set<string>();
-    const chosen = new Set<readonly Assignment[]>();
-    for (let i = this.#pending.length - 1; i >= 0; i--) {
-      const change = this.#pending[i]!;
-      if (!change.some((a) => a.directory === directory || wanted.has(slotOf(a)))) continue;
-      chosen.add(change);
-      for (const assignment of change) wanted.add(slotOf(assignment));
+    const chosen = new Set<Assignment>();
+    for (const change of this.#pending.toReversed()) {
+      const hit = change.filter((a) => a.directory === directory || wanted.has(slotOf(a)));
+      // A name goes only where what it leads to has its new one; a new one does not need the old one gone.
+      const taken = hit.some((a) => a.node === ABSENT) ? change : hit;
+      for (const assignment of taken) {
+        chosen.add(assignment);
+        wanted.add(slotOf(assignment));
+      }
     }
-    for (const change of this.#pending) {
-      if (!chosen.has(change)) continue;
-      for (const a of change) assign(this.#directories.get(a.directory)!.disk, a);
+    for (const a of this.#pending.flat()) {
+      if (chosen.has(a)) assign(this.#directories.get(a.directory)!.disk, a);
     }
-    this.#pending = this.#pending.filter((change) => !chosen.has(change));
+    this.#pending = this.#pending
+      .map((change) => change.filter((a) => !chosen.has(a)))
+      .filter((change) => change.length > 0);
   }
 
   /** Returns whether the disk, or a change on its way there, may still lead to `node`. */
